@@ -1,0 +1,1 @@
+//! Benchmarks of Tutti, and the floor that they are held against.

@@ -1,0 +1,2 @@
+//! The sharded core of Tutti: a deterministic state machine without I/O.
+#![forbid(unsafe_code)]

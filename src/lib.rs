@@ -1,0 +1,2 @@
+//! Tutti: a real-time room server, one thread per core, many doors into the same channels.
+#![deny(unsafe_code)]
