@@ -1,0 +1,355 @@
+//! Events: what peers are told. A door turns them into bytes, once for each format in use.
+
+use crate::{
+    ChannelKind, ChannelName, ChatText, Color, CustomBody, MessageRef, Note, Position, QuotaPreset,
+    Settings, Tag, UserId, UserName,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::VecDeque, sync::Arc};
+
+/// How a connection wants its bytes. The core only compares and counts formats; doors give them meaning.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Format(pub u8);
+
+impl Format {
+    /// Formats are numbered below this.
+    pub const COUNT: usize = 4;
+    /// Multiplayer Piano, JSON text frames.
+    pub const MPP_TEXT: Format = Format(0);
+    /// Multiplayer Piano, binary frames where they lose nothing.
+    pub const MPP_QUICK: Format = Format(1);
+
+    /// The format's position in arrays of [`Format::COUNT`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A user as everyone sees them.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Profile {
+    /// Who.
+    pub user: UserId,
+    /// Counts changes, so that late news of an old one is recognised.
+    pub version: u32,
+    /// `None` until the user chose one ("Anonymous").
+    pub name: Option<UserName>,
+    /// Their colour.
+    pub color: Color,
+    /// Their label.
+    pub tag: Option<Box<Tag>>,
+    /// When the user was first seen, milliseconds since 1970.
+    pub first_seen_ms: u64,
+}
+
+impl Profile {
+    /// A user nobody has seen before.
+    #[must_use]
+    pub fn new(user: UserId, first_seen_ms: u64) -> Self {
+        Profile {
+            user,
+            version: 0,
+            name: None,
+            color: user.default_color(),
+            tag: None,
+            first_seen_ms,
+        }
+    }
+
+    /// The name to show.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        self.name.as_ref().map_or("Anonymous", UserName::as_str)
+    }
+}
+
+/// The crown of a channel.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Crown {
+    /// The holder, or the last one while it lies.
+    pub user: UserId,
+    /// Whether `user` holds it now.
+    pub held: bool,
+    /// When it was taken or dropped, milliseconds since 1970.
+    pub since_ms: u64,
+    /// Where its way begins.
+    pub start: Position,
+    /// Where it lies or goes.
+    pub end: Position,
+}
+
+/// What the channel list says of a channel.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ChannelInfo {
+    /// Its name.
+    pub name: ChannelName,
+    /// Its settings.
+    pub settings: Settings,
+    /// Participants, not connections.
+    pub count: u32,
+    /// Its crown; lobbies have none.
+    pub crown: Option<Crown>,
+    /// Who is banned there, sorted.
+    pub banned: Arc<[UserId]>,
+}
+
+impl ChannelInfo {
+    /// What its name makes it.
+    #[must_use]
+    pub fn kind(&self) -> ChannelKind {
+        self.name.kind()
+    }
+}
+
+/// A participant as shown to others.
+#[derive(Clone, Copy, Debug)]
+pub struct ParticipantView<'a> {
+    /// Who.
+    pub profile: &'a Profile,
+    /// Where their cursor is.
+    pub position: Position,
+}
+
+/// Visits the participants of a channel, in the order in which they came.
+pub trait Participants {
+    /// Calls `visit` once for each.
+    fn visit(&self, visit: &mut dyn FnMut(ParticipantView<'_>));
+}
+
+/// A channel as its members see it.
+#[derive(Clone, Copy)]
+pub struct ChannelView<'a> {
+    /// Its name.
+    pub name: &'a ChannelName,
+    /// Its settings.
+    pub settings: &'a Settings,
+    /// Participants, not connections.
+    pub count: u32,
+    /// Its crown; lobbies have none.
+    pub crown: Option<&'a Crown>,
+    /// Who is there.
+    pub participants: &'a dyn Participants,
+}
+
+/// Something said to a channel.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ChatMessage {
+    /// Drawn at random; 8 hex digits on the wire.
+    pub id: u32,
+    /// When, milliseconds since 1970.
+    pub sent_ms: u64,
+    /// Who, as they were then.
+    pub by: Profile,
+    /// What.
+    pub text: ChatText,
+    /// The message that this answers.
+    pub reply_to: Option<MessageRef>,
+}
+
+/// One message to a peer.
+#[derive(Clone, Copy)]
+pub enum Event<'a> {
+    /// The first thing on every connection; some clients wait for it.
+    Challenge,
+    /// The answer to a hello.
+    Hello {
+        /// Who the peer is.
+        profile: &'a Profile,
+        /// A token to keep.
+        token: Option<&'a str>,
+        /// The server's clock.
+        wall_ms: u64,
+    },
+    /// The note quota that the peer should keep to.
+    Quota(QuotaPreset),
+    /// The channel that the peer is in, with everyone there.
+    Channel {
+        /// The channel.
+        view: ChannelView<'a>,
+        /// Who the peer is in it.
+        me: UserId,
+    },
+    /// Someone came, or changed their name, colour or label.
+    Participant(ParticipantView<'a>),
+    /// Someone left.
+    Left(UserId),
+    /// Someone's cursor moved.
+    Cursor {
+        /// Whose.
+        user: UserId,
+        /// Where to.
+        position: Position,
+    },
+    /// Someone played.
+    Notes {
+        /// Who.
+        user: UserId,
+        /// Server time of the first note, milliseconds, finite.
+        at_ms: f64,
+        /// What; not empty.
+        notes: &'a [Note],
+    },
+    /// Someone said something.
+    Chat(&'a ChatMessage),
+    /// What was said before the peer came, oldest first.
+    History(&'a VecDeque<ChatMessage>),
+    /// Someone said something to one user.
+    Direct {
+        /// What, and by whom.
+        message: &'a ChatMessage,
+        /// To whom.
+        to: &'a Profile,
+    },
+    /// The channel list, whole or what changed.
+    List {
+        /// Whether this replaces what the peer knew.
+        complete: bool,
+        /// The channels.
+        entries: &'a [&'a ChannelInfo],
+        /// The receiver, when it is banned in one of them.
+        banned: Option<UserId>,
+    },
+    /// Something that people should read.
+    Notice(&'a Notice),
+    /// The answer to a clock request.
+    Time {
+        /// The server's clock.
+        wall_ms: u64,
+        /// What the peer sent along.
+        echo: Option<f64>,
+    },
+    /// A custom message.
+    Custom {
+        /// From whom.
+        from: &'a Profile,
+        /// What.
+        body: &'a CustomBody,
+        /// Whether the receiver takes the binary part.
+        with_blob: bool,
+    },
+}
+
+/// A thing that people should read. The core says what happened; doors find the words.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Notice {
+    /// A batch of notes was refused by the quota.
+    TooFast,
+    /// To a user who was removed from a channel.
+    Removed {
+        /// From where.
+        channel: ChannelName,
+        /// For how long; 0 for not at all.
+        minutes: u64,
+    },
+    /// To the channel from which someone was removed.
+    RemovedFromHere {
+        /// Whom it hit.
+        name: Box<str>,
+        /// Who did it.
+        by: Box<str>,
+        /// For how long; 0 for not at all.
+        minutes: u64,
+    },
+    /// To the channel and the user, when holders remove themselves.
+    RemovedThemselves {
+        /// Who.
+        name: Box<str>,
+    },
+    /// To the channel in which someone may come again.
+    Unbanned {
+        /// Who may come.
+        name: Box<str>,
+        /// Who decided it.
+        by: Box<str>,
+    },
+    /// To a user who wanted to join a channel in which they are banned.
+    StillBanned {
+        /// Where.
+        channel: ChannelName,
+        /// For how long yet, rounded up.
+        minutes: u64,
+    },
+    /// To a user who wanted to join a full channel.
+    ChannelFull {
+        /// Which.
+        channel: ChannelName,
+    },
+    /// To a user who has not been known for long enough.
+    TooNew {
+        /// Where they wanted to go.
+        channel: ChannelName,
+        /// How long a user must have been known, milliseconds.
+        required_ms: u32,
+    },
+    /// To a user for whose channel there is no room on the server.
+    NoMoreChannels {
+        /// Where they wanted to go.
+        channel: ChannelName,
+    },
+    /// To a connection of a user that has too many; it is closed soon after.
+    TooManyConnections,
+    /// Written by an operator.
+    Operator(Box<OperatorNotice>),
+}
+
+/// A notification in an operator's words. Fields that are absent take the client's defaults.
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
+pub struct OperatorNotice {
+    /// Names it, so that a later one replaces it; only `[A-Za-z0-9_-]`.
+    pub id: Option<Box<str>>,
+    /// Its title.
+    pub title: Option<Box<str>>,
+    /// Its text.
+    pub text: Option<Box<str>>,
+    /// Its HTML, where no text is given.
+    pub html: Option<Box<str>>,
+    /// `classic` or `short`.
+    pub class: Option<Box<str>>,
+    /// A selector of the page: `#piano`, `#room`, `#names` or `#chat`.
+    pub target: Option<Box<str>>,
+    /// Milliseconds; negative stays.
+    pub duration_ms: Option<i32>,
+}
+
+/// Why a connection is closed by the core.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum CloseReason {
+    /// The peer said bye.
+    Bye,
+    /// The server stops.
+    Stopping,
+    /// Too many bytes came in.
+    BytesIn,
+    /// The peer does not read what is sent to it.
+    Backlog,
+    /// Nothing was heard for too long.
+    Silent,
+    /// No hello came in time.
+    NoHello,
+    /// Too many messages came in.
+    MessagesIn,
+    /// The user has too many connections.
+    TooManyConnections,
+}
+
+/// Turns events into bytes. Implemented by the doors, and by the simulator's own.
+///
+/// What is appended is complete in itself (for WebSocket: whole frames, headers included), so that it can be written
+/// to any number of connections of the format as it is.
+pub trait Wire {
+    /// Appends `events`, in order, as one unit where the format has one.
+    fn encode(&self, format: Format, events: &[Event<'_>], out: &mut Vec<u8>);
+
+    /// Appends a channel event that is addressed to nobody yet, so that it need be encoded only once for all members.
+    ///
+    /// Returns where, counted from the first appended byte, [`Wire::address`] has to write.
+    fn encode_unaddressed(&self, format: Format, view: ChannelView<'_>, out: &mut Vec<u8>)
+    -> usize;
+
+    /// Addresses a copy of what [`Wire::encode_unaddressed`] appended to `me`.
+    fn address(&self, format: Format, encoded: &mut [u8], hole: usize, me: UserId);
+
+    /// Appends what makes a live peer answer something.
+    fn ping(&self, format: Format, out: &mut Vec<u8>);
+}
