@@ -1,7 +1,7 @@
 //! Identities. None of them is ever a bare number or string.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, num::NonZeroU64};
 
 /// One shard: a pinned thread that owns its channels outright. Numbered from 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -20,25 +20,30 @@ impl ShardId {
 /// The upper 16 bits name the shard that accepted it, the lower 48 count up from 1 there, so a number is never
 /// used twice in one process and never is 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub struct ConnId(u64);
+pub struct ConnId(NonZeroU64);
 
 impl ConnId {
     /// The `serial`th connection (from 1) that `birth` accepted.
+    ///
+    /// # Panics
+    /// When `serial` is 0 or above 48 bits.
     #[must_use]
     pub fn new(birth: ShardId, serial: u64) -> Self {
-        ConnId(u64::from(birth.0) << 48 | (serial & 0xffff_ffff_ffff))
+        assert!((1..1 << 48).contains(&serial), "connections are counted from 1");
+        let number = NonZeroU64::new(u64::from(birth.0) << 48 | serial);
+        ConnId(number.expect("a serial number is not 0"))
     }
 
     /// The number as it is logged.
     #[must_use]
     pub fn as_u64(self) -> u64 {
-        self.0
+        self.0.get()
     }
 }
 
 impl fmt::Display for ConnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0 >> 48, self.0 & 0xffff_ffff_ffff)
+        write!(f, "{}.{}", self.0.get() >> 48, self.0.get() & 0xffff_ffff_ffff)
     }
 }
 

@@ -1,0 +1,338 @@
+//! A channel: who is in it, who wears the crown, who may not come in, and what was said.
+//!
+//! All of this lives on the one shard that owns the channel.
+
+use crate::{
+    Bucket, ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Config, ConnId, Crown,
+    Format, NoteQuota, ParticipantView, Participants, Position, Profile, QuotaPreset, Settings,
+    ShardId, UserId, fan_out::FanOut,
+};
+use ahash::RandomState;
+use slab::Slab;
+use smallvec::SmallVec;
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
+};
+
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) name: ChannelName,
+    pub(crate) kind: ChannelKind,
+    pub(crate) settings: Settings,
+    pub(crate) roster: Roster,
+    pub(crate) crown: Option<Crown>,
+    pub(crate) bans: Bans,
+    pub(crate) history: VecDeque<ChatMessage>,
+    /// Members on this shard.
+    pub(crate) fan: FanOut,
+    /// Other shards with members, and how many of each format.
+    pub(crate) away: SmallVec<[Away; 1]>,
+    pub(crate) heat: Heat,
+    /// Participants whose cursors moved since the last tick.
+    pub(crate) moved: Vec<u32>,
+    /// Before this moment cursor moves are gathered.
+    pub(crate) cursors_at_us: u64,
+    pub(crate) cursors_armed: bool,
+    /// Whether the other shards know the channel.
+    pub(crate) published: bool,
+    pub(crate) publish_listed: bool,
+    /// Tells channels apart that had the same place one after the other.
+    pub(crate) serial: u64,
+    /// Counts the times the channel became empty, so that an old timer does not end it.
+    pub(crate) empties: u32,
+}
+
+/// A shard with relayed members.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Away {
+    pub(crate) shard: ShardId,
+    pub(crate) formats: [u32; Format::COUNT],
+    /// Entries of each log that the shard has been sent.
+    pub(crate) shipped: [u32; Format::COUNT],
+}
+
+impl Away {
+    pub(crate) fn members(&self) -> u32 {
+        self.formats.iter().sum()
+    }
+}
+
+/// How busy a channel is.
+#[derive(Debug, Default)]
+pub(crate) struct Heat {
+    /// Messages since the last look.
+    pub(crate) messages: u32,
+    pub(crate) listed: bool,
+    pub(crate) hot: bool,
+    /// Since when a hot channel has been cool.
+    pub(crate) cool_since_us: Option<u64>,
+}
+
+/// A user in a channel, with all of the user's connections there.
+#[derive(Debug)]
+pub(crate) struct Participant {
+    pub(crate) profile: Rc<Profile>,
+    pub(crate) position: Position,
+    pub(crate) cursor_pending: bool,
+    /// The connection that moved last: it is not told.
+    pub(crate) cursor_by: Option<ConnId>,
+    pub(crate) quota: NoteQuota,
+    pub(crate) chat: Bucket,
+    pub(crate) too_fast_told_ms: u64,
+    pub(crate) rates: Option<Box<HolderRates>>,
+    /// Never empty between inputs.
+    pub(crate) members: SmallVec<[Member; 1]>,
+}
+
+/// Rates of what few participants do.
+#[derive(Debug, Default)]
+pub(crate) struct HolderRates {
+    pub(crate) settings: Bucket,
+    pub(crate) crown: Bucket,
+    pub(crate) ban: Bucket,
+    pub(crate) custom_bytes: Bucket,
+}
+
+/// A connection's seat.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    pub(crate) conn: ConnId,
+    pub(crate) at: At,
+    pub(crate) follows_custom: bool,
+    pub(crate) binary_custom: bool,
+}
+
+/// Where a member's connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum At {
+    /// On the owning shard, or on its way there.
+    Here(u32),
+    /// On another shard.
+    Away(ShardId, Format),
+}
+
+impl Participant {
+    pub(crate) fn rates(&mut self) -> &mut HolderRates {
+        self.rates.get_or_insert_default()
+    }
+}
+
+/// The participants in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    participants: Slab<Participant>,
+    order: Vec<u32>,
+    by_user: HashMap<UserId, u32, RandomState>,
+}
+
+impl Roster {
+    fn new(hasher: RandomState) -> Self {
+        Roster {
+            participants: Slab::new(),
+            order: Vec::new(),
+            by_user: HashMap::with_hasher(hasher),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    pub(crate) fn find(&self, user: UserId) -> Option<u32> {
+        self.by_user.get(&user).copied()
+    }
+
+    pub(crate) fn first(&self) -> Option<u32> {
+        self.order.first().copied()
+    }
+
+    pub(crate) fn insert(&mut self, participant: Participant) -> u32 {
+        let user = participant.profile.user;
+        let idx = self.participants.insert(participant) as u32;
+        self.order.push(idx);
+        let before = self.by_user.insert(user, idx);
+        assert!(before.is_none(), "user {user} is one participant");
+        idx
+    }
+
+    pub(crate) fn remove(&mut self, idx: u32) -> Participant {
+        let participant = self.participants.remove(idx as usize);
+        self.by_user.remove(&participant.profile.user);
+        let place = self.order.iter().position(|&other| other == idx);
+        self.order.remove(place.expect("order and participants change together"));
+        participant
+    }
+
+    /// In order of arrival.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Participant)> {
+        self.order.iter().map(|&idx| (idx, &self.participants[idx as usize]))
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = (u32, Member)> {
+        self.iter().flat_map(|(idx, p)| p.members.iter().map(move |&member| (idx, member)))
+    }
+}
+
+impl std::ops::Index<u32> for Roster {
+    type Output = Participant;
+    fn index(&self, idx: u32) -> &Participant {
+        &self.participants[idx as usize]
+    }
+}
+
+impl std::ops::IndexMut<u32> for Roster {
+    fn index_mut(&mut self, idx: u32) -> &mut Participant {
+        &mut self.participants[idx as usize]
+    }
+}
+
+impl Participants for Roster {
+    fn visit(&self, visit: &mut dyn FnMut(ParticipantView<'_>)) {
+        for (_, participant) in self.iter() {
+            visit(ParticipantView {
+                profile: &participant.profile,
+                position: participant.position,
+            });
+        }
+    }
+}
+
+/// Who may not come in, and until when (microseconds on the monotonic clock).
+#[derive(Debug, Default)]
+pub(crate) struct Bans {
+    until_us: BTreeMap<UserId, u64>,
+}
+
+impl Bans {
+    /// The end of the user's ban, if it is not over.
+    pub(crate) fn until(&self, user: UserId, now_us: u64) -> Option<u64> {
+        self.until_us.get(&user).copied().filter(|&until| until > now_us)
+    }
+
+    /// Bans until `until_us`, in place of an older ban. Of too many, the one that ends first goes.
+    pub(crate) fn insert(&mut self, user: UserId, until_us: u64, now_us: u64, max: u32) {
+        self.until_us.retain(|_, &mut until| until > now_us);
+        self.until_us.insert(user, until_us);
+        if self.until_us.len() > max as usize {
+            let first =
+                self.until_us.iter().min_by_key(|&(_, &until)| until).map(|(&user, _)| user);
+            first.and_then(|user| self.until_us.remove(&user));
+        }
+    }
+
+    /// Lifts a ban; whether there was one that was not over.
+    pub(crate) fn remove(&mut self, user: UserId, now_us: u64) -> bool {
+        self.until_us.remove(&user).is_some_and(|until| until > now_us)
+    }
+
+    /// Everyone whose ban is not over, sorted.
+    pub(crate) fn users(&self, now_us: u64) -> Arc<[UserId]> {
+        self.until_us.iter().filter(|&(_, &until)| until > now_us).map(|(&user, _)| user).collect()
+    }
+}
+
+impl Channel {
+    pub(crate) fn new(
+        name: ChannelName,
+        settings: Settings,
+        serial: u64,
+        hasher: RandomState,
+    ) -> Self {
+        Channel {
+            serial,
+            kind: name.kind(),
+            name,
+            settings,
+            roster: Roster::new(hasher),
+            crown: None,
+            bans: Bans::default(),
+            history: VecDeque::new(),
+            fan: FanOut::default(),
+            away: SmallVec::new(),
+            heat: Heat::default(),
+            moved: Vec::new(),
+            cursors_at_us: 0,
+            cursors_armed: false,
+            published: false,
+            publish_listed: false,
+            empties: 0,
+        }
+    }
+
+    pub(crate) fn view(&self) -> ChannelView<'_> {
+        ChannelView {
+            name: &self.name,
+            settings: &self.settings,
+            count: self.roster.len() as u32,
+            crown: self.crown.as_ref(),
+            participants: &self.roster,
+        }
+    }
+
+    pub(crate) fn info(&self, now_us: u64) -> ChannelInfo {
+        ChannelInfo {
+            name: self.name.clone(),
+            settings: self.settings.clone(),
+            count: self.roster.len() as u32,
+            crown: self.crown,
+            banned: self.bans.users(now_us),
+        }
+    }
+
+    /// Whether `user` wears the crown.
+    pub(crate) fn is_holder(&self, user: UserId) -> bool {
+        self.crown.is_some_and(|crown| crown.held && crown.user == user)
+    }
+
+    pub(crate) fn preset(&self, config: &Config, user: UserId) -> QuotaPreset {
+        if self.kind.is_lobby() {
+            config.quotas.lobby
+        } else if self.is_holder(user) {
+            config.quotas.crown
+        } else {
+            config.quotas.normal
+        }
+    }
+
+    pub(crate) fn remember(&mut self, message: ChatMessage, max: u32) {
+        if self.history.len() >= max as usize {
+            self.history.pop_front();
+        }
+        if max > 0 {
+            self.history.push_back(message);
+        }
+    }
+
+    pub(crate) fn find_member(&self, conn: ConnId) -> Option<(u32, Member)> {
+        self.roster.members().find(|(_, member)| member.conn == conn)
+    }
+
+    /// Whether someone on any shard is sent messages in `format`.
+    pub(crate) fn uses(&self, format: Format) -> bool {
+        self.fan.count(format) > 0 || self.away.iter().any(|away| away.formats[format.index()] > 0)
+    }
+}
+
+/// Where a crown lies that is dropped from `holder`'s cursor: a little below it, inside the window.
+pub(crate) fn dropped_at(cursor: Position) -> (Position, Position) {
+    let start = on_screen(cursor);
+    let end = Position { x: start.x.clamp(1_000, 9_000), y: (start.y + 2_500).clamp(500, 9_500) };
+    (start, end)
+}
+
+/// The cursor, or the middle of the window for one that is outside.
+pub(crate) fn on_screen(cursor: Position) -> Position {
+    let inside = |v: i32| (0..=10_000).contains(&v);
+    if inside(cursor.x) && inside(cursor.y) { cursor } else { Position { x: 5_000, y: 5_000 } }
+}
+
+/// Whether a cursor has ever been moved.
+pub(crate) fn has_moved(position: Position) -> bool {
+    position != Position::OFF_SCREEN
+}

@@ -1,0 +1,276 @@
+//! Connections as a shard knows them.
+
+use crate::{
+    Bucket, CloseReason, ConnId, Format, JoinTarget, Key, NoteQuota, Profile, SettingsPatch,
+    ShardId, fan_out::NONE, outbox::Outbox,
+};
+use ahash::RandomState;
+use serde::{Deserialize, Serialize};
+use slab::Slab;
+use std::{
+    collections::HashMap,
+    ops::{Index, IndexMut},
+    rc::Rc,
+};
+
+/// One connection. Ten thousands of them are idle, so what few need is in [`Extra`].
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) id: ConnId,
+    pub(crate) generation: u32,
+    pub(crate) format: Format,
+    /// Whether a driver holds its socket. A member that is on its way home has a place here before its socket.
+    pub(crate) attached: bool,
+    /// Whether its socket took less than it was given; no more is tried until it is writable.
+    pub(crate) blocked: bool,
+    /// Whether it is on the shard's list of what to flush.
+    pub(crate) listed: bool,
+    /// Whether cursor moves were dropped for it.
+    pub(crate) cursors_stale: bool,
+    pub(crate) follows_custom: bool,
+    pub(crate) binary_custom: bool,
+    /// Told to go away because its user has too many connections; nothing it asks is done.
+    pub(crate) refused: bool,
+    /// Times it was handed over, so that late news of where it was is recognised.
+    pub(crate) hops: u16,
+    pub(crate) seat: Seat,
+    pub(crate) member_idx: u32,
+    /// See [`crate::fan_out`].
+    pub(crate) read_to: u32,
+    pub(crate) own_last: u32,
+    /// Position in the shard's list of those who follow the channel list, or `NONE`.
+    pub(crate) list_idx: u32,
+    pub(crate) profile: Option<Rc<Profile>>,
+    pub(crate) outbox: Outbox,
+    /// When the last bytes came, or the connection was opened: milliseconds on the monotonic clock.
+    pub(crate) heard_ms: u64,
+    /// When it was opened, on the same clock.
+    pub(crate) opened_ms: u64,
+    pub(crate) bytes_in: Bucket,
+    pub(crate) messages_in: Bucket,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// Where a connection sits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seat {
+    /// In no channel.
+    None,
+    /// In a channel of this shard.
+    Owned { channel: u32, participant: u32 },
+    /// In a channel of another shard, which relays it here.
+    Relayed { relay: u32 },
+}
+
+/// What few connections need.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Extra {
+    pub(crate) hello: Bucket,
+    pub(crate) join: Bucket,
+    pub(crate) time: Bucket,
+    pub(crate) list: Bucket,
+    pub(crate) custom_toggle: Bucket,
+    pub(crate) custom_bytes: Bucket,
+    /// What its user played where it was last.
+    pub(crate) quota: NoteQuota,
+    /// Why it is paused.
+    pub(crate) awaits: Option<Awaits>,
+    /// The latest join over the rate.
+    pub(crate) deferred: Option<JoinRequest>,
+    /// Where the list that is being sent goes on.
+    pub(crate) list_from: Option<ListFrom>,
+    /// Why it is closed as soon as its socket is here.
+    pub(crate) doom: Option<CloseReason>,
+}
+
+/// What a paused connection waits for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) enum Awaits {
+    /// Its user's shard, to say who it is.
+    Welcome { user: crate::UserId, token: Option<Box<str>> },
+    /// Its user's shard, to say what became of a change.
+    Profile,
+    /// The shard of its channel, to let it go where it asked to.
+    Release(JoinRequest),
+}
+
+/// Where the sending of a channel list goes on.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) enum ListFrom {
+    /// From the beginning.
+    Start,
+    /// After this channel.
+    After(crate::ChannelName),
+}
+
+/// A wish to be somewhere else.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct JoinRequest {
+    pub(crate) target: JoinTarget,
+    pub(crate) set: Option<Box<SettingsPatch>>,
+    /// Full lobbies passed on the way.
+    pub(crate) overflows: u16,
+}
+
+impl Conn {
+    pub(crate) fn new(id: ConnId, generation: u32, format: Format, now_ms: u64) -> Self {
+        Conn {
+            id,
+            generation,
+            format,
+            attached: true,
+            blocked: false,
+            listed: false,
+            cursors_stale: false,
+            follows_custom: false,
+            binary_custom: false,
+            refused: false,
+            hops: 0,
+            seat: Seat::None,
+            member_idx: NONE,
+            read_to: 0,
+            own_last: NONE,
+            list_idx: NONE,
+            profile: None,
+            outbox: Outbox::default(),
+            heard_ms: now_ms,
+            opened_ms: now_ms,
+            bytes_in: Bucket::default(),
+            messages_in: Bucket::default(),
+            extra: None,
+        }
+    }
+
+    pub(crate) fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    pub(crate) fn awaits(&self) -> Option<&Awaits> {
+        self.extra.as_ref().and_then(|extra| extra.awaits.as_ref())
+    }
+}
+
+/// All connections of a shard.
+#[derive(Debug)]
+pub(crate) struct Conns {
+    slots: Slab<Conn>,
+    by_id: HashMap<ConnId, u32, RandomState>,
+    generation: u32,
+}
+
+impl Conns {
+    pub(crate) fn new(hasher: RandomState) -> Self {
+        Conns { slots: Slab::new(), by_id: HashMap::with_hasher(hasher), generation: 0 }
+    }
+
+    pub(crate) fn insert(&mut self, id: ConnId, format: Format, now_ms: u64) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        let slot = self.slots.insert(Conn::new(id, self.generation, format, now_ms)) as u32;
+        let before = self.by_id.insert(id, slot);
+        assert!(before.is_none(), "connection {id} exists exactly once");
+        slot
+    }
+
+    pub(crate) fn remove(&mut self, slot: u32) -> Conn {
+        let conn = self.slots.remove(slot as usize);
+        self.by_id.remove(&conn.id);
+        conn
+    }
+
+    pub(crate) fn find(&self, id: ConnId) -> Option<u32> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(crate) fn slot(&self, key: Key) -> Option<u32> {
+        let conn = self.slots.get(key.slot as usize)?;
+        (conn.generation == key.generation).then_some(key.slot)
+    }
+
+    pub(crate) fn key(&self, slot: u32) -> Key {
+        Key { slot, generation: self[slot].generation }
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<&Conn> {
+        self.slots.get(slot as usize)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Conn)> {
+        self.slots.iter().map(|(slot, conn)| (slot as u32, conn))
+    }
+}
+
+impl Index<u32> for Conns {
+    type Output = Conn;
+    fn index(&self, slot: u32) -> &Conn {
+        &self.slots[slot as usize]
+    }
+}
+
+impl IndexMut<u32> for Conns {
+    fn index_mut(&mut self, slot: u32) -> &mut Conn {
+        &mut self.slots[slot as usize]
+    }
+}
+
+/// Everything that makes a connection what it is, as it travels to another shard.
+///
+/// Plain data: the same bundle can cross processes. Whoever moves it adds the socket and what the door knows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Changes when the meaning of a field does.
+    pub(crate) version: u16,
+    pub(crate) conn: ConnId,
+    pub(crate) hops: u16,
+    pub(crate) format: Format,
+    pub(crate) profile: Option<Profile>,
+    pub(crate) follows_custom: bool,
+    pub(crate) binary_custom: bool,
+    pub(crate) cursors_stale: bool,
+    pub(crate) heard_ms: u64,
+    pub(crate) bytes_in: Bucket,
+    pub(crate) messages_in: Bucket,
+    pub(crate) extra: Option<Box<Extra>>,
+    /// Bytes that were not yet sent.
+    pub(crate) unsent: Vec<u8>,
+    /// For one who follows the channel list: which batches of each shard it has seen.
+    pub(crate) list_seen: Option<Vec<u64>>,
+    pub(crate) purpose: Purpose,
+}
+
+impl Bundle {
+    /// Which connection this is.
+    #[must_use]
+    pub fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    /// The format that it speaks.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+}
+
+/// Why a connection travels.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) enum Purpose {
+    /// To join a channel there.
+    Join(JoinRequest),
+    /// To sit there as a relayed member of the sender's channel.
+    Spread { channel: ChannelRef },
+    /// Home to the shard that owns its channel.
+    Home,
+}
+
+/// A channel, as shards speak of it that do not own it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ChannelRef {
+    /// The shard that owns it.
+    pub(crate) owner: ShardId,
+    /// Its place there, which does not change while it has members.
+    pub(crate) channel: u32,
+}

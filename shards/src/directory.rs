@@ -1,0 +1,143 @@
+//! The directory: this shard's replica of the list of visible channels.
+//!
+//! Every owner publishes what changed in its part in numbered batches, to every shard, itself included. So the
+//! replicas agree as soon as the batches have arrived, and cost follows the changes.
+
+use crate::{ChannelInfo, ChannelName, ShardId, UserId};
+use ahash::RandomState;
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ops::Bound,
+    sync::Arc,
+};
+
+/// How long the end of a channel is remembered, for followers that were between two shards meanwhile.
+const GONE_KEPT_US: u64 = 30_000_000;
+
+#[derive(Debug)]
+struct Listed {
+    info: Arc<ChannelInfo>,
+    from: ShardId,
+    sequence: u64,
+    listed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Directory {
+    channels: BTreeMap<ChannelName, Listed>,
+    n_listed: usize,
+    /// The last batch of each shard.
+    seen: Vec<u64>,
+    gone: VecDeque<(u64, ChannelName)>,
+    /// How many listed channels ban a user.
+    banned: HashMap<UserId, u32, RandomState>,
+    /// Counts changes.
+    pub(crate) version: u64,
+}
+
+impl Directory {
+    pub(crate) fn new(shards: u16, hasher: RandomState) -> Self {
+        Directory {
+            channels: BTreeMap::new(),
+            n_listed: 0,
+            seen: vec![0; usize::from(shards)],
+            gone: VecDeque::new(),
+            banned: HashMap::with_hasher(hasher),
+            version: 0,
+        }
+    }
+
+    /// Whether a channel belongs into the list.
+    fn belongs(info: &ChannelInfo) -> bool {
+        info.settings.visible && (info.count > 0 || info.name.is_permanent())
+    }
+
+    /// Takes a batch over.
+    pub(crate) fn apply(
+        &mut self,
+        from: ShardId,
+        sequence: u64,
+        entries: &[Arc<ChannelInfo>],
+        now_us: u64,
+    ) {
+        assert!(self.seen[from.index()] < sequence, "batches of one shard arrive in order");
+        self.seen[from.index()] = sequence;
+        self.version += 1;
+        for info in entries {
+            let listed = Self::belongs(info);
+            let entry = Listed { info: info.clone(), from, sequence, listed };
+            let before = self.channels.insert(info.name.clone(), entry);
+            if let Some(before) = before.filter(|before| before.listed) {
+                self.n_listed -= 1;
+                self.count_bans(&before.info.banned, false);
+            }
+            if listed {
+                self.n_listed += 1;
+                self.count_bans(&info.banned, true);
+            } else {
+                self.gone.push_back((now_us, info.name.clone()));
+            }
+        }
+        while let Some((_, name)) =
+            self.gone.pop_front_if(|(since, _)| *since + GONE_KEPT_US < now_us)
+        {
+            if self.channels.get(&name).is_some_and(|entry| !entry.listed) {
+                self.channels.remove(&name);
+            }
+        }
+    }
+
+    fn count_bans(&mut self, users: &[UserId], add: bool) {
+        for &user in users {
+            if add {
+                *self.banned.entry(user).or_default() += 1;
+            } else if let Some(count) = self.banned.get_mut(&user) {
+                *count -= 1;
+                if *count == 0 {
+                    self.banned.remove(&user);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.n_listed
+    }
+
+    pub(crate) fn get(&self, name: &ChannelName) -> Option<&ChannelInfo> {
+        self.channels.get(name).filter(|entry| entry.listed).map(|entry| &*entry.info)
+    }
+
+    /// Whether `user` is banned in a listed channel.
+    pub(crate) fn is_banned_somewhere(&self, user: UserId) -> bool {
+        self.banned.contains_key(&user)
+    }
+
+    /// The listed channels after `after`, by name.
+    pub(crate) fn listed_after(
+        &self,
+        after: Option<&ChannelName>,
+    ) -> impl Iterator<Item = &ChannelInfo> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.channels
+            .range::<ChannelName, _>((start, Bound::Unbounded))
+            .filter(|(_, entry)| entry.listed)
+            .map(|(_, entry)| &*entry.info)
+    }
+
+    /// Which batch of each shard is the last here.
+    pub(crate) fn seen(&self) -> &[u64] {
+        &self.seen
+    }
+
+    /// What changed for one who has seen these batches, elsewhere.
+    pub(crate) fn changed_since(&self, seen: &[u64]) -> Vec<Arc<ChannelInfo>> {
+        let last_seen = |from: ShardId| seen.get(from.index()).copied().unwrap_or(0);
+        let behind = self.seen.iter().enumerate().any(|(i, &s)| s > last_seen(ShardId(i as u16)));
+        if !behind {
+            return Vec::new();
+        }
+        let new = self.channels.values().filter(|entry| entry.sequence > last_seen(entry.from));
+        new.map(|entry| entry.info.clone()).collect()
+    }
+}

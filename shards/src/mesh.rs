@@ -1,0 +1,137 @@
+//! What shards tell each other.
+//!
+//! Messages from one shard to another arrive in the order in which they were sent, handovers included; between
+//! different senders there is no order. Nothing here is ever dropped.
+
+use crate::{
+    AdminCommand, Bundle, ChannelInfo, ChannelName, ChannelRef, ChatText, Class, Command, ConnId,
+    Custom, CustomBody, CustomTarget, Format, NoteQuota, Notice, Profile, ProfileChange, UserId,
+    conn::JoinRequest,
+};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// One message between shards.
+#[derive(Clone, Debug)]
+pub struct MeshMessage(pub(crate) Mesh);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Mesh {
+    // To the shard that owns a user's record.
+    /// A connection says whose it is.
+    Hello { user: UserId, conn: ConnId },
+    /// A connection came from another shard.
+    Moved { user: UserId, conn: ConnId, hops: u16 },
+    /// A connection is gone.
+    Departed { user: UserId, conn: ConnId, quota: NoteQuota },
+    /// A change of the record; `conn` waits for what becomes of it.
+    ChangeProfile { user: UserId, conn: Option<ConnId>, change: Box<ProfileChange> },
+    /// For all connections of a user, but not those that sit in `except`.
+    ToUser { user: UserId, payload: Payload, except: Option<ChannelName> },
+    /// Whether a user is connected, for a ban by a holder.
+    FindForBan { user: UserId, ban: Box<BanOrder> },
+
+    // From the shard that owns a user's record.
+    /// The answer to `Hello`; `None` when the user has too many connections.
+    Welcome { conn: ConnId, welcome: Option<Box<(Profile, NoteQuota)>> },
+    /// The record as it is now.
+    Profile { profile: Box<Profile>, conns: SmallVec<[ConnId; 1]> },
+    /// For these connections, but not those that sit in `except`.
+    ToConns { conns: SmallVec<[ConnId; 1]>, payload: Payload, except: Option<ChannelName> },
+    /// The user that a holder wants to ban is connected.
+    FoundForBan { ban: Box<BanOrder>, name: Box<str> },
+
+    // Between the owner of a channel and the shards that relay it.
+    /// Messages for the relayed members.
+    Broadcast { channel: ChannelRef, batch: Arc<Batch> },
+    /// Bytes for one relayed member.
+    ToMember { conn: ConnId, bytes: Box<[u8]>, messages: u32 },
+    /// A relayed member's format from here on.
+    Reformat { conn: ConnId, format: Format },
+    /// A relayed member may go where it asked to.
+    Released { conn: ConnId, request: Box<JoinRequest>, quota: NoteQuota },
+    /// A relayed member stays: its request led to where it is.
+    Stay { conn: ConnId },
+    /// A relayed member has been removed and goes to `test/awkward`, or where staff send it.
+    Dismissed { conn: ConnId, request: Box<JoinRequest>, quota: NoteQuota },
+    /// A relayed member is called home.
+    Recall { conn: ConnId },
+    /// A relayed member's command.
+    FromMember { conn: ConnId, command: Box<Command> },
+    /// A relayed member asks to leave.
+    MayLeave { conn: ConnId, request: Box<JoinRequest> },
+    /// A relayed member is gone.
+    MemberGone { conn: ConnId },
+    /// A relayed member's user is called otherwise now.
+    MemberProfile { conn: ConnId, profile: Box<Profile> },
+    /// A relayed member missed cursor moves and can take them again.
+    MemberCursors { conn: ConnId },
+
+    // To everyone.
+    /// What changed in the sender's part of the channel list; numbered from 1 by each sender.
+    Directory { sequence: u64, entries: Arc<[Arc<ChannelInfo>]> },
+    /// For every connection.
+    ToAll { notice: Arc<Notice> },
+    /// A custom message for subscribers everywhere.
+    ToSubscribers { from: Arc<Profile>, body: Arc<CustomBody> },
+
+    // To the owner of a channel, from staff.
+    /// Shows a notice in it.
+    ChannelNotice { channel: ChannelName, notice: Box<Notice> },
+    /// Says something in it as the server.
+    ChannelChat { channel: ChannelName, text: ChatText },
+}
+
+/// Something for a user wherever they are.
+#[derive(Clone, Debug)]
+pub(crate) enum Payload {
+    Notice(Arc<Notice>),
+    Custom {
+        from: Arc<Profile>,
+        body: Arc<CustomBody>,
+    },
+    /// Staff send the user to another channel.
+    Move(Box<JoinRequest>),
+}
+
+/// A ban that a holder ordered, while it is found out whether its target is connected.
+#[derive(Clone, Debug)]
+pub(crate) struct BanOrder {
+    pub(crate) channel: ChannelName,
+    pub(crate) by: UserId,
+    pub(crate) user: UserId,
+    pub(crate) ms: u64,
+}
+
+/// Messages of a channel, encoded, for members on another shard.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(crate) parts: SmallVec<[BatchPart; 1]>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct BatchPart {
+    pub(crate) format: Format,
+    pub(crate) bytes: Box<[u8]>,
+    pub(crate) entries: Box<[BatchEntry]>,
+}
+
+/// One message of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchEntry {
+    /// Where it ends; it begins where the one before ends.
+    pub(crate) end: u32,
+    /// The member that it is not for.
+    pub(crate) by: Option<ConnId>,
+    pub(crate) class: Class,
+}
+
+// What travels between threads is plain data.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<MeshMessage>();
+    is_send::<Bundle>();
+    is_send::<Custom>();
+    is_send::<CustomTarget>();
+    is_send::<AdminCommand>();
+};

@@ -1,0 +1,311 @@
+//! How bytes leave: once a turn, each connection with something to be sent is given to the transport once.
+
+use super::{Actor, FanRef, Shard};
+use crate::{
+    CloseReason, Config, Format, Key, Limit, Now, Stats, Wire,
+    channel::At,
+    conn::{Conn, Conns, Seat},
+    fan_out::{self, FanOut, NONE},
+    mesh::Mesh,
+    outbox::Pool,
+};
+use smallvec::SmallVec;
+use std::io::IoSlice;
+
+/// A socket is given at most so many slices at once; a member with more own messages in between gets a copy instead.
+const SLICES_MAX: usize = 256;
+/// A log that grew so long is flushed before more is read, so that no turn can overfill the outboxes.
+const LOG_BYTES_MAX: usize = 128 << 10;
+
+/// What became of a send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sent {
+    /// The first so many bytes were taken. If that is not all, the caller says later that the rest can be tried
+    /// ([`Shard::handle_writable`]).
+    Bytes(usize),
+    /// The connection is broken. The caller reports it when it sees it.
+    Broken,
+}
+
+/// Takes bytes for connections. Never waits.
+pub trait Transport {
+    /// Writes as much of the slices as the connection takes, in one go.
+    fn send(&mut self, key: Key, slices: &[IoSlice<'_>]) -> Sent;
+}
+
+/// What waits to be flushed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Pending {
+    /// Nothing.
+    Nothing,
+    /// Only notes and cursors, which may wait for a fuller send while the shard is busy.
+    Bulk,
+    /// Something for which somebody waits.
+    Prompt,
+}
+
+/// What a flush works with, apart from the fan-out itself.
+struct Out<'a, T> {
+    conns: &'a mut Conns,
+    pool: &'a mut Pool,
+    stats: &'a mut Stats,
+    config: &'a Config,
+    transport: &'a mut T,
+    n_blocked: &'a mut u64,
+    waiting_bytes: &'a mut u64,
+    /// Connections that have more waiting than they may.
+    overfull: Vec<Key>,
+}
+
+impl<W: Wire> Shard<W> {
+    /// What the next flush would send.
+    #[must_use]
+    pub fn pending(&self) -> Pending {
+        if self.prompt || !self.dirty_conns.is_empty() {
+            Pending::Prompt
+        } else if self.dirty_fans.is_empty() {
+            Pending::Nothing
+        } else {
+            Pending::Bulk
+        }
+    }
+
+    /// Whether so much is pending that it should be flushed before more input is handled.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.dirty_fans
+            .iter()
+            .any(|&fan| self.fan(fan).is_some_and(|f| f.pending_bytes() > LOG_BYTES_MAX))
+    }
+
+    fn fan(&self, fan: FanRef) -> Option<&FanOut> {
+        match fan {
+            FanRef::Channel { channel, serial } => {
+                let channel = self.channels.get(channel as usize)?;
+                (channel.serial == serial).then_some(&channel.fan)
+            }
+            FanRef::Relay { relay, serial } => {
+                let relay = self.relays.get(relay as usize)?;
+                (relay.serial == serial).then_some(&relay.fan)
+            }
+        }
+    }
+
+    /// Sends what is pending: all of it, or with `bulk_waits` only what must not wait. Follow with the outputs.
+    pub fn flush<T: Transport>(&mut self, now: Now, transport: &mut T, bulk_waits: bool) {
+        self.tell_followers();
+        let mut fans = std::mem::take(&mut self.dirty_fans);
+        let mut waiting = Vec::new();
+        for &fan in &fans {
+            if bulk_waits && self.fan(fan).is_some_and(|fan| !fan.prompt) {
+                waiting.push(fan);
+                continue;
+            }
+            if let FanRef::Channel { channel, serial } = fan
+                && self.channels.get(channel as usize).is_some_and(|c| c.serial == serial)
+            {
+                self.ship(channel);
+            }
+            self.flush_fan(now, fan, transport);
+        }
+        fans.clear();
+        fans.append(&mut waiting);
+        self.dirty_fans = fans;
+
+        let mut dirty = std::mem::take(&mut self.dirty_conns);
+        let mut out = self.out(transport);
+        for &key in &dirty {
+            if let Some(slot) = out.conns.slot(key)
+                && out.conns[slot].listed
+            {
+                out.send(slot, key, &[], None);
+            }
+        }
+        let overfull = out.overfull;
+        dirty.clear();
+        self.dirty_conns = dirty;
+        self.prompt = false;
+        self.close_overfull(now, overfull);
+        self.arm_heat(now);
+    }
+
+    fn out<'a, T>(&'a mut self, transport: &'a mut T) -> Out<'a, T> {
+        Out {
+            conns: &mut self.conns,
+            pool: &mut self.pool,
+            stats: &mut self.stats,
+            config: &self.config,
+            transport,
+            n_blocked: &mut self.n_blocked,
+            waiting_bytes: &mut self.waiting_bytes,
+            overfull: Vec::new(),
+        }
+    }
+
+    fn flush_fan<T: Transport>(&mut self, now: Now, fan: FanRef, transport: &mut T) {
+        if self.fan(fan).is_none() {
+            return;
+        }
+        // Taken out and put back, so that the connections can be changed beside it. It is a few pointers.
+        let mut taken = std::mem::take(self.fan_mut(fan));
+        let mut out = self.out(transport);
+        for &slot in &taken.members {
+            let key = out.conns.key(slot);
+            let conn = &out.conns[slot];
+            let log = &taken.logs[conn.format.index()];
+            if conn.outbox.is_empty() && conn.read_to as usize == log.entries.len() {
+                let conn = &mut out.conns[slot];
+                (conn.read_to, conn.own_last) = (0, NONE);
+                continue;
+            }
+            let (ranges, messages) = fan_out::unread(conn, log);
+            if conn.blocked || ranges.len() > SLICES_MAX {
+                out.absorb(slot, log);
+                out.send(slot, key, &[], None);
+            } else {
+                let ranges: SmallVec<[&[u8]; 16]> = ranges
+                    .iter()
+                    .map(|&(start, end)| &log.bytes[start as usize..end as usize])
+                    .collect();
+                out.send(slot, key, &ranges, Some(messages));
+            }
+            let conn = &mut out.conns[slot];
+            (conn.read_to, conn.own_last) = (0, NONE);
+        }
+        let overfull = out.overfull;
+        taken.clear(&mut self.pool);
+        if let FanRef::Channel { channel, .. } = fan {
+            for away in &mut self.channels[channel as usize].away {
+                away.shipped = [0; Format::COUNT];
+            }
+        }
+        *self.fan_mut(fan) = taken;
+        self.close_overfull(now, overfull);
+    }
+
+    fn fan_mut(&mut self, fan: FanRef) -> &mut FanOut {
+        match fan {
+            FanRef::Channel { channel, .. } => &mut self.channels[channel as usize].fan,
+            FanRef::Relay { relay, .. } => &mut self.relays[relay as usize].fan,
+        }
+    }
+
+    fn close_overfull(&mut self, now: Now, overfull: Vec<Key>) {
+        for key in overfull {
+            if let Some(slot) = self.conns.slot(key) {
+                self.stats.limit(Limit::OutboxBytes);
+                self.close(now, slot, CloseReason::Backlog);
+            }
+        }
+    }
+
+    /// A connection that did not take all can take more now.
+    pub fn handle_writable<T: Transport>(&mut self, now: Now, key: Key, transport: &mut T) {
+        let Some(slot) = self.conns.slot(key) else { return };
+        let conn = &mut self.conns[slot];
+        if !conn.blocked || !conn.attached {
+            return;
+        }
+        conn.blocked = false;
+        self.n_blocked -= 1;
+        self.waiting_bytes -= conn.outbox.len() as u64;
+        let mut out = self.out(transport);
+        out.send(slot, key, &[], None);
+        let overfull = out.overfull;
+        self.close_overfull(now, overfull);
+        let Some(slot) = self.conns.slot(key) else { return };
+        if !self.conns[slot].blocked {
+            self.catch_up(slot);
+        }
+    }
+
+    /// Someone who had fallen behind has taken everything: tells what was left out meanwhile.
+    fn catch_up(&mut self, slot: u32) {
+        self.continue_list(slot);
+        let conn = &mut self.conns[slot];
+        if !std::mem::take(&mut conn.cursors_stale) {
+            return;
+        }
+        let id = conn.id;
+        match conn.seat {
+            Seat::None => {}
+            Seat::Owned { channel, participant } => {
+                self.tell_cursors(Actor { channel, participant, conn: id, at: At::Here(slot) });
+            }
+            Seat::Relayed { relay } => {
+                let owner = self.relays[relay as usize].of.owner;
+                self.mesh(owner, Mesh::MemberCursors { conn: id });
+            }
+        }
+    }
+}
+
+impl<T: Transport> Out<'_, T> {
+    /// Copies what a member has still to read into its outbox.
+    fn absorb(&mut self, slot: u32, log: &fan_out::Log) {
+        let conn = &mut self.conns[slot];
+        let before = conn.outbox.len();
+        let mark = if conn.blocked { self.config.outbox_bytes_mark as usize } else { usize::MAX };
+        fan_out::absorb(conn, log, mark, self.pool, self.stats);
+        if conn.blocked {
+            *self.waiting_bytes += (conn.outbox.len() - before) as u64;
+        }
+    }
+
+    /// Sends the outbox and, behind it, `ranges` that hold `messages`. What is not taken waits in the outbox.
+    fn send(&mut self, slot: u32, key: Key, ranges: &[&[u8]], messages: Option<u32>) {
+        let conn: &mut Conn = &mut self.conns[slot];
+        conn.listed = false;
+        if !conn.blocked {
+            let messages = conn.outbox.messages() + messages.unwrap_or(0);
+            let (sent, total) = {
+                let mut slices: SmallVec<[IoSlice<'_>; 16]> = SmallVec::new();
+                if !conn.outbox.is_empty() {
+                    slices.push(IoSlice::new(conn.outbox.unsent()));
+                }
+                slices.extend(ranges.iter().map(|range| IoSlice::new(range)));
+                if slices.is_empty() {
+                    return;
+                }
+                let total: usize = slices.iter().map(|slice| slice.len()).sum();
+                (self.transport.send(key, &slices), total)
+            };
+            let taken = match sent {
+                Sent::Bytes(taken) => taken,
+                // Nothing is kept for it: the caller is about to report that the peer is gone.
+                Sent::Broken => return conn.outbox.take(self.pool),
+            };
+            assert!(taken <= total, "no more is sent than was given");
+            self.stats.sends += 1;
+            self.stats.bytes_sent += taken as u64;
+            let from_outbox = taken.min(conn.outbox.len());
+            if taken == total {
+                self.stats.messages_sent += u64::from(messages);
+                if from_outbox > 0 {
+                    conn.outbox.advance(from_outbox, self.pool);
+                }
+                return;
+            }
+            if from_outbox > 0 {
+                conn.outbox.advance(from_outbox, self.pool);
+            }
+            let mut skip = taken - from_outbox;
+            for range in ranges {
+                let rest = &range[skip.min(range.len())..];
+                skip -= skip.min(range.len());
+                if !rest.is_empty() {
+                    conn.outbox.push(rest, 0, self.pool);
+                }
+            }
+            conn.blocked = true;
+            *self.n_blocked += 1;
+            *self.waiting_bytes += conn.outbox.len() as u64;
+        }
+        let crowded = *self.waiting_bytes > self.config.outbox_bytes_total;
+        let max =
+            if crowded { self.config.outbox_bytes_mark } else { self.config.outbox_bytes_max };
+        if conn.outbox.len() > max as usize {
+            self.overfull.push(key);
+        }
+    }
+}

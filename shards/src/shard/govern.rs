@@ -1,0 +1,219 @@
+//! What the holder of the crown does: settings, the crown itself, bans.
+
+use super::{Actor, Shard};
+use crate::{
+    ChannelName, Event, Limit, Notice, Now, SettingsPatch, ShardId, UserId, Wire,
+    channel::{At, Member, dropped_at, on_screen},
+    conn::JoinRequest,
+    fan_out::Class,
+    mesh::{BanOrder, Mesh, Payload},
+    timers::Timer,
+};
+use std::sync::Arc;
+
+impl<W: Wire> Shard<W> {
+    pub(super) fn change_settings(&mut self, now: Now, actor: Actor, patch: &SettingsPatch) {
+        let rate = self.config.rates.settings;
+        let channel = &mut self.channels[actor.channel as usize];
+        let user = channel.roster[actor.participant].profile.user;
+        if channel.kind.is_lobby() || patch.is_empty() || !channel.is_holder(user) {
+            return;
+        }
+        if !channel.roster[actor.participant].rates().settings.take(rate, now.mono_us, 1) {
+            return self.stats.limit(Limit::SettingsRate);
+        }
+        channel.settings.change(patch);
+        self.broadcast_channel(actor.channel, None);
+        self.touch_list(actor.channel, now.mono_us);
+    }
+
+    pub(super) fn give_crown(&mut self, now: Now, actor: Actor, to: Option<UserId>) {
+        let rate = self.config.rates.crown;
+        let pickup_ms = self.config.crown_pickup.as_millis() as u64;
+        let channel = &mut self.channels[actor.channel as usize];
+        let me = channel.roster[actor.participant].profile.user;
+        let Some(crown) = channel.crown else { return };
+        let heir =
+            to.and_then(|user| channel.roster.find(user).map(|participant| (user, participant)));
+        let holds = crown.held && crown.user == me;
+        let allowed = match heir {
+            // A holder who names themselves keeps it.
+            Some((user, _)) if holds => user != me,
+            None => holds,
+            Some(_) if crown.held => false,
+            // It lies: the last holder may take or give it, others may take it after a while.
+            Some(_) if crown.user == me => true,
+            Some((user, _)) => user == me && now.wall_ms >= crown.since_ms + pickup_ms,
+        };
+        if !allowed {
+            return;
+        }
+        if !channel.roster[actor.participant].rates().crown.take(rate, now.mono_us, 1) {
+            return self.stats.limit(Limit::CrownRate);
+        }
+        let from = channel.roster.find(crown.user);
+        let giver = channel.roster[actor.participant].position;
+        let crown = channel.crown.as_mut().expect("it was there a moment ago");
+        crown.since_ms = now.wall_ms;
+        match heir {
+            Some((user, participant)) => {
+                crown.user = user;
+                crown.held = true;
+                crown.start = on_screen(giver);
+                crown.end = on_screen(channel.roster[participant].position);
+            }
+            None => {
+                crown.held = false;
+                (crown.start, crown.end) = dropped_at(giver);
+            }
+        }
+        self.broadcast_channel(actor.channel, None);
+        let heir = heir.map(|(_, participant)| participant);
+        if let Some(from) = from.filter(|_| holds) {
+            self.tell_participant(actor.channel, from, &[Event::Quota(self.config.quotas.normal)]);
+        }
+        if let Some(heir) = heir {
+            self.tell_participant(actor.channel, heir, &[Event::Quota(self.config.quotas.crown)]);
+        }
+        self.touch_list(actor.channel, now.mono_us);
+    }
+
+    /// A holder wants somebody gone. Whether that user is connected at all, the user's shard knows.
+    pub(super) fn want_ban(&mut self, now: Now, actor: Actor, user: UserId, ms: u64) {
+        let Some((channel, by)) = self.may_ban(now, actor) else { return };
+        let max = self.config.ban_max.as_millis() as u64;
+        let ban = Box::new(BanOrder { channel, by, user, ms: ms.min(max) });
+        let roster = &self.channels[actor.channel as usize].roster;
+        if let Some(participant) = roster.find(user) {
+            let name = roster[participant].profile.display_name().into();
+            return self.ban(now, *ban, name);
+        }
+        self.find_for_ban(now, self.id, user, ban);
+    }
+
+    fn may_ban(&mut self, now: Now, actor: Actor) -> Option<(ChannelName, UserId)> {
+        let rate = self.config.rates.ban;
+        let channel = &mut self.channels[actor.channel as usize];
+        let user = channel.roster[actor.participant].profile.user;
+        if channel.kind.is_lobby() || !channel.is_holder(user) {
+            return None;
+        }
+        if !channel.roster[actor.participant].rates().ban.take(rate, now.mono_us, 1) {
+            self.stats.limit(Limit::BanRate);
+            return None;
+        }
+        Some((channel.name.clone(), user))
+    }
+
+    /// Looks whether a user is connected, on behalf of a channel of the shard `asker`.
+    pub(super) fn find_for_ban(
+        &mut self,
+        now: Now,
+        asker: ShardId,
+        user: UserId,
+        ban: Box<BanOrder>,
+    ) {
+        let owner = self.owner_of_user(user);
+        if owner != self.id {
+            return self.mesh(owner, Mesh::FindForBan { user, ban });
+        }
+        let Some(record) = self.users.get(user) else { return };
+        if record.connections.is_empty() {
+            return;
+        }
+        let name: Box<str> = record.profile.display_name().into();
+        if asker == self.id {
+            self.ban(now, *ban, name);
+        } else {
+            self.mesh(asker, Mesh::FoundForBan { ban, name });
+        }
+    }
+
+    /// Carries a ban out, for a target that is connected somewhere.
+    pub(super) fn ban(&mut self, now: Now, order: BanOrder, name: Box<str>) {
+        let BanOrder { channel: channel_name, by, user, ms } = order;
+        let Some(&idx) = self.by_name.get(&channel_name) else { return };
+        let bans_max = self.config.bans_max;
+        let channel = &mut self.channels[idx as usize];
+        // The crown may have passed on while the target was looked for.
+        if !channel.is_holder(by) {
+            return;
+        }
+        if ms > 0 {
+            let until = now.mono_us + ms * 1_000;
+            channel.bans.insert(user, until, now.mono_us, bans_max);
+            let timer = Timer::BanEnds { channel: idx, serial: channel.serial };
+            self.arm(until, timer);
+        }
+        let minutes = ms / 60_000;
+        let channel = &self.channels[idx as usize];
+        let by_name: Box<str> = match channel.roster.find(by) {
+            Some(holder) => channel.roster[holder].profile.display_name().into(),
+            None => "".into(),
+        };
+        let removed = Arc::new(Notice::Removed { channel: channel_name.clone(), minutes });
+        let certificate =
+            (by == user).then(|| Arc::new(Notice::RemovedThemselves { name: name.clone() }));
+        if let Some(participant) = channel.roster.find(user) {
+            let members = channel.roster[participant].members.clone();
+            for member in members {
+                let mut events = vec![Event::Notice(&removed)];
+                events.extend(certificate.as_deref().map(Event::Notice));
+                self.tell_member(idx, member.conn, member.at, &events);
+                self.dismiss(
+                    now,
+                    idx,
+                    participant,
+                    member,
+                    JoinRequest::to(ChannelName::awkward()),
+                );
+            }
+        }
+        // The channel is still there: an empty one ends after a delay.
+        let here = Notice::RemovedFromHere { name, by: by_name, minutes };
+        self.broadcast(idx, None, Class::Prompt, Event::Notice(&here));
+        if let Some(certificate) = &certificate {
+            self.broadcast(idx, None, Class::Prompt, Event::Notice(certificate));
+        }
+        self.send_to_user(now, user, Payload::Notice(removed), Some(channel_name));
+        self.touch_list(idx, now.mono_us);
+    }
+
+    /// Sends a member elsewhere, wherever its connection is.
+    pub(super) fn dismiss(
+        &mut self,
+        now: Now,
+        idx: u32,
+        participant: u32,
+        member: Member,
+        request: JoinRequest,
+    ) {
+        match member.at {
+            At::Here(slot) => self.move_elsewhere(now, slot, request),
+            At::Away(..) => {
+                let (conn, request) = (member.conn, Box::new(request));
+                self.release(now, idx, participant, conn, |quota| {
+                    Some(Mesh::Dismissed { conn, request, quota })
+                });
+            }
+        }
+    }
+
+    pub(super) fn unban(&mut self, now: Now, actor: Actor, user: UserId) {
+        if self.may_ban(now, actor).is_none() {
+            return;
+        }
+        let channel = &mut self.channels[actor.channel as usize];
+        if !channel.bans.remove(user, now.mono_us) {
+            return;
+        }
+        let by = channel.roster[actor.participant].profile.display_name().into();
+        let name = self.users.get(user).map_or_else(
+            || user.to_string().into_boxed_str(),
+            |record| record.profile.display_name().into(),
+        );
+        let notice = Notice::Unbanned { name, by };
+        self.broadcast(actor.channel, None, Class::Prompt, Event::Notice(&notice));
+        self.touch_list(actor.channel, now.mono_us);
+    }
+}

@@ -1,0 +1,305 @@
+//! Who a connection is: hellos, profiles, and messages to users wherever they are.
+//!
+//! A user's record is owned by one shard. An id that is drawn for one connection is drawn so that this shard owns it,
+//! and nobody has to be asked; any other is asked for once, while the connection is paused.
+
+use super::{Flow, Output, Shard};
+use crate::{
+    ChannelName, Color, ConnId, Event, Limit, NoteQuota, Notice, Now, Profile, ProfileChange,
+    ShardId, UserId, UserName, Wire,
+    channel::Participant,
+    conn::{Awaits, Seat},
+    fan_out::Class,
+    mesh::{Mesh, Payload},
+    timers::Timer,
+    users::Presence,
+};
+use smallvec::{SmallVec, smallvec};
+use std::rc::Rc;
+
+/// How long a refused connection has to read why, in microseconds. Old clients come back 50 ms after a socket that
+/// was open closes, so closing at once would make them a storm.
+const REFUSED_KEPT_US: u64 = 3_000_000;
+
+impl<W: Wire> Shard<W> {
+    pub(super) fn hello(
+        &mut self,
+        now: Now,
+        slot: u32,
+        user: Option<UserId>,
+        token: Option<Box<str>>,
+    ) {
+        let rate = self.config.rates.hello;
+        let conn = &mut self.conns[slot];
+        if let Some(profile) = conn.profile.clone() {
+            if !conn.extra().hello.take(rate, now.mono_us, 1) {
+                return self.stats.limit(Limit::HelloRate);
+            }
+            return self.say_hello(now, slot, &profile, token.as_deref());
+        }
+        let (user, durable) = match user {
+            Some(user) => (user, true),
+            None => (self.draw_user(), false),
+        };
+        let owner = self.owner_of_user(user);
+        let conn = &mut self.conns[slot];
+        if owner != self.id {
+            conn.extra().awaits = Some(Awaits::Welcome { user, token });
+            let conn = conn.id;
+            return self.mesh(owner, Mesh::Hello { user, conn });
+        }
+        let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops };
+        let max = self.config.connections_per_user;
+        let record = self.users.arrive(user, durable, presence, max, now.wall_ms);
+        let welcome = record.map(|record| (record.profile.clone(), record.quota));
+        self.welcome(now, slot, welcome, token.as_deref());
+    }
+
+    /// A new user id whose record belongs here.
+    fn draw_user(&mut self) -> UserId {
+        loop {
+            let user = UserId(self.rng.bytes12());
+            if self.owner_of_user(user) == self.id && self.users.get(user).is_none() {
+                return user;
+            }
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        now: Now,
+        slot: u32,
+        welcome: Option<(Rc<Profile>, NoteQuota)>,
+        token: Option<&str>,
+    ) {
+        let Some((profile, quota)) = welcome else {
+            self.stats.limit(Limit::ConnectionsPerUser);
+            self.conns[slot].refused = true;
+            self.tell(slot, &[Event::Notice(&Notice::TooManyConnections)]);
+            let key = self.conns.key(slot);
+            let timer = Timer::Refused { slot: key.slot, generation: key.generation };
+            return self.arm(now.mono_us + REFUSED_KEPT_US, timer);
+        };
+        let conn = &mut self.conns[slot];
+        if quota != NoteQuota::default() {
+            conn.extra().quota = quota;
+        }
+        conn.profile = Some(profile.clone());
+        self.say_hello(now, slot, &profile, token);
+    }
+
+    fn say_hello(&mut self, now: Now, slot: u32, profile: &Profile, token: Option<&str>) {
+        let preset = match self.conns[slot].seat {
+            Seat::Owned { channel, .. } => {
+                self.channels[channel as usize].preset(&self.config, profile.user)
+            }
+            _ => self.config.quotas.normal,
+        };
+        let hello = Event::Hello { profile, token, wall_ms: now.wall_ms };
+        self.tell(slot, &[hello, Event::Quota(preset)]);
+    }
+
+    pub(super) fn on_hello(&mut self, now: Now, from: ShardId, user: UserId, conn: ConnId) {
+        let presence = Presence { conn, shard: from, hops: 0 };
+        let max = self.config.connections_per_user;
+        let record = self.users.arrive(user, true, presence, max, now.wall_ms);
+        let welcome = record.map(|record| Box::new(((*record.profile).clone(), record.quota)));
+        self.mesh(from, Mesh::Welcome { conn, welcome });
+    }
+
+    pub(super) fn on_welcome(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        welcome: Option<Box<(Profile, NoteQuota)>>,
+    ) {
+        // A connection that closed meanwhile has said so behind its hello.
+        let Some(slot) = self.conns.find(conn) else { return };
+        let Some(Awaits::Welcome { token, .. }) = self.conns[slot].extra().awaits.take() else {
+            return;
+        };
+        let welcome = welcome.map(|welcome| (Rc::new(welcome.0), welcome.1));
+        self.welcome(now, slot, welcome, token.as_deref());
+        self.resume(slot);
+    }
+
+    pub(super) fn resume(&mut self, slot: u32) {
+        let key = self.conns.key(slot);
+        if self.conns[slot].attached && self.flow(key) == Flow::Continue {
+            self.outputs.push_back(Output::Resume { key });
+        }
+    }
+
+    pub(super) fn depart_user(&mut self, user: UserId, conn: ConnId, quota: NoteQuota) {
+        let owner = self.owner_of_user(user);
+        if owner == self.id {
+            self.users.depart(user, conn, quota);
+        } else {
+            self.mesh(owner, Mesh::Departed { user, conn, quota });
+        }
+    }
+
+    pub(super) fn want_profile(
+        &mut self,
+        now: Now,
+        slot: u32,
+        name: Option<UserName>,
+        color: Option<Color>,
+    ) {
+        if name.is_none() && color.is_none() {
+            return;
+        }
+        let conn = &mut self.conns[slot];
+        let user = conn.profile.as_ref().expect("only those who said hello get here").user;
+        let (id, change) = (conn.id, ProfileChange { name, color, tag: None });
+        let owner = self.owner_of_user(user);
+        if owner == self.id {
+            return self.change_profile(now, user, Some((self.id, id)), change);
+        }
+        // Paused, so that what the user says next is said under the new name.
+        self.conns[slot].extra().awaits = Some(Awaits::Profile);
+        self.mesh(owner, Mesh::ChangeProfile { user, conn: Some(id), change: Box::new(change) });
+    }
+
+    /// Changes a record that is owned here. `by` waits for the outcome; staff (`None`) are not limited.
+    pub(super) fn change_profile(
+        &mut self,
+        now: Now,
+        user: UserId,
+        by: Option<(ShardId, ConnId)>,
+        change: ProfileChange,
+    ) {
+        let rate = self.config.rates.profile;
+        let Some(record) = self.users.get_mut(user) else { return };
+        if let Some((shard, conn)) = by
+            && !record.rate.take(rate, now.mono_us, 1)
+        {
+            let profile = record.profile.clone();
+            self.stats.limit(Limit::ProfileRate);
+            return self.send_profile(shard, profile, smallvec![conn]);
+        }
+        let profile = Rc::make_mut(&mut record.profile);
+        profile.version += 1;
+        if change.name.is_some() {
+            profile.name = change.name;
+        }
+        profile.color = change.color.unwrap_or(profile.color);
+        if let Some(tag) = change.tag {
+            profile.tag = tag;
+        }
+        let (profile, shards) = (record.profile.clone(), record.by_shard());
+        for (shard, conns) in shards {
+            self.send_profile(shard, profile.clone(), conns);
+        }
+    }
+
+    fn send_profile(&mut self, to: ShardId, profile: Rc<Profile>, conns: SmallVec<[ConnId; 1]>) {
+        if to == self.id {
+            self.on_profile(profile, &conns);
+        } else {
+            self.mesh(to, Mesh::Profile { profile: Box::new((*profile).clone()), conns });
+        }
+    }
+
+    /// The record of these connections' user is now this.
+    pub(super) fn on_profile(&mut self, profile: Rc<Profile>, conns: &[ConnId]) {
+        for &conn in conns {
+            let Some(slot) = self.conns.find(conn) else {
+                let message =
+                    Mesh::Profile { profile: Box::new((*profile).clone()), conns: smallvec![conn] };
+                self.forward(conn, message);
+                continue;
+            };
+            let known = &mut self.conns[slot].profile;
+            if known.as_ref().is_some_and(|known| known.version < profile.version) {
+                *known = Some(profile.clone());
+                match self.conns[slot].seat {
+                    Seat::None => {}
+                    Seat::Owned { channel, participant } => {
+                        self.show_profile(channel, participant, &profile);
+                    }
+                    Seat::Relayed { relay } => {
+                        let owner = self.relays[relay as usize].of.owner;
+                        let profile = Box::new((*profile).clone());
+                        self.mesh(owner, Mesh::MemberProfile { conn, profile });
+                    }
+                }
+            }
+            if matches!(self.conns[slot].awaits(), Some(Awaits::Profile)) {
+                self.conns[slot].extra().awaits = None;
+                self.resume(slot);
+            }
+        }
+    }
+
+    /// Shows a channel who a participant is now, unless it knows.
+    pub(super) fn show_profile(&mut self, channel: u32, participant: u32, profile: &Rc<Profile>) {
+        let shown: &mut Participant = &mut self.channels[channel as usize].roster[participant];
+        if shown.profile.version < profile.version {
+            shown.profile = profile.clone();
+            let view = crate::ParticipantView { profile, position: shown.position };
+            self.broadcast(channel, None, Class::Prompt, Event::Participant(view));
+        }
+    }
+
+    /// Passes on a message to a connection that went to another shard a while ago.
+    pub(super) fn forward(&mut self, conn: ConnId, message: Mesh) {
+        if let Some(&(to, _)) = self.forwarding.get(&conn) {
+            self.mesh(to, message);
+        }
+    }
+
+    /// Sends something to all connections of a user, wherever they are, but not to those in the channel `except`.
+    pub(super) fn send_to_user(
+        &mut self,
+        now: Now,
+        user: UserId,
+        payload: Payload,
+        except: Option<ChannelName>,
+    ) {
+        let owner = self.owner_of_user(user);
+        if owner != self.id {
+            return self.mesh(owner, Mesh::ToUser { user, payload, except });
+        }
+        let Some(record) = self.users.get(user) else { return };
+        for (shard, conns) in record.by_shard() {
+            if shard == self.id {
+                self.send_to_conns(now, &conns, &payload, except.as_ref());
+            } else {
+                let (payload, except) = (payload.clone(), except.clone());
+                self.mesh(shard, Mesh::ToConns { conns, payload, except });
+            }
+        }
+    }
+
+    pub(super) fn send_to_conns(
+        &mut self,
+        now: Now,
+        conns: &[ConnId],
+        payload: &Payload,
+        except: Option<&ChannelName>,
+    ) {
+        for &conn in conns {
+            let Some(slot) = self.conns.find(conn) else {
+                let (payload, except) = (payload.clone(), except.cloned());
+                self.forward(conn, Mesh::ToConns { conns: smallvec![conn], payload, except });
+                continue;
+            };
+            let channel = match self.conns[slot].seat {
+                Seat::Owned { channel, .. } => Some(&self.channels[channel as usize].name),
+                _ => None,
+            };
+            if except.is_some() && channel == except {
+                continue;
+            }
+            match payload {
+                Payload::Notice(notice) => self.tell(slot, &[Event::Notice(notice)]),
+                Payload::Custom { from, body } => {
+                    let with_blob = self.conns[slot].binary_custom && body.blob.is_some();
+                    self.tell(slot, &[Event::Custom { from, body, with_blob }]);
+                }
+                Payload::Move(request) => self.move_elsewhere(now, slot, (**request).clone()),
+            }
+        }
+    }
+}

@@ -1,0 +1,576 @@
+//! Going from channel to channel.
+//!
+//! A connection leaves its channel before anything of the next is sent. When the next is owned by another shard, the
+//! connection is handed over with its wish, and that shard decides; a full lobby leads on to the next lobby, a
+//! refusal to `test/awkward`, each possibly on yet another shard.
+
+use super::{Actor, NOWHERE, Output, Shard};
+use crate::{Bucket, CrownOnLeave};
+use crate::{
+    Bundle, ChannelKind, ChannelName, ConnId, Crown, Event, JoinTarget, Limit, Notice, Now,
+    ParticipantView, Position, Profile, Settings, SettingsPatch, ShardId, Wire,
+    channel::{At, Channel, HolderRates, Member, Participant, dropped_at, on_screen},
+    conn::{Awaits, JoinRequest, Purpose, Seat},
+    fan_out::Class,
+    mesh::Mesh,
+    timers::Timer,
+};
+use std::rc::Rc;
+
+/// The version of what [`Bundle`] holds.
+const BUNDLE_VERSION: u16 = 1;
+/// Full lobbies that a join passes before it ends in `test/awkward`.
+const OVERFLOWS_MAX: u16 = 10_000;
+/// How long messages for a connection that went elsewhere are sent after it.
+const FORWARDED_US: u64 = 10_000_000;
+
+/// What became of a wish to join a channel that is owned here.
+enum Admission {
+    Enter,
+    Overflow,
+    Refuse(Limit, Notice),
+}
+
+impl JoinRequest {
+    pub(crate) fn to(name: ChannelName) -> Self {
+        JoinRequest { target: JoinTarget::Named(name), set: None, overflows: 0 }
+    }
+
+    pub(super) fn name(&self) -> ChannelName {
+        match &self.target {
+            JoinTarget::Named(name) => name.clone(),
+            JoinTarget::LobbyBackdoor => ChannelName::lobby(),
+        }
+    }
+}
+
+impl<W: Wire> Shard<W> {
+    /// A peer wants to join. Over the rate only the latest wish is kept, until the rate allows it.
+    pub(super) fn want_join(
+        &mut self,
+        now: Now,
+        slot: u32,
+        target: JoinTarget,
+        set: Option<Box<SettingsPatch>>,
+    ) {
+        let request = JoinRequest { target, set, overflows: 0 };
+        let rate = self.config.rates.join;
+        let conn = &mut self.conns[slot];
+        // The first join costs no memory: members that came and stayed have no `Extra`.
+        if conn.seat != Seat::None || conn.extra.is_some() {
+            let extra = conn.extra();
+            if extra.deferred.is_some() {
+                extra.deferred = Some(request);
+                return self.stats.limit(Limit::JoinRate);
+            }
+            if !extra.join.take(rate, now.mono_us, 1) {
+                extra.deferred = Some(request);
+                let at = extra.join.ready_at_us(rate);
+                self.stats.limit(Limit::JoinRate);
+                return self.arm_deferred(at, slot);
+            }
+        }
+        self.go(now, slot, request);
+    }
+
+    pub(super) fn arm_deferred(&mut self, at_us: u64, slot: u32) {
+        let key = self.conns.key(slot);
+        self.arm(at_us, Timer::Deferred { slot: key.slot, generation: key.generation });
+    }
+
+    /// Serves a join that was kept.
+    pub(super) fn serve_deferred(&mut self, now: Now, slot: u32) {
+        let rate = self.config.rates.join;
+        let conn = &mut self.conns[slot];
+        if conn.awaits().is_some() || !conn.attached {
+            // Paused: it is served when it goes on.
+            return self.arm_deferred(now.mono_us + 10_000, slot);
+        }
+        let Some(request) = conn.extra().deferred.take() else { return };
+        conn.extra().join.take(rate, now.mono_us, 1);
+        self.go(now, slot, request);
+    }
+
+    /// Goes where a request leads, from wherever the connection is.
+    pub(super) fn go(&mut self, now: Now, slot: u32, request: JoinRequest) {
+        if let Seat::Relayed { relay } = self.conns[slot].seat {
+            // The owner of its channel decides in the order of everything else that it was told.
+            let owner = self.relays[relay as usize].of.owner;
+            let conn = self.conns[slot].id;
+            self.conns[slot].extra().awaits = Some(Awaits::Release(request.clone()));
+            return self.mesh(owner, Mesh::MayLeave { conn, request: Box::new(request) });
+        }
+        self.join(now, slot, request);
+    }
+
+    /// Goes where a request leads, for a connection that is not a relayed member.
+    pub(super) fn join(&mut self, now: Now, slot: u32, mut request: JoinRequest) {
+        if !self.conns[slot].attached {
+            // Its socket is still on the way here; it goes on from here as soon as it arrives.
+            self.unseat(now, slot);
+            self.conns[slot].extra().deferred = Some(request);
+            return;
+        }
+        loop {
+            let name = request.name();
+            let owner = self.owner(&name);
+            if let Seat::Owned { channel, participant } = self.conns[slot].seat
+                && self.channels[channel as usize].name == name
+            {
+                let actor =
+                    Actor { channel, participant, conn: self.conns[slot].id, at: At::Here(slot) };
+                return self.show_channel(actor);
+            }
+            if owner != self.id {
+                // Lobbies that the directory knows to be full are passed without a visit.
+                if request.overflows > 0
+                    && request.overflows < OVERFLOWS_MAX
+                    && let (Some(info), Some(capacity)) =
+                        (self.directory.get(&name), self.config.lobby_capacity)
+                    && info.count >= capacity
+                {
+                    request.target = JoinTarget::Named(name.next_lobby());
+                    request.overflows += 1;
+                    continue;
+                }
+                self.unseat(now, slot);
+                return self.hand_over(now, slot, owner, Purpose::Join(request));
+            }
+            let profile = self.conns[slot].profile.clone().expect("only those who said hello join");
+            match self.admit(now, &profile, &name, &request) {
+                Admission::Enter => {
+                    self.unseat(now, slot);
+                    return self.enter(now, slot, &profile, name, request.set.as_deref());
+                }
+                Admission::Overflow if request.overflows < OVERFLOWS_MAX => {
+                    self.stats.limit(Limit::LobbyCapacity);
+                    request.target = JoinTarget::Named(name.next_lobby());
+                    request.overflows += 1;
+                }
+                Admission::Overflow => request = JoinRequest::to(ChannelName::awkward()),
+                Admission::Refuse(limit, notice) => {
+                    self.stats.limit(limit);
+                    self.tell(slot, &[Event::Notice(&notice)]);
+                    request = JoinRequest::to(ChannelName::awkward());
+                }
+            }
+        }
+    }
+
+    /// Whether a user may enter a channel that is owned here (protocol page, section 5.3).
+    fn admit(
+        &self,
+        now: Now,
+        profile: &Profile,
+        name: &ChannelName,
+        request: &JoinRequest,
+    ) -> Admission {
+        let Some(&idx) = self.by_name.get(name) else {
+            let full = self.channels.len() >= self.config.channels_max as usize;
+            return if full && !name.is_permanent() {
+                Admission::Refuse(Limit::Channels, Notice::NoMoreChannels { channel: name.clone() })
+            } else {
+                Admission::Enter
+            };
+        };
+        let channel = &self.channels[idx as usize];
+        let count = channel.roster.len() as u32;
+        if channel.roster.find(profile.user).is_some() {
+            return Admission::Enter;
+        }
+        match channel.kind {
+            ChannelKind::TestLobby => return Admission::Enter,
+            ChannelKind::Lobby => {
+                let backdoor = request.target == JoinTarget::LobbyBackdoor;
+                let full = self.config.lobby_capacity.is_some_and(|capacity| count >= capacity);
+                return if full && !backdoor { Admission::Overflow } else { Admission::Enter };
+            }
+            ChannelKind::Normal => {}
+        }
+        let channel_name = channel.name.clone();
+        if let Some(until) = channel.bans.until(profile.user, now.mono_us) {
+            let minutes = (until - now.mono_us).div_ceil(60_000_000);
+            return Admission::Refuse(
+                Limit::Banned,
+                Notice::StillBanned { channel: channel_name, minutes },
+            );
+        }
+        if channel.crown.is_some_and(|crown| crown.user == profile.user) {
+            return Admission::Enter;
+        }
+        let limit = channel.settings.limit.filter(|_| self.config.channel_limits);
+        if limit.is_some_and(|limit| count >= u32::from(limit)) {
+            return Admission::Refuse(
+                Limit::ChannelLimit,
+                Notice::ChannelFull { channel: channel_name },
+            );
+        }
+        let known_ms = now.wall_ms.saturating_sub(profile.first_seen_ms);
+        if let Some(required_ms) = channel.settings.min_online_ms
+            && known_ms < u64::from(required_ms)
+        {
+            return Admission::Refuse(
+                Limit::MinOnline,
+                Notice::TooNew { channel: channel_name, required_ms },
+            );
+        }
+        Admission::Enter
+    }
+
+    pub(super) fn create_channel(&mut self, name: ChannelName, set: Option<&SettingsPatch>) -> u32 {
+        let settings = match set {
+            Some(set) => Settings::created(name.kind(), set),
+            None => Settings::new(name.kind()),
+        };
+        self.serial += 1;
+        let channel = Channel::new(name.clone(), settings, self.serial, self.hasher.clone());
+        let idx = self.channels.insert(channel) as u32;
+        self.by_name.insert(name, idx);
+        self.stats.channels_created += 1;
+        idx
+    }
+
+    /// Seats a connection that sits nowhere in a channel that is owned here.
+    fn enter(
+        &mut self,
+        now: Now,
+        slot: u32,
+        profile: &Rc<Profile>,
+        name: ChannelName,
+        set: Option<&SettingsPatch>,
+    ) {
+        let user = profile.user;
+        let idx = match self.by_name.get(&name) {
+            Some(&idx) => idx,
+            None => {
+                let idx = self.create_channel(name, set);
+                let channel = &mut self.channels[idx as usize];
+                if !channel.kind.is_lobby() {
+                    let (start, end) = dropped_at(Position::OFF_SCREEN);
+                    channel.crown =
+                        Some(Crown { user, held: true, since_ms: now.wall_ms, start, end });
+                }
+                idx
+            }
+        };
+        let conn = &self.conns[slot];
+        let member = Member {
+            conn: conn.id,
+            at: At::Here(slot),
+            follows_custom: conn.follows_custom,
+            binary_custom: conn.binary_custom,
+        };
+        let quota = conn.extra.as_ref().map(|extra| extra.quota).unwrap_or_default();
+        let channel = &mut self.channels[idx as usize];
+        let (participant, new) = match channel.roster.find(user) {
+            Some(participant) => (participant, false),
+            None => {
+                let participant = channel.roster.insert(Participant {
+                    profile: profile.clone(),
+                    position: Position::OFF_SCREEN,
+                    cursor_pending: false,
+                    cursor_by: None,
+                    quota,
+                    chat: Bucket::default(),
+                    too_fast_told_ms: 0,
+                    rates: None::<Box<HolderRates>>,
+                    members: smallvec::SmallVec::new(),
+                });
+                (participant, true)
+            }
+        };
+        let mut crowned = false;
+        if new {
+            let view = ParticipantView { profile, position: Position::OFF_SCREEN };
+            self.broadcast(idx, None, Class::Prompt, Event::Participant(view));
+            if let Some(crown) = &mut self.channels[idx as usize].crown
+                && !crown.held
+                && crown.user == user
+            {
+                crown.held = true;
+                crown.since_ms = now.wall_ms;
+                crowned = true;
+            }
+            self.touch_list(idx, now.mono_us);
+        }
+        let channel = &mut self.channels[idx as usize];
+        channel.roster[participant].members.push(member);
+        let conn = &mut self.conns[slot];
+        conn.seat = Seat::Owned { channel: idx, participant };
+        channel.fan.add(slot, conn);
+        let conn = conn.id;
+        self.show_channel(Actor { channel: idx, participant, conn, at: At::Here(slot) });
+        if crowned {
+            self.broadcast_channel(idx, Some(conn));
+        }
+        self.show_profile(idx, participant, profile);
+        self.spread_if_hot(now, idx, slot);
+    }
+
+    /// Sends one member all that it has to know of its channel.
+    pub(super) fn show_channel(&mut self, actor: Actor) {
+        let channel = &self.channels[actor.channel as usize];
+        let me = channel.roster[actor.participant].profile.user;
+        let events = [
+            Event::Channel { view: channel.view(), me },
+            Event::History(&channel.history),
+            Event::Quota(channel.preset(&self.config, me)),
+        ];
+        let format = match actor.at {
+            At::Here(slot) => self.conns[slot].format,
+            At::Away(_, format) => format,
+        };
+        let mut bytes = self.pool.take();
+        self.wire.encode(format, &events, &mut bytes);
+        for kind in [crate::EventKind::Channel, crate::EventKind::History, crate::EventKind::Quota]
+        {
+            self.stats.event(kind, 1);
+        }
+        self.deliver_member(actor.channel, actor.conn, actor.at, &bytes, 3);
+        self.pool.give(bytes);
+    }
+
+    /// Takes a connection of this shard out of the channel of this shard in which it sits, if it does.
+    pub(super) fn unseat(&mut self, now: Now, slot: u32) {
+        let Seat::Owned { channel, participant } = self.conns[slot].seat else { return };
+        self.absorb(slot);
+        self.channels[channel as usize].fan.remove(slot, &mut self.conns);
+        self.conns[slot].seat = Seat::None;
+        let conn = self.conns[slot].id;
+        if let Some(left) = self.remove_member(now, channel, participant, conn) {
+            self.conns[slot].extra().quota = left.quota;
+        }
+    }
+
+    /// Removes a member whose connection is no longer in the fan-out. The last of a participant takes it away.
+    pub(super) fn remove_member(
+        &mut self,
+        now: Now,
+        idx: u32,
+        participant: u32,
+        conn: ConnId,
+    ) -> Option<Participant> {
+        let channel = &mut self.channels[idx as usize];
+        let members = &mut channel.roster[participant].members;
+        let before = members.len();
+        members.retain(|member| member.conn != conn);
+        assert_eq!(members.len() + 1, before, "a member leaves once");
+        if !members.is_empty() {
+            return None;
+        }
+        let left = channel.roster.remove(participant);
+        channel.moved.retain(|&moved| moved != participant);
+        let user = left.profile.user;
+        let was_holder = channel.is_holder(user);
+        self.broadcast(idx, None, Class::Prompt, Event::Left(user));
+        if was_holder {
+            self.pass_crown_on(now, idx, &left);
+        }
+        let channel = &mut self.channels[idx as usize];
+        if channel.roster.is_empty() {
+            channel.empties += 1;
+            if !channel.name.is_permanent() {
+                let timer =
+                    Timer::Empty { channel: idx, serial: channel.serial, empties: channel.empties };
+                self.arm(now.mono_us + self.config.channel_empty.as_micros() as u64, timer);
+            }
+        }
+        self.touch_list(idx, now.mono_us);
+        Some(left)
+    }
+
+    /// The holder has left.
+    fn pass_crown_on(&mut self, now: Now, idx: u32, left: &Participant) {
+        let channel = &mut self.channels[idx as usize];
+        let heir = match self.config.crown_on_leave {
+            CrownOnLeave::Transfer => channel.roster.first(),
+            CrownOnLeave::Drop => None,
+        };
+        let Some(crown) = &mut channel.crown else { return };
+        crown.since_ms = now.wall_ms;
+        match heir {
+            Some(heir) => {
+                crown.user = channel.roster[heir].profile.user;
+                crown.start = on_screen(left.position);
+                crown.end = on_screen(channel.roster[heir].position);
+            }
+            None => {
+                crown.held = false;
+                (crown.start, crown.end) = dropped_at(left.position);
+            }
+        }
+        self.broadcast_channel(idx, None);
+        if let Some(heir) = heir {
+            self.tell_participant(idx, heir, &[Event::Quota(self.config.quotas.crown)]);
+        }
+    }
+
+    /// Sends a connection to another channel on somebody else's order.
+    pub(super) fn move_elsewhere(&mut self, now: Now, slot: u32, request: JoinRequest) {
+        if let Some(extra) = &mut self.conns[slot].extra
+            && let Some(Awaits::Release(_)) = extra.awaits
+        {
+            // It is about to leave by its own wish, which is served after this one.
+            extra.deferred = Some(request);
+            return self.arm_deferred(now.mono_us, slot);
+        }
+        self.go(now, slot, request);
+    }
+
+    /// Hands a connection that sits nowhere (or is a relayed member on its way) to another shard.
+    pub(super) fn hand_over(&mut self, now: Now, slot: u32, to: ShardId, purpose: Purpose) {
+        assert!(self.conns[slot].attached, "only a connection that is here can be handed over");
+        let key = self.conns.key(slot);
+        let follows_list = self.conns[slot].list_idx != NOWHERE;
+        let conn = self.extract(slot);
+        self.stats.handed_over += 1;
+        let bundle = Bundle {
+            version: BUNDLE_VERSION,
+            conn: conn.id,
+            hops: conn.hops.saturating_add(1),
+            format: conn.format,
+            profile: conn.profile.as_deref().cloned(),
+            follows_custom: conn.follows_custom,
+            binary_custom: conn.binary_custom,
+            cursors_stale: conn.cursors_stale,
+            heard_ms: conn.heard_ms,
+            bytes_in: conn.bytes_in,
+            messages_in: conn.messages_in,
+            extra: conn.extra,
+            unsent: conn.outbox.into_unsent(),
+            list_seen: follows_list.then(|| self.directory.seen().to_vec()),
+            purpose,
+        };
+        let until = now.mono_us + FORWARDED_US;
+        self.forwarding.insert(bundle.conn, (to, until));
+        if self.forwarding_until.is_empty() {
+            self.arm(until, Timer::Forwarding);
+        }
+        self.forwarding_until.push_back((until, bundle.conn));
+        self.outputs.push_back(Output::Handover { key, to, bundle: Box::new(bundle) });
+    }
+
+    pub(super) fn forget_forwarding(&mut self, now: Now) {
+        while let Some((_, conn)) =
+            self.forwarding_until.pop_front_if(|(until, _)| *until <= now.mono_us)
+        {
+            // One that came back and went away again has a later end.
+            if self.forwarding.get(&conn).is_some_and(|&(_, until)| until <= now.mono_us) {
+                self.forwarding.remove(&conn);
+            }
+        }
+        if let Some(&(until, _)) = self.forwarding_until.front() {
+            self.arm(until, Timer::Forwarding);
+        }
+    }
+
+    /// Takes a connection over from another shard. Its socket belongs to the returned key from now on, and its
+    /// commands go on when [`Shard::flow`] says so: the outputs tell whether it went elsewhere at once.
+    pub fn adopt(&mut self, now: Now, from: ShardId, bundle: Bundle) -> super::Key {
+        self.stats.adopted += 1;
+        let Bundle { conn: id, purpose, profile, extra, unsent, list_seen, .. } = bundle;
+        self.forwarding.remove(&id);
+        let slot = match self.conns.find(id) {
+            // It has been a member here while its socket was on the way.
+            Some(slot) => slot,
+            None => self.conns.insert(id, bundle.format, now.mono_ms()),
+        };
+        let homecoming = !self.conns[slot].attached;
+        let deferred = extra.as_ref().is_some_and(|extra| extra.deferred.is_some());
+        let conn = &mut self.conns[slot];
+        conn.attached = true;
+        conn.hops = bundle.hops;
+        conn.heard_ms = bundle.heard_ms;
+        conn.cursors_stale |= bundle.cursors_stale;
+        conn.bytes_in = bundle.bytes_in;
+        conn.messages_in = bundle.messages_in;
+        conn.follows_custom = bundle.follows_custom;
+        conn.binary_custom = bundle.binary_custom;
+        let (mut doom, mut released, mut moved_on) = (None, false, None);
+        if homecoming {
+            let waiting = conn.extra.take();
+            conn.extra = extra;
+            if let Some(waiting) = waiting {
+                doom = waiting.doom;
+                moved_on = waiting.deferred;
+                if conn.seat == Seat::None || waiting.quota != Default::default() {
+                    conn.extra().quota = waiting.quota;
+                }
+            }
+            if let Some(extra) = &mut conn.extra
+                && let Some(Awaits::Release(_)) = extra.awaits
+            {
+                // Whether it may leave was asked on the way and is answered here.
+                released = true;
+            }
+        } else {
+            conn.extra = extra;
+        }
+        if conn.blocked {
+            conn.blocked = false;
+            self.n_blocked -= 1;
+            self.waiting_bytes -= conn.outbox.len() as u64;
+        }
+        conn.outbox.prepend(unsent);
+        if !conn.outbox.is_empty() && !conn.listed {
+            conn.listed = true;
+            self.dirty_conns.push(self.conns.key(slot));
+            self.prompt = true;
+        }
+        let key = self.conns.key(slot);
+        if let Some(profile) = profile {
+            self.adopt_profile(slot, profile);
+        }
+        if bundle.follows_custom {
+            self.custom_followers.insert(slot);
+        }
+        let check = now.mono_us + self.config.ping_after.as_micros() as u64;
+        self.wheel.arm(check, now.mono_us, key);
+        if deferred {
+            self.arm_deferred(now.mono_us, slot);
+        }
+        if let Some(seen) = list_seen {
+            self.adopt_follower(slot, &seen);
+        }
+        if let Some(reason) = doom.or(self.stopping.then_some(crate::CloseReason::Stopping)) {
+            self.close(now, slot, reason);
+            return key;
+        }
+        match purpose {
+            Purpose::Join(request) => self.join(now, slot, request),
+            Purpose::Spread { channel } => self.seat_relayed(slot, from, channel),
+            Purpose::Home => {
+                if released && let Some(extra) = &mut self.conns[slot].extra {
+                    // Its question arrived before it did, and was kept as where it goes on to.
+                    extra.awaits = None;
+                }
+                if let Some(request) = moved_on {
+                    self.join(now, slot, request);
+                }
+            }
+        }
+        key
+    }
+
+    /// Tells the user's shard where the connection is now, and shares the profile with who has it here already.
+    fn adopt_profile(&mut self, slot: u32, profile: Profile) {
+        let (user, conn, hops) = (profile.user, self.conns[slot].id, self.conns[slot].hops);
+        let owner = self.owner_of_user(user);
+        let mut shared = Rc::new(profile);
+        if owner == self.id {
+            let presence = crate::users::Presence { conn, shard: self.id, hops };
+            self.users.moved(user, presence);
+            if let Some(record) = self.users.get(user)
+                && record.profile.version >= shared.version
+            {
+                shared = record.profile.clone();
+            }
+        } else {
+            self.mesh(owner, Mesh::Moved { user, conn, hops });
+        }
+        self.conns[slot].profile = Some(shared.clone());
+        if let Seat::Owned { channel, participant } = self.conns[slot].seat {
+            self.show_profile(channel, participant, &shared);
+        }
+    }
+}

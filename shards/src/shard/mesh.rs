@@ -1,0 +1,56 @@
+//! Messages from other shards.
+
+use super::Shard;
+use crate::{MeshMessage, Now, ShardId, Wire, mesh::Mesh, users::Presence};
+use std::rc::Rc;
+
+impl<W: Wire> Shard<W> {
+    /// Handles a message from another shard. Messages of one shard are to be given in the order of their sending.
+    pub fn handle_mesh(&mut self, now: Now, from: ShardId, message: MeshMessage) {
+        match message.0 {
+            Mesh::Hello { user, conn } => self.on_hello(now, from, user, conn),
+            Mesh::Moved { user, conn, hops } => {
+                self.users.moved(user, Presence { conn, shard: from, hops });
+            }
+            Mesh::Departed { user, conn, quota } => self.users.depart(user, conn, quota),
+            Mesh::ChangeProfile { user, conn, change } => {
+                self.change_profile(now, user, conn.map(|conn| (from, conn)), *change);
+            }
+            Mesh::ToUser { user, payload, except } => self.send_to_user(now, user, payload, except),
+            Mesh::FindForBan { user, ban } => self.find_for_ban(now, from, user, ban),
+            Mesh::Welcome { conn, welcome } => self.on_welcome(now, conn, welcome),
+            Mesh::Profile { profile, conns } => self.on_profile(Rc::new(*profile), &conns),
+            Mesh::ToConns { conns, payload, except } => {
+                self.send_to_conns(now, &conns, &payload, except.as_ref());
+            }
+            Mesh::FoundForBan { ban, name } => self.ban(now, *ban, name),
+
+            Mesh::Broadcast { channel, batch } => self.on_broadcast(&channel, &batch),
+            Mesh::ToMember { conn, bytes, messages } => {
+                self.on_member_bytes(conn, &bytes, messages)
+            }
+            Mesh::Reformat { conn, format } => self.on_reformat(conn, format),
+            Mesh::Released { conn, request, quota } => {
+                self.on_released(now, conn, *request, quota, false);
+            }
+            Mesh::Dismissed { conn, request, quota } => {
+                self.on_released(now, conn, *request, quota, true);
+            }
+            Mesh::Stay { conn } => self.on_stay(conn),
+            Mesh::Recall { conn } => self.on_recall(now, from, conn),
+            Mesh::FromMember { conn, command } => self.on_member_command(now, conn, *command),
+            Mesh::MayLeave { conn, request } => self.may_leave(now, conn, *request),
+            Mesh::MemberGone { conn } => self.member_gone(now, conn),
+            Mesh::MemberProfile { conn, profile } => self.member_profile(conn, *profile),
+            Mesh::MemberCursors { conn } => self.member_cursors(conn),
+
+            Mesh::Directory { sequence, entries } => {
+                self.on_directory(now, from, sequence, &entries)
+            }
+            Mesh::ToAll { notice } => self.tell_all(&notice),
+            Mesh::ToSubscribers { from, body } => self.send_to_subscribers(&from, &body),
+            Mesh::ChannelNotice { channel, notice } => self.tell_channel(channel, *notice),
+            Mesh::ChannelChat { channel, text } => self.staff_chat(now, channel, text),
+        }
+    }
+}

@@ -1,0 +1,757 @@
+//! The shard: routes between the small machines, and owns all of their state.
+//!
+//! ```text
+//!   open, adopt ──┐                                ┌── mesh messages
+//!   commands   ───┤   ┌──────────────────────┐     ├── handovers
+//!   mesh       ───┼──▶│ connections  channels│──▶──┤   closes, resumes        (poll_output)
+//!   timeouts   ───┤   │ users    directory   │     └── bytes                  (flush, through a Transport)
+//!   writable   ───┘   └──────────────────────┘
+//! ```
+//!
+//! It is *not* a server: it reads no clock, opens no socket, and knows no wire format. Whoever drives it passes the
+//! time with each input, acts on all outputs in their order before it waits again, and flushes at the end of each turn.
+//!
+//! **Invariants worth naming.**
+//! - A connection exists on exactly one shard, or in exactly one handover.
+//! - A channel is changed by its owning shard alone; shards that relay it only carry commands and bytes.
+//! - What a member is sent is in one order: the log of its channel and its own outbox never overtake each other.
+//! - An output that names a connection's key is acted on before that key can name another connection.
+//!
+//! Reading order: this file, `join`, `play`, `talk`, `govern`; then `hello` for users, `list` for the directory,
+//! `relay` for members on other shards, `flush` for how bytes leave.
+
+mod flush;
+mod govern;
+mod hello;
+mod join;
+mod list;
+mod mesh;
+mod play;
+mod relay;
+mod staff;
+mod talk;
+mod tick;
+mod verify;
+
+pub use flush::{Pending, Sent, Transport};
+
+use crate::{
+    Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
+    ConnId, Ending, Event, EventKind, Format, Gauges, Key, Limit, MeshMessage, Now, Rng, ShardId,
+    Stats, UserId, Wire,
+    channel::{At, Channel, Member},
+    conn::{Awaits, Conns, Seat},
+    directory::Directory,
+    fan_out::{self, Class, FanOut, NONE},
+    mesh::Mesh,
+    outbox::Pool,
+    timers::{Timer, Timers, Wheel},
+    users::Users,
+};
+use ahash::RandomState;
+use slab::Slab;
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
+
+/// Random numbers drawn once, so that all that follows is determined.
+#[derive(Clone, Copy, Debug)]
+pub struct Seeds {
+    /// The key of the hash that places channels and users on shards: the same for all shards.
+    pub placement: [u64; 4],
+    /// This shard's own.
+    pub local: u64,
+}
+
+/// What the caller has to do. In the order given, and before it waits again.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a message to another shard, behind everything sent to it before.
+    Mesh {
+        /// To which.
+        to: ShardId,
+        /// What.
+        message: MeshMessage,
+    },
+    /// Hand a connection to another shard, in the same order as the messages: with its socket, and with all that was
+    /// read from it and is not yet a command that was handled. The key is no longer valid.
+    Handover {
+        /// Which connection.
+        key: Key,
+        /// To which shard.
+        to: ShardId,
+        /// To be adopted there.
+        bundle: Box<Bundle>,
+    },
+    /// Close a connection after sending these bytes and saying why. The key is no longer valid.
+    Close {
+        /// Which connection.
+        key: Key,
+        /// The same, for logs.
+        conn: ConnId,
+        /// Why.
+        reason: CloseReason,
+        /// What has still to be sent.
+        unsent: Vec<u8>,
+    },
+    /// Go on with a connection that was paused.
+    Resume {
+        /// Which connection.
+        key: Key,
+    },
+}
+
+/// Whether a connection's next command can be handled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// It can.
+    Continue,
+    /// Not before [`Output::Resume`].
+    Pause,
+    /// The connection is not here any more: closed or handed over.
+    Gone,
+}
+
+/// A list of fan-outs that have something to flush refers to them so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FanRef {
+    Channel { channel: u32, serial: u64 },
+    Relay { relay: u32, serial: u64 },
+}
+
+/// A channel of another shard, as far as its members here are concerned.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    pub(crate) of: ChannelRef,
+    pub(crate) fan: FanOut,
+    pub(crate) serial: u64,
+}
+
+/// Who does something in a channel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Actor {
+    pub(crate) channel: u32,
+    pub(crate) participant: u32,
+    pub(crate) conn: ConnId,
+    pub(crate) at: At,
+}
+
+/// One shard.
+#[derive(Debug)]
+pub struct Shard<W> {
+    id: ShardId,
+    shards: u16,
+    config: Arc<Config>,
+    wire: W,
+    placement: RandomState,
+    hasher: RandomState,
+    rng: Rng,
+    serial: u64,
+    stopping: bool,
+
+    conns: Conns,
+    channels: Slab<Channel>,
+    by_name: HashMap<ChannelName, u32, RandomState>,
+    users: Users,
+
+    relays: Slab<Relay>,
+    relay_of: HashMap<ChannelRef, u32, RandomState>,
+    /// Members of channels of this shard that are on other shards: channel and participant.
+    away: HashMap<ConnId, (u32, u32), RandomState>,
+    heat_watch: Vec<(u32, u64)>,
+    heat_armed: bool,
+    n_hot: u32,
+    /// Where connections went lately, for messages that were on the way to them.
+    forwarding: HashMap<ConnId, (ShardId, u64), RandomState>,
+    forwarding_until: VecDeque<(u64, ConnId)>,
+
+    directory: Directory,
+    publish: Vec<(u32, u64)>,
+    published_at_us: u64,
+    publish_sequence: u64,
+    /// Channels that are gone and whose end is to be published.
+    ended: Vec<Arc<ChannelInfo>>,
+    followers: Vec<u32>,
+    list_news: Vec<Arc<ChannelInfo>>,
+    list_cache: [Option<(u64, Vec<u8>)>; Format::COUNT],
+    custom_followers: BTreeSet<u32>,
+
+    pool: Pool,
+    dirty_fans: Vec<FanRef>,
+    dirty_conns: Vec<Key>,
+    prompt: bool,
+    n_blocked: u64,
+    waiting_bytes: u64,
+
+    timers: Timers,
+    wheel: Wheel,
+    outputs: VecDeque<Output>,
+    stats: Stats,
+}
+
+impl<W: Wire> Shard<W> {
+    /// Shard `id` of `shards`, without connections, with the permanent channels that are its own.
+    ///
+    /// # Panics
+    /// When `id` is not below `shards`.
+    pub fn new(id: ShardId, shards: u16, config: Arc<Config>, seeds: Seeds, wire: W) -> Self {
+        assert!(id.0 < shards, "shard {id:?} of {shards}");
+        let mut rng = Rng::new(seeds.local);
+        let mut hasher = || {
+            RandomState::with_seeds(rng.next_u64(), rng.next_u64(), rng.next_u64(), rng.next_u64())
+        };
+        let [a, b, c, d] = seeds.placement;
+        let mut shard = Shard {
+            id,
+            shards,
+            wire,
+            placement: RandomState::with_seeds(a, b, c, d),
+            conns: Conns::new(hasher()),
+            channels: Slab::new(),
+            by_name: HashMap::with_hasher(hasher()),
+            users: Users::new(hasher(), config.profiles_max),
+            relays: Slab::new(),
+            relay_of: HashMap::with_hasher(hasher()),
+            away: HashMap::with_hasher(hasher()),
+            heat_watch: Vec::new(),
+            heat_armed: false,
+            n_hot: 0,
+            forwarding: HashMap::with_hasher(hasher()),
+            forwarding_until: VecDeque::new(),
+            directory: Directory::new(shards, hasher()),
+            publish: Vec::new(),
+            published_at_us: 0,
+            publish_sequence: 0,
+            ended: Vec::new(),
+            followers: Vec::new(),
+            list_news: Vec::new(),
+            list_cache: [const { None }; Format::COUNT],
+            custom_followers: BTreeSet::new(),
+            pool: Pool::default(),
+            dirty_fans: Vec::new(),
+            dirty_conns: Vec::new(),
+            prompt: false,
+            n_blocked: 0,
+            waiting_bytes: 0,
+            timers: Timers::default(),
+            wheel: Wheel::new(config.ping_after.min(config.silence_max).min(config.hello_deadline)),
+            outputs: VecDeque::new(),
+            stats: Stats::default(),
+            hasher: hasher(),
+            rng,
+            serial: 0,
+            stopping: false,
+            config,
+        };
+        for name in [ChannelName::lobby(), ChannelName::awkward()] {
+            if shard.owner(&name) == id {
+                let channel = shard.create_channel(name, None);
+                shard.touch_list(channel, 0);
+            }
+        }
+        shard
+    }
+
+    /// Which shard this is.
+    #[must_use]
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// The shard that owns a channel. The only routing rule.
+    #[must_use]
+    pub fn owner(&self, channel: &ChannelName) -> ShardId {
+        self.place(channel.as_str().as_bytes())
+    }
+
+    /// The shard that owns a user's record.
+    #[must_use]
+    pub fn owner_of_user(&self, user: UserId) -> ShardId {
+        self.place(&user.0)
+    }
+
+    fn place(&self, bytes: &[u8]) -> ShardId {
+        let hash = self.placement.hash_one(bytes);
+        ShardId(((u128::from(hash) * u128::from(self.shards)) >> 64) as u16)
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// What is there now.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            connections: self.conns.len() as u64,
+            channels: self.channels.len() as u64,
+            participants: self.channels.iter().map(|(_, c)| c.roster.len() as u64).sum(),
+            members: self.conns.iter().filter(|(_, c)| c.seat != Seat::None).count() as u64,
+            hot_channels: u64::from(self.n_hot),
+            users: self.users.len() as u64,
+            directory: self.directory.len() as u64,
+            outbox_bytes: self.waiting_bytes,
+            blocked: self.n_blocked,
+        }
+    }
+
+    /// Takes the next thing for the caller to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether `key` can go on.
+    #[must_use]
+    pub fn flow(&self, key: Key) -> Flow {
+        match self.conns.slot(key) {
+            None => Flow::Gone,
+            Some(slot) if self.conns[slot].awaits().is_some() => Flow::Pause,
+            Some(_) => Flow::Continue,
+        }
+    }
+
+    /// The format that a connection is sent.
+    #[must_use]
+    pub fn format(&self, key: Key) -> Option<Format> {
+        self.conns.slot(key).map(|slot| self.conns[slot].format)
+    }
+
+    /// A connection was opened: it is challenged and has to say hello.
+    pub fn open(&mut self, now: Now, format: Format) -> (Key, ConnId) {
+        self.serial += 1;
+        let id = ConnId::new(self.id, self.serial);
+        let slot = self.conns.insert(id, format, now.mono_ms());
+        let key = self.conns.key(slot);
+        self.stats.opened += 1;
+        let deadline = self.config.hello_deadline.min(self.config.ping_after);
+        self.wheel.arm(now.mono_us + deadline.as_micros() as u64, now.mono_us, key);
+        self.tell(slot, &[Event::Challenge]);
+        (key, id)
+    }
+
+    /// Bytes came in that make so many messages. They count against the connection's limits, over which it is closed.
+    pub fn charge(&mut self, now: Now, key: Key, bytes: usize, messages: usize) -> Flow {
+        let Some(slot) = self.conns.slot(key) else { return Flow::Gone };
+        let rates = &self.config.rates;
+        let conn = &mut self.conns[slot];
+        conn.heard_ms = now.mono_ms();
+        self.stats.bytes_received += bytes as u64;
+        let reason = if !conn.bytes_in.take(rates.bytes_in, now.mono_us, bytes as u64) {
+            self.stats.limit(Limit::BytesIn);
+            Some(CloseReason::BytesIn)
+        } else if !conn.messages_in.take(rates.messages_in, now.mono_us, messages as u64) {
+            self.stats.limit(Limit::MessagesIn);
+            Some(CloseReason::MessagesIn)
+        } else {
+            None
+        };
+        match reason {
+            Some(reason) => {
+                self.close(now, slot, reason);
+                Flow::Gone
+            }
+            None => self.flow(key),
+        }
+    }
+
+    /// The peer is gone, or broke the protocol: its connection is not sent anything any more.
+    ///
+    /// What was still to be sent before is returned, for a caller that has a reason to tell the peer.
+    pub fn peer_gone(&mut self, now: Now, key: Key) -> Vec<u8> {
+        let Some(slot) = self.conns.slot(key) else { return Vec::new() };
+        self.stats.endings[Ending::Peer as usize] += 1;
+        self.dismantle(now, slot)
+    }
+
+    /// Appends bytes that the door makes for one connection (answers of the transport's own protocol).
+    pub fn send_raw(&mut self, key: Key, bytes: &[u8]) {
+        if let Some(slot) = self.conns.slot(key) {
+            self.deliver(slot, bytes, 0);
+        }
+    }
+
+    /// Handles one command. A caller stops giving more when the answer is not [`Flow::Continue`].
+    pub fn handle_command(&mut self, now: Now, key: Key, command: Command) -> Flow {
+        let Some(slot) = self.conns.slot(key) else { return Flow::Gone };
+        debug_assert!(
+            self.conns[slot].awaits().is_none(),
+            "a paused connection is given no commands"
+        );
+        self.stats.commands[CommandKind::from(&command) as usize] += 1;
+        let conn = &self.conns[slot];
+        if conn.refused {
+            return Flow::Continue;
+        }
+        let known = conn.profile.is_some();
+        match command {
+            Command::Hello { user, token } => self.hello(now, slot, user, token),
+            Command::Bye => self.close(now, slot, CloseReason::Bye),
+            Command::Speak(format) => self.speak(slot, format),
+            _ if !known => {}
+            Command::Join { target, set } => self.want_join(now, slot, target, set),
+            Command::SetProfile { name, color } => self.want_profile(now, slot, name, color),
+            Command::FollowList(on) => self.follow_list(now, slot, on),
+            command => self.handle_member_command(now, slot, command),
+        }
+        self.flow(key)
+    }
+
+    /// Commands whose place is in a channel, or for which it matters where that channel is.
+    fn handle_member_command(&mut self, now: Now, slot: u32, command: Command) {
+        let conn = &mut self.conns[slot];
+        match &command {
+            Command::FollowCustom(on) => {
+                let (rate, on) = (self.config.rates.custom_toggle, *on);
+                if !conn.extra().custom_toggle.take(rate, now.mono_us, 1) {
+                    return self.stats.limit(Limit::CustomRate);
+                }
+                conn.follows_custom = on;
+                if on {
+                    self.custom_followers.insert(slot);
+                } else {
+                    self.custom_followers.remove(&slot);
+                }
+            }
+            Command::SpeakBinaryCustom => conn.binary_custom = true,
+            Command::Time { .. }
+                if !conn.extra().time.take(self.config.rates.time, now.mono_us, 1) =>
+            {
+                return self.stats.limit(Limit::TimeRate);
+            }
+            _ => {}
+        }
+        let conn = &self.conns[slot];
+        match conn.seat {
+            Seat::Owned { channel, participant } => {
+                let actor = Actor { channel, participant, conn: conn.id, at: At::Here(slot) };
+                self.act(now, actor, command);
+            }
+            Seat::Relayed { relay } => {
+                let owner = self.relays[relay as usize].of.owner;
+                let message = Mesh::FromMember { conn: conn.id, command: Box::new(command) };
+                self.mesh(owner, message);
+            }
+            Seat::None => self.act_outside(now, slot, command),
+        }
+    }
+
+    /// A member does something in a channel of this shard.
+    pub(crate) fn act(&mut self, now: Now, actor: Actor, command: Command) {
+        match command {
+            Command::Play(batch) => self.play(now, actor, batch),
+            Command::Move(position) => self.move_cursor(now, actor, position),
+            Command::Chat { text, reply_to } => self.chat(now, actor, text, reply_to),
+            Command::Direct { to, text, reply_to } => self.direct(now, actor, to, text, reply_to),
+            Command::ChangeSettings(patch) => self.change_settings(now, actor, &patch),
+            Command::GiveCrown(to) => self.give_crown(now, actor, to),
+            Command::Ban { user, ms } => self.want_ban(now, actor, user, ms),
+            Command::Unban(user) => self.unban(now, actor, user),
+            Command::Custom(custom) => self.custom(now, actor, *custom),
+            Command::Time { echo } => {
+                self.answer(actor, &[Event::Time { wall_ms: now.wall_ms, echo }])
+            }
+            Command::FollowCustom(on) => self.member_mut(actor).follows_custom = on,
+            Command::SpeakBinaryCustom => self.member_mut(actor).binary_custom = true,
+            Command::Speak(format) => self.reformat_away(actor, format),
+            Command::Admin(admin) => self.staff(now, Some(actor), actor.conn, *admin),
+            Command::Hello { .. }
+            | Command::Bye
+            | Command::Join { .. }
+            | Command::SetProfile { .. }
+            | Command::FollowList(_) => unreachable!("handled where the connection is"),
+        }
+    }
+
+    fn act_outside(&mut self, now: Now, slot: u32, command: Command) {
+        match command {
+            Command::Time { echo } => {
+                self.tell(slot, &[Event::Time { wall_ms: now.wall_ms, echo }])
+            }
+            Command::Custom(custom) => self.custom_outside(now, slot, *custom),
+            Command::Admin(admin) => {
+                let conn = self.conns[slot].id;
+                self.staff(now, None, conn, *admin);
+            }
+            _ => {}
+        }
+    }
+
+    fn member_mut(&mut self, actor: Actor) -> &mut Member {
+        let members = &mut self.channels[actor.channel as usize].roster[actor.participant].members;
+        members.iter_mut().find(|member| member.conn == actor.conn).expect("an actor is a member")
+    }
+
+    pub(crate) fn mesh(&mut self, to: ShardId, message: Mesh) {
+        assert_ne!(to, self.id, "a shard does not write to itself");
+        self.outputs.push_back(Output::Mesh { to, message: MeshMessage(message) });
+    }
+
+    /// Sends to every other shard.
+    pub(crate) fn mesh_all(&mut self, message: &Mesh) {
+        let me = self.id;
+        for to in (0..self.shards).map(ShardId).filter(|&to| to != me) {
+            self.mesh(to, message.clone());
+        }
+    }
+
+    /// Sends events to one connection of this shard.
+    pub(crate) fn tell(&mut self, slot: u32, events: &[Event<'_>]) {
+        let mut bytes = self.pool.take();
+        self.wire.encode(self.conns[slot].format, events, &mut bytes);
+        self.count(events, 1);
+        self.deliver(slot, &bytes, events.len() as u32);
+        self.pool.give(bytes);
+    }
+
+    /// Sends events to the connection of a member of a channel of this shard, wherever it is.
+    pub(crate) fn answer(&mut self, actor: Actor, events: &[Event<'_>]) {
+        self.tell_member(actor.channel, actor.conn, actor.at, events);
+    }
+
+    pub(crate) fn tell_member(&mut self, channel: u32, conn: ConnId, at: At, events: &[Event<'_>]) {
+        match at {
+            At::Here(slot) => self.tell(slot, events),
+            At::Away(_, format) => {
+                let mut bytes = self.pool.take();
+                self.wire.encode(format, events, &mut bytes);
+                self.count(events, 1);
+                self.deliver_member(channel, conn, at, &bytes, events.len() as u32);
+                self.pool.give(bytes);
+            }
+        }
+    }
+
+    /// Sends events to all connections of a participant.
+    pub(crate) fn tell_participant(
+        &mut self,
+        channel: u32,
+        participant: u32,
+        events: &[Event<'_>],
+    ) {
+        let members = self.channels[channel as usize].roster[participant].members.clone();
+        for member in members {
+            self.tell_member(channel, member.conn, member.at, events);
+        }
+    }
+
+    pub(crate) fn count(&mut self, events: &[Event<'_>], receivers: usize) {
+        for event in events {
+            self.stats.event(EventKind::from(event), receivers);
+        }
+    }
+
+    /// Sends encoded bytes to a member, wherever it is.
+    pub(crate) fn deliver_member(
+        &mut self,
+        channel: u32,
+        conn: ConnId,
+        at: At,
+        bytes: &[u8],
+        messages: u32,
+    ) {
+        match at {
+            At::Here(slot) => self.deliver(slot, bytes, messages),
+            At::Away(shard, _) => {
+                // What was broadcast before has to arrive before.
+                self.ship(channel);
+                self.mesh(shard, Mesh::ToMember { conn, bytes: bytes.into(), messages });
+            }
+        }
+    }
+
+    /// Appends bytes to one connection's outbox, behind what it has still to read of its channel.
+    pub(crate) fn deliver(&mut self, slot: u32, bytes: &[u8], messages: u32) {
+        self.absorb(slot);
+        let conn = &mut self.conns[slot];
+        conn.outbox.push(bytes, messages, &mut self.pool);
+        if conn.blocked {
+            self.waiting_bytes += bytes.len() as u64;
+        }
+        self.prompt = true;
+        if !conn.listed {
+            conn.listed = true;
+            self.dirty_conns.push(self.conns.key(slot));
+        }
+    }
+
+    /// Copies what a connection has still to read of its channel into its outbox.
+    pub(crate) fn absorb(&mut self, slot: u32) {
+        let conn = &mut self.conns[slot];
+        let fan = match conn.seat {
+            Seat::None => return,
+            Seat::Owned { channel, .. } => &self.channels[channel as usize].fan,
+            Seat::Relayed { relay } => &self.relays[relay as usize].fan,
+        };
+        let log = &fan.logs[conn.format.index()];
+        if conn.read_to as usize == log.entries.len() {
+            return;
+        }
+        let before = conn.outbox.len();
+        let mark = if conn.blocked { self.config.outbox_bytes_mark as usize } else { usize::MAX };
+        fan_out::absorb(conn, log, mark, &mut self.pool, &mut self.stats);
+        if conn.blocked {
+            self.waiting_bytes += (conn.outbox.len() - before) as u64;
+        }
+        if !conn.listed {
+            conn.listed = true;
+            self.dirty_conns.push(self.conns.key(slot));
+        }
+    }
+
+    /// Sends an event to all members of a channel of this shard, but not to the connection `by`.
+    pub(crate) fn broadcast(
+        &mut self,
+        idx: u32,
+        by: Option<Actor>,
+        class: Class,
+        event: Event<'_>,
+    ) {
+        let channel = &mut self.channels[idx as usize];
+        let mut receivers = channel.fan.members.len() - usize::from(by.is_some());
+        for format in (0..Format::COUNT).map(|f| Format(f as u8)) {
+            if !channel.uses(format) {
+                continue;
+            }
+            let log = &mut channel.fan.logs[format.index()];
+            if log.bytes.capacity() == 0 {
+                log.bytes = self.pool.take();
+            }
+            let start = log.bytes.len();
+            self.wire.encode(format, &[event], &mut log.bytes);
+            let own = match by {
+                Some(Actor { at: At::Here(slot), .. }) => Some(&mut self.conns[slot]),
+                _ => None,
+            };
+            channel.fan.push(format, start, by.map(|actor| actor.conn), own, class);
+            for away in &channel.away {
+                receivers += away.formats[format.index()] as usize;
+            }
+        }
+        self.stats.event(EventKind::from(&event), receivers);
+        self.touch_fan(idx);
+        self.warm(idx);
+    }
+
+    /// Puts a channel on the list of what to flush.
+    pub(crate) fn touch_fan(&mut self, idx: u32) {
+        let channel = &mut self.channels[idx as usize];
+        self.prompt |= channel.fan.prompt;
+        if !channel.fan.listed {
+            channel.fan.listed = true;
+            self.dirty_fans.push(FanRef::Channel { channel: idx, serial: channel.serial });
+        }
+    }
+
+    /// Sends the channel itself to all members but `except`, each addressed to its own participant.
+    pub(crate) fn broadcast_channel(&mut self, idx: u32, except: Option<ConnId>) {
+        let mut encoded: [Option<(Vec<u8>, usize)>; Format::COUNT] =
+            [const { None }; Format::COUNT];
+        let members: Vec<(UserId, Member)> = {
+            let roster = &self.channels[idx as usize].roster;
+            roster.members().map(|(p, member)| (roster[p].profile.user, member)).collect()
+        };
+        for (me, member) in members.into_iter().filter(|(_, member)| Some(member.conn) != except) {
+            let format = match member.at {
+                At::Here(slot) => self.conns[slot].format,
+                At::Away(_, format) => format,
+            };
+            let (mut bytes, hole) = encoded[format.index()].take().unwrap_or_else(|| {
+                let mut bytes = self.pool.take();
+                let view = self.channels[idx as usize].view();
+                let hole = self.wire.encode_unaddressed(format, view, &mut bytes);
+                (bytes, hole)
+            });
+            self.wire.address(format, &mut bytes, hole, me);
+            self.stats.event(EventKind::Channel, 1);
+            self.deliver_member(idx, member.conn, member.at, &bytes, 1);
+            encoded[format.index()] = Some((bytes, hole));
+        }
+        for (bytes, _) in encoded.into_iter().flatten() {
+            self.pool.give(bytes);
+        }
+        self.warm(idx);
+    }
+
+    /// Closes a connection for a reason of ours, which the peer is told.
+    pub(crate) fn close(&mut self, now: Now, slot: u32, reason: CloseReason) {
+        if !self.conns[slot].attached {
+            // Its socket is still on the way here.
+            self.unseat(now, slot);
+            self.conns[slot].extra().doom = Some(reason);
+            return;
+        }
+        self.stats.endings[Ending::from(reason) as usize] += 1;
+        let (key, conn) = (self.conns.key(slot), self.conns[slot].id);
+        let unsent = self.dismantle(now, slot);
+        self.outputs.push_back(Output::Close { key, conn, reason, unsent });
+    }
+
+    /// Takes a connection out of everything and returns what it was still to be sent.
+    fn dismantle(&mut self, now: Now, slot: u32) -> Vec<u8> {
+        self.absorb(slot);
+        let mut told_by_owner = false;
+        if let Seat::Relayed { relay } = self.conns[slot].seat {
+            let (conn, owner) = (self.conns[slot].id, self.relays[relay as usize].of.owner);
+            self.unseat_relayed(slot);
+            self.mesh(owner, Mesh::MemberGone { conn });
+            told_by_owner = true;
+        }
+        self.unseat(now, slot);
+        let conn = self.extract(slot);
+        let quota = conn.extra.as_ref().map(|extra| extra.quota).unwrap_or_default();
+        let user = match conn.awaits() {
+            Some(Awaits::Welcome { user, .. }) => Some(*user),
+            _ => conn.profile.as_ref().map(|profile| profile.user),
+        };
+        if let Some(user) = user
+            && !told_by_owner
+        {
+            self.depart_user(user, conn.id, quota);
+        }
+        conn.outbox.into_unsent()
+    }
+
+    /// Takes a connection that sits nowhere out of the shard's tables.
+    fn extract(&mut self, slot: u32) -> crate::conn::Conn {
+        assert_eq!(self.conns[slot].seat, Seat::None, "only one who sits nowhere leaves the shard");
+        self.unfollow_list(slot);
+        self.custom_followers.remove(&slot);
+        let conn = self.conns.remove(slot);
+        if conn.blocked {
+            self.n_blocked -= 1;
+            self.waiting_bytes -= conn.outbox.len() as u64;
+        }
+        conn
+    }
+
+    /// The server stops: everyone is told, and nobody comes in any more.
+    pub fn stop(&mut self, now: Now) {
+        self.stopping = true;
+        let slots: Vec<u32> = self.conns.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.close(now, slot, CloseReason::Stopping);
+        }
+    }
+
+    /// Whether [`Shard::stop`] was called.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// When [`Shard::handle_timeout`] should be called, microseconds on the monotonic clock.
+    #[must_use]
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        [self.timers.next_us(), self.wheel.next_us()].into_iter().flatten().min()
+    }
+
+    pub(crate) fn arm(&mut self, at_us: u64, timer: Timer) {
+        self.timers.arm(at_us, timer);
+    }
+}
+
+/// A place in a list that is taken by nobody.
+pub(crate) const NOWHERE: u32 = NONE;

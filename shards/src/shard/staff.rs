@@ -1,0 +1,129 @@
+//! What staff do. Doors let only those through who proved that they are staff.
+
+use super::{Actor, Shard};
+use crate::{
+    AdminCommand, Audience, ChannelName, ChatText, Color, ConnId, Event, JoinTarget, Notice, Now,
+    Profile, UserId, UserName, Wire,
+    conn::JoinRequest,
+    fan_out::Class,
+    mesh::{Mesh, Payload},
+};
+use std::sync::Arc;
+
+/// As whom the server speaks.
+const SERVER: UserId = UserId([0; 12]);
+
+impl<W: Wire> Shard<W> {
+    /// Carries out a staff command of a member, or of a connection that sits nowhere.
+    pub(super) fn staff(
+        &mut self,
+        now: Now,
+        actor: Option<Actor>,
+        conn: ConnId,
+        command: AdminCommand,
+    ) {
+        match command {
+            AdminCommand::Notify { audience, notice } => {
+                let notice = Notice::Operator(notice);
+                match audience {
+                    Audience::Here => {
+                        if let Some(actor) = actor {
+                            self.broadcast(
+                                actor.channel,
+                                None,
+                                Class::Prompt,
+                                Event::Notice(&notice),
+                            );
+                        }
+                    }
+                    Audience::Everyone => {
+                        self.tell_all(&notice);
+                        self.mesh_all(&Mesh::ToAll { notice: Arc::new(notice) });
+                    }
+                    Audience::Channel(channel) => self.tell_channel(channel, notice),
+                    Audience::User(user) => {
+                        self.send_to_user(now, user, Payload::Notice(Arc::new(notice)), None);
+                    }
+                }
+            }
+            AdminCommand::ClearChat => {
+                let Some(actor) = actor else { return };
+                let channel = &mut self.channels[actor.channel as usize];
+                channel.history.clear();
+                let history = std::mem::take(&mut channel.history);
+                self.broadcast(actor.channel, None, Class::Prompt, Event::History(&history));
+            }
+            AdminCommand::Profile { user, change } => {
+                let owner = self.owner_of_user(user);
+                if owner == self.id {
+                    self.change_profile(now, user, None, change);
+                } else {
+                    let change = Box::new(change);
+                    self.mesh(owner, Mesh::ChangeProfile { user, conn: None, change });
+                }
+            }
+            AdminCommand::Move { user, channel, set } => {
+                let request = JoinRequest { target: JoinTarget::Named(channel), set, overflows: 0 };
+                match (user, actor) {
+                    (Some(user), _) => {
+                        self.send_to_user(now, user, Payload::Move(Box::new(request)), None);
+                    }
+                    (None, Some(actor)) => {
+                        let roster = &self.channels[actor.channel as usize].roster;
+                        let member =
+                            roster[actor.participant].members.iter().find(|m| m.conn == conn);
+                        let member = *member.expect("an actor is a member");
+                        self.dismiss(now, actor.channel, actor.participant, member, request);
+                    }
+                    (None, None) => {
+                        if let Some(slot) = self.conns.find(conn) {
+                            self.go(now, slot, request);
+                        }
+                    }
+                }
+            }
+            AdminCommand::Chat { channel, text } => match (channel, actor) {
+                (Some(channel), _) => self.staff_chat(now, channel, text),
+                (None, Some(actor)) => {
+                    let channel = self.channels[actor.channel as usize].name.clone();
+                    self.staff_chat(now, channel, text);
+                }
+                (None, None) => {}
+            },
+        }
+    }
+
+    /// Shows a notice to every connection of this shard.
+    pub(super) fn tell_all(&mut self, notice: &Notice) {
+        let slots: Vec<u32> =
+            self.conns.iter().filter(|(_, conn)| conn.attached).map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.tell(slot, &[Event::Notice(notice)]);
+        }
+    }
+
+    pub(super) fn tell_channel(&mut self, channel: ChannelName, notice: Notice) {
+        let owner = self.owner(&channel);
+        if owner != self.id {
+            return self.mesh(owner, Mesh::ChannelNotice { channel, notice: Box::new(notice) });
+        }
+        if let Some(&idx) = self.by_name.get(&channel) {
+            self.broadcast(idx, None, Class::Prompt, Event::Notice(&notice));
+        }
+    }
+
+    pub(super) fn staff_chat(&mut self, now: Now, channel: ChannelName, text: ChatText) {
+        let owner = self.owner(&channel);
+        if owner != self.id {
+            return self.mesh(owner, Mesh::ChannelChat { channel, text });
+        }
+        if let Some(&idx) = self.by_name.get(&channel) {
+            let by = Profile {
+                name: UserName::parse("Server", 40),
+                color: Color([0xff, 0xff, 0xff]),
+                ..Profile::new(SERVER, 0)
+            };
+            self.say(now, idx, by, text, None);
+        }
+    }
+}

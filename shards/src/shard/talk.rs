@@ -1,0 +1,160 @@
+//! Chat, direct messages and custom messages.
+
+use super::{Actor, Shard};
+use crate::{
+    ChatMessage, ChatText, Custom, CustomBody, CustomTarget, Event, Limit, MessageRef, Now,
+    Profile, UserId, Wire,
+    channel::Member,
+    fan_out::Class,
+    mesh::{Mesh, Payload},
+};
+use std::sync::Arc;
+
+impl<W: Wire> Shard<W> {
+    pub(super) fn chat(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        text: ChatText,
+        reply_to: Option<MessageRef>,
+    ) {
+        if !self.channels[actor.channel as usize].settings.chat || !self.may_talk(now, actor) {
+            return;
+        }
+        let by = &self.channels[actor.channel as usize].roster[actor.participant].profile;
+        let by = Profile::clone(by);
+        self.say(now, actor.channel, by, text, reply_to);
+    }
+
+    /// Says something to everyone in a channel of this shard, and keeps it.
+    pub(super) fn say(
+        &mut self,
+        now: Now,
+        idx: u32,
+        by: Profile,
+        text: ChatText,
+        reply_to: Option<MessageRef>,
+    ) {
+        let message =
+            ChatMessage { id: self.rng.next_u32(), sent_ms: now.wall_ms, by, text, reply_to };
+        self.broadcast(idx, None, Class::Prompt, Event::Chat(&message));
+        self.channels[idx as usize].remember(message, self.config.chat_history);
+    }
+
+    fn may_talk(&mut self, now: Now, actor: Actor) -> bool {
+        let channel = &mut self.channels[actor.channel as usize];
+        let user = channel.roster[actor.participant].profile.user;
+        let rates = &self.config.rates;
+        let rate = if channel.is_holder(user) { rates.chat_holder } else { rates.chat };
+        let granted = channel.roster[actor.participant].chat.take(rate, now.mono_us, 1);
+        if !granted {
+            self.stats.limit(Limit::ChatRate);
+        }
+        granted
+    }
+
+    pub(super) fn direct(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        to: UserId,
+        text: ChatText,
+        reply_to: Option<MessageRef>,
+    ) {
+        let channel = &self.channels[actor.channel as usize];
+        let Some(target) = channel.roster.find(to) else { return };
+        if !channel.settings.chat || !self.may_talk(now, actor) {
+            return;
+        }
+        let roster = &self.channels[actor.channel as usize].roster;
+        let recipient = roster[target].profile.clone();
+        let by = Profile::clone(&roster[actor.participant].profile);
+        let id = self.rng.next_u32();
+        let message = ChatMessage { id, sent_ms: now.wall_ms, by, text, reply_to };
+        let event = Event::Direct { message: &message, to: &recipient };
+        self.tell_participant(actor.channel, target, &[event]);
+        if target != actor.participant {
+            self.tell_participant(actor.channel, actor.participant, &[event]);
+        }
+    }
+
+    pub(super) fn custom(&mut self, now: Now, actor: Actor, custom: Custom) {
+        let rate = self.config.rates.custom_bytes;
+        let channel = &mut self.channels[actor.channel as usize];
+        let sender = &mut channel.roster[actor.participant];
+        let cost = custom.body.cost() as u64;
+        if !sender.rates().custom_bytes.take(rate, now.mono_us, cost) {
+            return self.stats.limit(Limit::CustomRate);
+        }
+        let from = sender.profile.clone();
+        if custom.global {
+            return self.custom_everywhere(now, &from, custom);
+        }
+        let Custom { target, body, .. } = custom;
+        let receivers: Vec<Member> = channel
+            .roster
+            .members()
+            .filter(|(_, member)| match &target {
+                CustomTarget::Subscribed => member.follows_custom,
+                CustomTarget::Users(_) => true,
+            })
+            .filter(|&(p, _)| {
+                let user = channel.roster[p].profile.user;
+                let chosen = match &target {
+                    CustomTarget::Subscribed => true,
+                    CustomTarget::Users(users) => users.contains(&user),
+                };
+                chosen && user != from.user
+            })
+            .map(|(_, member)| member)
+            .collect();
+        for member in receivers {
+            let with_blob = member.binary_custom && body.blob.is_some();
+            let event = Event::Custom { from: &from, body: &body, with_blob };
+            self.tell_member(actor.channel, member.conn, member.at, &[event]);
+        }
+    }
+
+    /// A custom message of a connection that sits nowhere.
+    pub(super) fn custom_outside(&mut self, now: Now, slot: u32, custom: Custom) {
+        if !custom.global {
+            return;
+        }
+        let rate = self.config.rates.custom_bytes;
+        let conn = &mut self.conns[slot];
+        if !conn.extra().custom_bytes.take(rate, now.mono_us, custom.body.cost() as u64) {
+            return self.stats.limit(Limit::CustomRate);
+        }
+        let from = conn.profile.clone().expect("only those who said hello get here");
+        self.custom_everywhere(now, &from, custom);
+    }
+
+    fn custom_everywhere(&mut self, now: Now, from: &Profile, custom: Custom) {
+        let (from, body) = (Arc::new(from.clone()), Arc::new(custom.body));
+        match custom.target {
+            CustomTarget::Subscribed => {
+                self.send_to_subscribers(&from, &body);
+                self.mesh_all(&Mesh::ToSubscribers { from, body });
+            }
+            CustomTarget::Users(users) => {
+                for user in users.into_iter().filter(|&user| user != from.user) {
+                    let payload = Payload::Custom { from: from.clone(), body: body.clone() };
+                    self.send_to_user(now, user, payload, None);
+                }
+            }
+        }
+    }
+
+    /// Sends a custom message to all connections of this shard that follow them, but not to the sender's.
+    pub(super) fn send_to_subscribers(&mut self, from: &Profile, body: &CustomBody) {
+        let slots: Vec<u32> = self.custom_followers.iter().copied().collect();
+        for slot in slots {
+            let conn = &self.conns[slot];
+            if conn.profile.as_ref().is_none_or(|profile| profile.user == from.user) {
+                continue;
+            }
+            let with_blob = conn.binary_custom && body.blob.is_some();
+            self.tell(slot, &[Event::Custom { from, body, with_blob }]);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What time brings.
+
+use super::Shard;
+use crate::{CloseReason, Key, Limit, Now, Wire, timers::Timer};
+
+impl<W: Wire> Shard<W> {
+    /// Does what is due. To be called when [`Shard::next_deadline_us`] has come; earlier calls do no harm.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop_due(now.mono_us) {
+            self.fire(now, timer);
+        }
+        while let Some(keys) = self.wheel.pop_due(now.mono_us) {
+            for key in keys {
+                self.check_alive(now, key);
+            }
+        }
+        self.arm_heat(now);
+    }
+
+    fn fire(&mut self, now: Now, timer: Timer) {
+        match timer {
+            Timer::Cursors { channel, serial } => {
+                if self.is_channel(channel, serial) {
+                    self.send_gathered_cursors(now, channel);
+                }
+            }
+            Timer::Empty { channel, serial, empties } => {
+                if self.is_channel(channel, serial) {
+                    self.end_if_empty(now, channel, empties);
+                }
+            }
+            Timer::BanEnds { channel, serial } => {
+                if self.is_channel(channel, serial) {
+                    self.touch_list(channel, now.mono_us);
+                }
+            }
+            Timer::Deferred { slot, generation } => {
+                if let Some(slot) = self.conns.slot(Key { slot, generation }) {
+                    self.serve_deferred(now, slot);
+                }
+            }
+            Timer::Refused { slot, generation } => {
+                if let Some(slot) = self.conns.slot(Key { slot, generation }) {
+                    self.close(now, slot, CloseReason::TooManyConnections);
+                }
+            }
+            Timer::Publish => self.publish(now),
+            Timer::Heat => self.look_at_heat(now),
+            Timer::Forwarding => self.forget_forwarding(now),
+        }
+    }
+
+    fn is_channel(&self, idx: u32, serial: u64) -> bool {
+        self.channels.get(idx as usize).is_some_and(|channel| channel.serial == serial)
+    }
+
+    fn end_if_empty(&mut self, now: Now, idx: u32, empties: u32) {
+        let channel = &self.channels[idx as usize];
+        if !channel.roster.is_empty() || channel.empties != empties {
+            return;
+        }
+        let channel = self.channels.remove(idx as usize);
+        self.by_name.remove(&channel.name);
+        if channel.heat.hot {
+            self.n_hot -= 1;
+        }
+        if channel.published {
+            self.ended.push(std::sync::Arc::new(channel.info(now.mono_us)));
+            self.arm_publish(now.mono_us);
+        }
+    }
+
+    /// Pings who has been silent, and closes who has been for too long.
+    fn check_alive(&mut self, now: Now, key: Key) {
+        let Some(slot) = self.conns.slot(key) else { return };
+        let conn = &mut self.conns[slot];
+        if !conn.attached {
+            return;
+        }
+        let silent_us = now.mono_us.saturating_sub(conn.heard_ms * 1_000);
+        let (ping_after, silence_max) =
+            (self.config.ping_after.as_micros() as u64, self.config.silence_max.as_micros() as u64);
+        if conn.profile.is_none() && conn.awaits().is_none() && !conn.refused {
+            // Its only bytes are those that are no hello. `opened_ms` is what counts for them.
+            let deadline = conn.opened_ms * 1_000 + self.config.hello_deadline.as_micros() as u64;
+            if now.mono_us >= deadline {
+                self.stats.limit(Limit::HelloDeadline);
+                return self.close(now, slot, CloseReason::NoHello);
+            }
+            return self.wheel.arm(deadline, now.mono_us, key);
+        }
+        if silent_us >= silence_max {
+            self.stats.limit(Limit::Silence);
+            return self.close(now, slot, CloseReason::Silent);
+        }
+        if silent_us < ping_after {
+            return self.wheel.arm(now.mono_us - silent_us + ping_after, now.mono_us, key);
+        }
+        let end = now.mono_us - silent_us + silence_max;
+        self.wheel.arm(end.min(now.mono_us + ping_after), now.mono_us, key);
+        let mut bytes = self.pool.take();
+        self.wire.ping(self.conns[slot].format, &mut bytes);
+        self.deliver(slot, &bytes, 0);
+        self.pool.give(bytes);
+    }
+}

@@ -1,0 +1,126 @@
+//! The shard's own invariants, all of them. Dear; for the simulator, after each step.
+
+use super::Shard;
+use crate::{ChannelName, ConnId, Wire, channel::At, conn::Seat};
+use std::collections::BTreeMap;
+
+impl<W: Wire> Shard<W> {
+    /// Checks every invariant of this shard that does not need another shard to be looked at.
+    ///
+    /// # Panics
+    /// When one does not hold.
+    pub fn verify(&self) {
+        let mut seated: BTreeMap<ConnId, u32> = BTreeMap::new();
+        for (idx, channel) in &self.channels {
+            assert_eq!(
+                self.by_name.get(&channel.name),
+                Some(&(idx as u32)),
+                "a channel is found by its name"
+            );
+            assert_eq!(self.owner(&channel.name), self.id, "a shard owns its channels");
+            if let Some(crown) = channel.crown {
+                assert!(!channel.kind.is_lobby(), "lobbies have no crown");
+                assert!(
+                    !crown.held || channel.roster.find(crown.user).is_some(),
+                    "a held crown is on a present participant"
+                );
+            } else {
+                assert!(channel.kind.is_lobby(), "only lobbies have no crown");
+            }
+            for (participant, p) in channel.roster.iter() {
+                assert!(!p.members.is_empty(), "a participant has a connection");
+                assert_eq!(channel.roster.find(p.profile.user), Some(participant), "found by user");
+                assert_eq!(p.cursor_pending, channel.moved.contains(&participant), "gathered once");
+            }
+            let mut away = BTreeMap::new();
+            for (participant, member) in channel.roster.members() {
+                let before = seated.insert(member.conn, idx as u32);
+                assert!(before.is_none(), "{} sits in one place", member.conn);
+                match member.at {
+                    At::Here(slot) => {
+                        let conn = self.conns.get(slot).expect("a member's connection is here");
+                        assert_eq!(conn.id, member.conn);
+                        assert_eq!(conn.seat, Seat::Owned { channel: idx as u32, participant });
+                        assert_eq!(channel.fan.members[conn.member_idx as usize], slot);
+                    }
+                    At::Away(shard, format) => {
+                        assert_ne!(shard, self.id);
+                        assert_eq!(self.away.get(&member.conn), Some(&(idx as u32, participant)));
+                        *away.entry((shard, format)).or_insert(0u32) += 1;
+                    }
+                }
+            }
+            let counted: u32 = channel.away.iter().map(|away| away.members()).sum();
+            assert_eq!(counted, away.values().sum::<u32>(), "relayed members are counted");
+            for ((shard, format), count) in away {
+                let away = channel.away.iter().find(|away| away.shard == shard);
+                assert_eq!(away.expect("listed").formats[format.index()], count);
+            }
+            let here =
+                channel.roster.members().filter(|(_, m)| matches!(m.at, At::Here(_))).count();
+            assert_eq!(
+                channel.fan.members.len(),
+                here,
+                "the fan-out holds the members that are here"
+            );
+        }
+        assert_eq!(self.by_name.len(), self.channels.len());
+        let hot = self.channels.iter().filter(|(_, c)| c.heat.hot).count();
+        assert_eq!(hot, self.n_hot as usize, "hot channels are counted");
+        let (mut blocked, mut waiting, mut relayed) = (0, 0, 0);
+        for (slot, conn) in self.conns.iter() {
+            assert_eq!(self.conns.find(conn.id), Some(slot), "a connection is found by its id");
+            blocked += u64::from(conn.blocked);
+            waiting += if conn.blocked { conn.outbox.len() as u64 } else { 0 };
+            match conn.seat {
+                Seat::None => {}
+                Seat::Owned { .. } => assert!(seated.contains_key(&conn.id), "seats are mutual"),
+                Seat::Relayed { relay } => {
+                    relayed += 1;
+                    let relay = &self.relays[relay as usize];
+                    assert_eq!(relay.fan.members[conn.member_idx as usize], slot);
+                }
+            }
+        }
+        assert_eq!(blocked, self.n_blocked, "blocked connections are counted");
+        assert_eq!(waiting, self.waiting_bytes, "waiting bytes are counted");
+        let members: usize = self.relays.iter().map(|(_, relay)| relay.fan.members.len()).sum();
+        assert_eq!(members, relayed, "relayed members are in a fan-out");
+        assert!(
+            self.relays.iter().all(|(_, relay)| !relay.fan.members.is_empty()),
+            "and no relay is empty"
+        );
+    }
+
+    /// Where each connection of this shard's channels sits, for checks across shards.
+    pub fn seats(&self) -> impl Iterator<Item = (&ChannelName, ConnId)> {
+        self.channels.iter().flat_map(|(_, channel)| {
+            channel.roster.members().map(move |(_, member)| (&channel.name, member.conn))
+        })
+    }
+
+    /// The connections whose sockets are here.
+    pub fn connections(&self) -> impl Iterator<Item = ConnId> {
+        self.conns.iter().filter(|(_, conn)| conn.attached).map(|(_, conn)| conn.id)
+    }
+
+    /// The visible part of the directory: names and counts.
+    pub fn listed(&self) -> impl Iterator<Item = (&ChannelName, u32)> {
+        self.directory.listed_after(None).map(|info| (&info.name, info.count))
+    }
+
+    /// The channels owned here that belong into the directory: names and counts.
+    pub fn to_be_listed(&self) -> impl Iterator<Item = (&ChannelName, u32)> {
+        let shown = |channel: &&crate::channel::Channel| {
+            channel.settings.visible && (!channel.roster.is_empty() || channel.name.is_permanent())
+        };
+        let channels = self.channels.iter().map(|(_, channel)| channel);
+        channels.filter(shown).map(|channel| (&channel.name, channel.roster.len() as u32))
+    }
+
+    /// How many connections the users' records of this shard count.
+    #[must_use]
+    pub fn presences(&self) -> usize {
+        self.users.iter().map(|(_, user)| user.connections.len()).sum()
+    }
+}

@@ -1,0 +1,173 @@
+//! Users whose records this shard owns: who they are, and which connections are theirs.
+
+use crate::{Bucket, ConnId, NoteQuota, Profile, ShardId, UserId};
+use ahash::RandomState;
+use smallvec::SmallVec;
+use std::{
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
+
+/// Where a user's connection is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Presence {
+    pub(crate) conn: ConnId,
+    pub(crate) shard: ShardId,
+    pub(crate) hops: u16,
+}
+
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) profile: Rc<Profile>,
+    pub(crate) connections: SmallVec<[Presence; 1]>,
+    /// Whether the same user can come back: not so for ids that were drawn for one connection.
+    pub(crate) durable: bool,
+    pub(crate) rate: Bucket,
+    /// What the user had played when the last connection went.
+    pub(crate) quota: NoteQuota,
+    /// Position in the order in which absent users are forgotten.
+    absent_since: Option<u64>,
+}
+
+impl User {
+    /// The connections on each shard, in order of shards.
+    pub(crate) fn by_shard(&self) -> BTreeMap<ShardId, SmallVec<[ConnId; 1]>> {
+        let mut shards: BTreeMap<ShardId, SmallVec<[ConnId; 1]>> = BTreeMap::new();
+        for presence in &self.connections {
+            shards.entry(presence.shard).or_default().push(presence.conn);
+        }
+        shards
+    }
+}
+
+/// The records of a shard's users. The one place where profiles are kept.
+#[derive(Debug)]
+pub(crate) struct Users {
+    users: HashMap<UserId, User, RandomState>,
+    /// Users without connections, longest absent first.
+    absent: BTreeMap<u64, UserId>,
+    absences: u64,
+    absent_max: usize,
+}
+
+impl Users {
+    pub(crate) fn new(hasher: RandomState, absent_max: u32) -> Self {
+        Users {
+            users: HashMap::with_hasher(hasher),
+            absent: BTreeMap::new(),
+            absences: 0,
+            absent_max: absent_max as usize,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    pub(crate) fn get(&self, user: UserId) -> Option<&User> {
+        self.users.get(&user)
+    }
+
+    pub(crate) fn get_mut(&mut self, user: UserId) -> Option<&mut User> {
+        self.users.get_mut(&user)
+    }
+
+    /// A connection of `user` said hello. `None` when the user has `max` already.
+    pub(crate) fn arrive(
+        &mut self,
+        user: UserId,
+        durable: bool,
+        presence: Presence,
+        max: Option<u32>,
+        wall_ms: u64,
+    ) -> Option<&User> {
+        let record = self.users.entry(user).or_insert_with(|| User {
+            profile: Rc::new(Profile::new(user, wall_ms)),
+            connections: SmallVec::new(),
+            durable,
+            rate: Bucket::default(),
+            quota: NoteQuota::default(),
+            absent_since: None,
+        });
+        record.durable |= durable;
+        if max.is_some_and(|max| record.connections.len() >= max as usize) {
+            return None;
+        }
+        if let Some(since) = record.absent_since.take() {
+            self.absent.remove(&since);
+        }
+        record.connections.push(presence);
+        Some(record)
+    }
+
+    /// A connection is now on another shard. Late news of an earlier move changes nothing.
+    pub(crate) fn moved(&mut self, user: UserId, presence: Presence) {
+        let known = self.users.get_mut(&user).and_then(|record| {
+            record.connections.iter_mut().find(|known| known.conn == presence.conn)
+        });
+        if let Some(known) = known
+            && known.hops < presence.hops
+        {
+            *known = presence;
+        }
+    }
+
+    /// A connection is gone. The record of a user without any is kept only when the user can come back.
+    pub(crate) fn depart(&mut self, user: UserId, conn: ConnId, quota: NoteQuota) {
+        let Some(record) = self.users.get_mut(&user) else { return };
+        let before = record.connections.len();
+        record.connections.retain(|presence| presence.conn != conn);
+        if record.connections.len() == before {
+            return;
+        }
+        record.quota = quota;
+        if !record.connections.is_empty() {
+            return;
+        }
+        if !record.durable {
+            self.users.remove(&user);
+            return;
+        }
+        self.absences += 1;
+        record.absent_since = Some(self.absences);
+        self.absent.insert(self.absences, user);
+        if self.absent.len() > self.absent_max
+            && let Some((_, forgotten)) = self.absent.pop_first()
+        {
+            self.users.remove(&forgotten);
+        }
+    }
+
+    /// All records, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&UserId, &User)> {
+        self.users.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn presence(serial: u64) -> Presence {
+        Presence { conn: ConnId::new(ShardId(0), serial), shard: ShardId(0), hops: 0 }
+    }
+
+    #[test]
+    fn absent_users_are_remembered_up_to_the_limit() {
+        let mut users = Users::new(RandomState::with_seeds(1, 2, 3, 4), 2);
+        for n in 1..=3u8 {
+            let user = UserId([n; 12]);
+            assert!(users.arrive(user, true, presence(n.into()), Some(1), 5).is_some());
+            assert!(
+                users.arrive(user, true, presence(100), Some(1), 5).is_none(),
+                "one connection each"
+            );
+            users.depart(user, presence(n.into()).conn, NoteQuota::default());
+        }
+        assert!(users.get(UserId([1; 12])).is_none(), "the longest absent is forgotten");
+        assert!(users.get(UserId([2; 12])).is_some() && users.get(UserId([3; 12])).is_some());
+        users.arrive(UserId([9; 12]), false, presence(9), None, 5);
+        users.depart(UserId([9; 12]), presence(9).conn, NoteQuota::default());
+        assert!(users.get(UserId([9; 12])).is_none(), "a drawn id never returns");
+    }
+}
