@@ -61,11 +61,11 @@ impl<'b> Head<'b> {
     /// [`HeadFault`], when no further bytes can make this a head that we accept.
     pub fn parse(bytes: &'b [u8], seen: usize) -> Result<Option<Self>, HeadFault> {
         let window = bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes);
+        if !begins_like_a_method(window) {
+            return Err(HeadFault::Malformed);
+        }
         // The end may lie across the cut: its first three bytes seen, its last one new.
         if !has_empty_line(window.get(seen.saturating_sub(3)..).unwrap_or_default()) {
-            if !begins_like_a_method(window) {
-                return Err(HeadFault::Malformed);
-            }
             let is_full = window.len() == HEAD_BYTES_MAX;
             return if is_full { Err(HeadFault::TooLong) } else { Ok(None) };
         }
@@ -184,12 +184,17 @@ fn has_empty_line(bytes: &[u8]) -> bool {
     false
 }
 
-/// Turns away at the first byte what can never become a request, such as a TLS hello.
+/// Turns away at its first byte what can never become a request, such as a TLS hello.
+///
+/// Up to two empty lines in front are passed over, as RFC 9112, section 2.2 asks; no more, or each of them would be
+/// the end of a head that has to be looked for again.
 fn begins_like_a_method(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .find(|&&byte| byte != b'\r' && byte != b'\n')
-        .is_none_or(|byte| byte.is_ascii_alphabetic())
+    const BLANK_BYTES_MAX: usize = 4;
+    let is_blank = |byte: u8| byte == b'\r' || byte == b'\n';
+    match bytes.iter().take(BLANK_BYTES_MAX + 1).find(|byte| !is_blank(**byte)) {
+        Some(byte) => byte.is_ascii_alphabetic(),
+        None => bytes.len() <= BLANK_BYTES_MAX,
+    }
 }
 
 fn split_target(target: &str) -> (&str, Option<&str>) {
