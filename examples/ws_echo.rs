@@ -1,7 +1,8 @@
 //! A WebSocket echo server through exactly the server's WebSocket layer, for conformance suites.
 //!
-//! `cargo run --release --example ws_echo -- ADDR:PORT` sends every text and binary message back, answers
-//! pings and closes as RFC 6455 says. Port 0 takes a free one; the first line of output names it.
+//! `cargo run --release --example ws_echo -- ADDR:PORT` sends every text and binary message back,
+//! answers pings and closes as RFC 6455 says. Port 0 takes a free one; the first line of output
+//! names it.
 #![deny(unsafe_code)]
 
 use anyhow::{Context as _, bail};
@@ -54,7 +55,8 @@ async fn serve(mut stream: TcpStream) -> anyhow::Result<()> {
     close(&mut stream).await
 }
 
-/// Reads a request and writes its answer into `out`; `Some` with the bytes behind it when it is an upgrade.
+/// Reads a request and writes its answer into `out`; `Some` with the bytes behind it when it is an
+/// upgrade.
 async fn shake_hands(stream: &mut TcpStream, out: &mut Vec<u8>) -> anyhow::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
@@ -129,7 +131,8 @@ fn reply(decoder: &mut Decoder, input: &mut &mut [u8], out: &mut Vec<u8>) -> boo
     }
 }
 
-/// Ends the connection so that what was written last arrives: bytes left unread would make a reset of it.
+/// Ends the connection so that what was written last arrives: bytes left unread would make a reset
+/// of it.
 async fn close(stream: &mut TcpStream) -> anyhow::Result<()> {
     // Fails when the peer is gone already, which is as good.
     if stream.shutdown(Shutdown::Write).await.is_err() {

@@ -1,7 +1,8 @@
 //! Just enough HTTP/1.1 for a WebSocket server: request heads in, short answers out.
 //!
-//! It is *not* a web server: no bodies from clients, no keep-alive, no chunks. Every answer but `101` closes.
-//! What a caller does with a request that is no WebSocket upgrade (files, metrics) is the caller's business.
+//! It is *not* a web server: no bodies from clients, no keep-alive, no chunks. Every answer but
+//! `101` closes. What a caller does with a request that is no WebSocket upgrade (files, metrics) is
+//! the caller's business.
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
@@ -11,7 +12,8 @@ use std::fmt;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// Most bytes of a request head, its empty line included. A browser with large cookies sends 2 to 4 KiB.
+/// Most bytes of a request head, its empty line included. A browser with large cookies sends 2 to
+/// 4 KiB.
 pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// Most header lines of a request. Browsers behind two proxies send about 30.
@@ -52,10 +54,12 @@ pub struct Head<'b> {
 }
 
 impl<'b> Head<'b> {
-    /// Reads the request head at the front of `bytes`; `Ok(None)` means "append more and ask again".
+    /// Reads the request head at the front of `bytes`; `Ok(None)` means "append more and ask
+    /// again".
     ///
-    /// `seen` is how many of the bytes an earlier call has been given (0 at first): a head that trickles in
-    /// byte by byte is then parsed once, not once a byte. Looks at no more than [`HEAD_BYTES_MAX`] bytes.
+    /// `seen` is how many of the bytes an earlier call has been given (0 at first): a head that
+    /// trickles in byte by byte is then parsed once, not once a byte. Looks at no more than
+    /// [`HEAD_BYTES_MAX`] bytes.
     ///
     /// # Errors
     /// [`HeadFault`], when no further bytes can make this a head that we accept.
@@ -114,7 +118,8 @@ impl<'b> Head<'b> {
         self.len
     }
 
-    /// The target's path, percent-encoded as it was sent, without the query. Starts with `/`, or is `*`.
+    /// The target's path, percent-encoded as it was sent, without the query. Starts with `/`, or is
+    /// `*`.
     ///
     /// Of a target in absolute form (`http://host/path`), as proxies send it, the path only.
     #[must_use]
@@ -186,8 +191,8 @@ fn has_empty_line(bytes: &[u8]) -> bool {
 
 /// Turns away at its first byte what can never become a request, such as a TLS hello.
 ///
-/// Up to two empty lines in front are passed over, as RFC 9112, section 2.2 asks; no more, or each of them would be
-/// the end of a head that has to be looked for again.
+/// Up to two empty lines in front are passed over, as RFC 9112, section 2.2 asks; no more, or each
+/// of them would be the end of a head that has to be looked for again.
 fn begins_like_a_method(bytes: &[u8]) -> bool {
     const BLANK_BYTES_MAX: usize = 4;
     let is_blank = |byte: u8| byte == b'\r' || byte == b'\n';
@@ -231,8 +236,8 @@ pub enum PathFault {
 /// A path cut at its slashes and then percent-decoded: `/a/b%2Fc` is `["a", "b/c"]`.
 ///
 /// Cut first, so that an encoded slash stays inside its segment: old clients put room names there.
-/// Invariant: no segment is `.` or `..`, and none has a control character. A `%` without two hexadecimal digits
-/// stands for itself, as browsers have it.
+/// Invariant: no segment is `.` or `..`, and none has a control character. A `%` without two
+/// hexadecimal digits stands for itself, as browsers have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodedPath {
     segments: Vec<String>,
@@ -257,8 +262,8 @@ impl DecodedPath {
 
     /// The path as a relative file path; `None` when a file cannot have this name.
     ///
-    /// It stays below the folder it is joined to (as far as symbolic links there do) and never names a hidden file.
-    /// A final slash, or the root, gives `index.html` there.
+    /// It stays below the folder it is joined to (as far as symbolic links there do) and never
+    /// names a hidden file. A final slash, or the root, gives `index.html` there.
     #[must_use]
     pub fn to_file(&self) -> Option<PathBuf> {
         let (last, folders) = self.segments.split_last()?;
@@ -369,7 +374,8 @@ impl Status {
         }
     }
 
-    /// Headers without which this status would be incomplete (RFC 9110, sections 15.5.6 and 15.5.22).
+    /// Headers without which this status would be incomplete (RFC 9110, sections 15.5.6 and
+    /// 15.5.22).
     const fn own_headers(self) -> &'static str {
         match self {
             Self::MethodNotAllowed => "Allow: GET, HEAD\r\nConnection: close\r\n",
@@ -394,8 +400,8 @@ pub struct Response<'a> {
     pub status: Status,
     /// The media type of `body`.
     pub content_type: &'a str,
-    /// Further headers, names and values. Control characters in them are left out, so that nothing in a value can
-    /// begin a header of its own.
+    /// Further headers, names and values. Control characters in them are left out, so that nothing
+    /// in a value can begin a header of its own.
     pub headers: &'a [(&'a str, &'a str)],
     /// The content.
     pub body: &'a [u8],
@@ -419,7 +425,8 @@ impl<'a> Response<'a> {
         Self::text(status, status.phrase())
     }
 
-    /// Appends the answer to `out`; to a `HEAD` request without the body, whose length it still tells.
+    /// Appends the answer to `out`; to a `HEAD` request without the body, whose length it still
+    /// tells.
     pub fn write(&self, is_head: bool, out: &mut Vec<u8>) {
         let Self { status, content_type, headers, body } = *self;
         // Writing to memory cannot fail.

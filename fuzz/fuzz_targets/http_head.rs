@@ -1,4 +1,5 @@
-//! Any bytes as a request: no panic, the same head however it trickles in, files that stay in their folder.
+//! Any bytes as a request: no panic, the same head however it trickles in, files that stay in their
+//! folder.
 //!
 //! Input: the length of a read, the bytes.
 #![no_main]

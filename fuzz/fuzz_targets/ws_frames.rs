@@ -1,6 +1,7 @@
 //! Any bytes, cut into any reads: no panic, bounded memory, and the same items as in one read.
 //!
-//! Input: the message limit in steps of 16 bytes, the number of reads to cut off, their lengths, the stream.
+//! Input: the message limit in steps of 16 bytes, the number of reads to cut off, their lengths,
+//! the stream.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -32,7 +32,8 @@ impl Default for Limits {
     }
 }
 
-/// One thing a peer said. Borrows from the read buffer, or from the [`Decoder`] when it came in parts.
+/// One thing a peer said. Borrows from the read buffer, or from the [`Decoder`] when it came in
+/// parts.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item<'a> {
     /// A whole text message. Known to be UTF-8; as mutable bytes because JSON is parsed in place.
@@ -53,7 +54,8 @@ pub enum Item<'a> {
     Fragment,
 }
 
-/// What one connection remembers of its peer's frames from read to read: nothing between two frames.
+/// What one connection remembers of its peer's frames from read to read: nothing between two
+/// frames.
 ///
 /// Plain data: it can go to another thread or process in the middle of a frame and continue there.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -64,7 +66,8 @@ pub struct Decoder {
 
 /// A frame or message of which only a part has come.
 ///
-/// At most one of `header` and `frame` is in use. `control` belongs to `frame` when that is a control frame.
+/// At most one of `header` and `frame` is in use. `control` belongs to `frame` when that is a
+/// control frame.
 /// `message` is the open data message; while `frame` is `None` it is a fragmented one.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Partial {
@@ -103,7 +106,8 @@ struct Frame {
 struct Message {
     is_text: bool,
     bytes: Vec<u8>,
-    /// `bytes[..valid]` are whole UTF-8 characters, and `bytes[valid..]` (at most three) may become one.
+    /// `bytes[..valid]` are whole UTF-8 characters, and `bytes[valid..]` (at most three) may become
+    /// one.
     valid: usize,
 }
 
@@ -122,14 +126,15 @@ enum Step<'i> {
 impl Decoder {
     /// Takes the next item off the front of `input`, advancing it; `Ok(None)` means "read more".
     ///
-    /// A message that lies in `input` in one whole frame is unmasked there and borrowed from there; what
-    /// is unfinished moves into the decoder, so that after `Ok(None)` the input is always empty.
-    /// Call it until it returns `Ok(None)`: that also frees what the last item borrowed from the decoder.
+    /// A message that lies in `input` in one whole frame is unmasked there and borrowed from there;
+    /// what is unfinished moves into the decoder, so that after `Ok(None)` the input is always
+    /// empty. Call it until it returns `Ok(None)`: that also frees what the last item borrowed from
+    /// the decoder.
     ///
     /// # Errors
     /// Any [`Fault`], as soon as the bytes seen so far cannot become legal, and for
-    /// [`Fault::TooBig`] before any of the payload is kept. The stream is out of step afterwards and must not
-    /// be decoded further; the decoder owns nothing then.
+    /// [`Fault::TooBig`] before any of the payload is kept. The stream is out of step afterwards
+    /// and must not be decoded further; the decoder owns nothing then.
     pub fn next<'s, 'i: 's>(
         &'s mut self,
         limits: &Limits,
@@ -362,7 +367,8 @@ fn length(bytes: &[u8], short: u8) -> Result<Option<(u64, usize)>, Fault> {
 }
 
 impl Message {
-    /// Appends payload; a text is checked as far as it goes, so that a bad byte is found when it comes.
+    /// Appends payload; a text is checked as far as it goes, so that a bad byte is found when it
+    /// comes.
     fn push(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.bytes.extend_from_slice(bytes);
         if !self.is_text {

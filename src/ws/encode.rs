@@ -1,13 +1,15 @@
 //! From messages to a server's frames: unmasked, never fragmented, shortest length form.
 //!
-//! A broadcast is encoded once, straight into its final buffer: [`begin`], append the payload, [`finish`].
+//! A broadcast is encoded once, straight into its final buffer: [`begin`], append the payload,
+//! [`finish`].
 
 use super::{CONTROL_BYTES_MAX, Opcode};
 
 /// Bytes that [`begin`] keeps free for the header: right for payloads of 126 to 65,535 bytes.
 ///
-/// Shorter payloads (at most 125 bytes) move two bytes down, longer ones six bytes up. To keep two bytes instead
-/// would move the payloads of 126 bytes and more, which is the longer copy of the two.
+/// Shorter payloads (at most 125 bytes) move two bytes down, longer ones six bytes up. To keep two
+/// bytes instead would move the payloads of 126 bytes and more, which is the longer copy of the
+/// two.
 const HEADER_KEPT: usize = 4;
 
 /// Most bytes of the reason in a close frame: the code takes two of the 125.

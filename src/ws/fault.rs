@@ -5,8 +5,9 @@ use tungstenite::protocol::frame::coding::CloseCode;
 /// Why a peer's byte stream cannot be followed any further.
 ///
 /// All of them are the peer's fault except [`Fault::TooBig`], which is our limit.
-/// After one the stream is out of step: send a close frame with [`Fault::close_code`], shut the sending
-/// side down, drain what still arrives for a moment (or a reset swallows the close frame), close.
+/// After one the stream is out of step: send a close frame with [`Fault::close_code`], shut the
+/// sending side down, drain what still arrives for a moment (or a reset swallows the close frame),
+/// close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A bit that only a negotiated extension may set is set (section 5.2).
@@ -45,7 +46,8 @@ pub enum Fault {
     /// A text message or close reason that is not UTF-8 (sections 8.1 and 5.5.1).
     #[error("text is not UTF-8")]
     NotUtf8,
-    /// A message over [`Limits::message_bytes`](super::Limits::message_bytes), by what its header announces.
+    /// A message over [`Limits::message_bytes`](super::Limits::message_bytes), by what its header
+    /// announces.
     #[error("message is over the limit of {limit} bytes")]
     TooBig {
         /// The limit that was in force, in bytes.

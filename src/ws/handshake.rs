@@ -13,8 +13,8 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::http::{Head, Response, Status};
 
-/// Padding is required, spare bits after the last byte are not looked at: the standard asks for 16 bytes, and
-/// clients that fill all 22 characters at random have always been let in.
+/// Padding is required, spare bits after the last byte are not looked at: the standard asks for 16
+/// bytes, and clients that fill all 22 characters at random have always been let in.
 const KEY_BASE64: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_allow_trailing_bits(true));
 
@@ -78,8 +78,9 @@ impl Refusal {
 
 /// Decides what a request is: `Ok(Some)` a WebSocket upgrade, `Ok(None)` a plain GET or HEAD.
 ///
-/// It is taken for an upgrade when it names the protocol or has one of its headers; anything missing is
-/// a mistake then. An upgrade to another protocol is passed over, as RFC 9110 allows: a plain request.
+/// It is taken for an upgrade when it names the protocol or has one of its headers; anything
+/// missing is a mistake then. An upgrade to another protocol is passed over, as RFC 9110 allows: a
+/// plain request.
 ///
 /// # Errors
 /// Any [`Refusal`].
@@ -128,7 +129,8 @@ impl Upgrade<'_> {
     /// Appends the `101` after which both sides speak WebSocket.
     pub fn accept(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+              Sec-WebSocket-Accept: ",
         );
         out.extend_from_slice(self.accept.as_bytes());
         out.extend_from_slice(b"\r\n\r\n");

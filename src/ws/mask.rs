@@ -25,7 +25,9 @@ mod tests {
     proptest! {
         #[test]
         fn equals_the_definition_at_any_length_and_cut(
-            plain in prop::collection::vec(any::<u8>(), 0..300), key: [u8; 4], cut: prop::sample::Index,
+            plain in prop::collection::vec(any::<u8>(), 0..300),
+            key: [u8; 4],
+            cut: prop::sample::Index,
         ) {
             let expected: Vec<u8> =
                 plain.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect();

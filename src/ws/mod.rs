@@ -1,11 +1,13 @@
 //! The WebSocket layer, server side: bytes in, messages out, and back. RFC 6455, strictly.
 //!
-//! It is *not* a connection: no sockets, no clock, no queue. The driver reads into a scratch buffer,
-//! asks a [`Decoder`] for one [`Item`] after the other, and writes what [`encode`] put into an outbox.
+//! It is *not* a connection: no sockets, no clock, no queue. The driver reads into a scratch
+//! buffer, asks a [`Decoder`] for one [`Item`] after the other, and writes what [`encode`] put into
+//! an outbox.
 //!
 //! ```text
 //! head bytes -> http::Head -> handshake::upgrade -> 101
-//! scratch bytes -> Decoder::next -> Text, Binary, Ping, Pong, Close, Fragment | Fault -> close frame
+//! scratch bytes -> Decoder::next -> Text, Binary, Ping, Pong, Close, Fragment | Fault
+//! Fault -> encode::close
 //! event -> encode::begin, payload, encode::finish -> one frame, shared by all receivers
 //! ```
 //!

@@ -1,4 +1,5 @@
-//! The WebSocket layer against a table of RFC 6455, against itself in pieces, and against tungstenite.
+//! The WebSocket layer against a table of RFC 6455, against itself in pieces, and against
+//! tungstenite.
 
 mod encoding;
 mod oracle;
@@ -36,7 +37,8 @@ impl From<Item<'_>> for Got {
 /// What a byte stream was decoded to: the items, and the fault that ended it.
 type Outcome = (Vec<Got>, Option<Fault>);
 
-/// One frame of a client: final bit, type, mask key, payload. Written after the RFC, not with our encoder.
+/// One frame of a client: final bit, type, mask key, payload. Written after the RFC, not with our
+/// encoder.
 fn client_frame(is_final: bool, opcode: Opcode, key: [u8; 4], payload: &[u8]) -> Vec<u8> {
     let mut out = vec![u8::from(is_final) << 7 | opcode as u8];
     match payload.len() {

@@ -102,8 +102,9 @@ proptest! {
 
 /// Whether a frame with two things wrong may be refused for another one of them than tungstenite's.
 ///
-/// We look at the header in the order of its bytes and before the payload; tungstenite looks at the size
-/// and the mask first and at the rest when the payload is there. Of a close frame it reads the reason first.
+/// We look at the header in the order of its bytes and before the payload; tungstenite looks at the
+/// size and the mask first and at the rest when the payload is there. Of a close frame it reads the
+/// reason first.
 fn may_hide_another(fault: Fault) -> bool {
     !matches!(fault, Fault::NotUtf8 | Fault::CloseBody | Fault::TooBig { .. })
 }

@@ -4,7 +4,8 @@ use super::{Got, Limits, Opcode, Outcome, client_frame, decode, is_close};
 use crate::ws::Decoder;
 use proptest::prelude::*;
 
-/// Frames as peers send them, most of them legal: texts with long characters, fragments, controls, garbage.
+/// Frames as peers send them, most of them legal: texts with long characters, fragments, controls,
+/// garbage.
 pub(super) fn frame() -> impl Strategy<Value = Vec<u8>> {
     let opcode = prop_oneof![
         4 => Just(Opcode::Text),
