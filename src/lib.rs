@@ -1,2 +1,5 @@
 //! Tutti: a real-time room server, one thread per core, many doors into the same channels.
 #![deny(unsafe_code)]
+
+pub mod http;
+pub mod ws;
