@@ -443,18 +443,17 @@ fn audience(message: Value<'_>) -> Option<Audience> {
 
 /// An operator's notification. Fields that would break pages are left out: the id and the target end up in selectors.
 fn operator_notice(message: Value<'_>) -> OperatorNotice {
-    let text = |key| Some(Box::from(message.get(key)?.string()?));
-    let one_of =
-        |key, known: &[&str]| text(key).filter(|value: &Box<str>| known.contains(&&**value));
-    let is_id = |id: &Box<str>| MessageRef::parse(id).is_some();
+    let text = |key| message.get(key)?.string();
+    let one_of = |key, known: &[&str]| text(key).filter(|value| known.contains(value));
+    let is_id = |id: &&str| MessageRef::parse(id).is_some();
     let duration = message.get("duration").and_then(Value::number).filter(|&ms| ms != 0.0);
     OperatorNotice {
-        id: text("id").filter(is_id),
-        title: text("title"),
-        text: text("text"),
-        html: text("html"),
-        class: one_of("class", &["classic", "short"]),
-        target: one_of("target", &["#piano", "#room", "#names", "#chat"]),
+        id: text("id").filter(is_id).map(Into::into),
+        title: text("title").map(Into::into),
+        text: text("text").map(Into::into),
+        html: text("html").map(Into::into),
+        class: one_of("class", &["classic", "short"]).map(Into::into),
+        target: one_of("target", &["#piano", "#room", "#names", "#chat"]).map(Into::into),
         duration_ms: Some(duration.map_or(NOTICE_MS_DEFAULT, |ms| ms.min(NOTICE_MS_MAX) as i32)),
     }
 }

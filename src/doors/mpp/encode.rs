@@ -72,7 +72,7 @@ impl MppWire {
             Event::Chat(message) => chat(message, out),
             Event::History(messages) => {
                 out.extend_from_slice(b"{\"m\":\"c\",\"c\":[");
-                separated(messages, out, |message, out| chat(message, out));
+                separated(messages, out, chat);
                 out.extend_from_slice(b"]}");
             }
             Event::Direct { message, to } => direct(message, to, out),

@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn values_are_written_as_they_were_read() {
-        let json = r#"{"a":[1,-2,0.5,true,false,null,"x\n\"é",[],{}],"b":{"c":[[18446744073709551615]]},"":1e300}"#;
+        let json = r#"{"a":[1,-2,0.5,true,false,null,"x\n\"é",[],{}],"b":{"c":[[18446744073709551615]]},"":1e+300}"#;
         let mut bytes = json.as_bytes().to_vec();
         let tape = simd_json::to_tape(&mut bytes).unwrap();
         let mut out = Vec::new();

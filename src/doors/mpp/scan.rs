@@ -83,10 +83,18 @@ impl<'a> Scanner<'a> {
 
     /// An array of notes that is not empty; how many it has, and those with a known key.
     fn notes(&mut self) -> Option<(u32, SmallVec<[Note; 3]>)> {
-        let (mut sent, mut notes) = (0, SmallVec::new());
+        /// Notes that memory is asked for at once when a batch outgrows the stack. More would let a frame of many
+        /// small batches ask for many times its own size.
+        const MORE: usize = 16;
+        let (mut sent, mut notes) = (0, SmallVec::<[Note; 3]>::new());
         self.take(b'[')?;
         loop {
-            notes.extend(self.note()?);
+            if let Some(note) = self.note()? {
+                if notes.len() == notes.inline_size() {
+                    notes.reserve_exact(MORE);
+                }
+                notes.push(note);
+            }
             sent += 1;
             if let Next::End = self.next(b']')? {
                 return Some((sent, notes));

@@ -2,25 +2,16 @@
 
 use tutti_shards::{Color, UserId};
 
-/// Which bytes of a JSON string need an escape: `"`, `\` and control characters.
-const ESCAPED: [bool; 256] = {
-    let mut table = [false; 256];
-    let (controls, _) = table.split_at_mut(0x20);
-    let mut i = 0;
-    while i < controls.len() {
-        controls[i] = true;
-        i += 1;
-    }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table
-};
+/// Whether a byte of a JSON string needs an escape.
+fn is_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
 
 /// Appends `text` with its quotes.
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&b| ESCAPED.get(usize::from(b)) == Some(&true)) {
+    while let Some(at) = rest.iter().position(|&byte| is_escaped(byte)) {
         let (plain, tail) = rest.split_at(at);
         out.extend_from_slice(plain);
         let Some((&byte, tail)) = tail.split_first() else { break };
