@@ -50,6 +50,10 @@ impl Auth for Anyone {
 fn measure(name: &str, mut step: impl FnMut()) {
     const ROUNDS: u32 = 15;
     const STEPS: u32 = 20_000;
+    // `cargo test` runs benchmarks without this flag, only to see that they work.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return step();
+    }
     for _ in 0..STEPS {
         step();
     }
