@@ -1,5 +1,6 @@
 //! Tutti: a real-time room server, one thread per core, many doors into the same channels.
 #![deny(unsafe_code)]
 
+pub mod doors;
 pub mod http;
 pub mod ws;

@@ -1,0 +1,29 @@
+//! The Multiplayer Piano door: JSON text frames, the quick binary dialect and binary custom messages
+//! (`docs/protocol/mpp.md`).
+//!
+//! Bytes come in through [`Decoder`], which never fails: what is not understood is ignored, as the protocol page
+//! decides. Events go out through [`MppWire`] as complete WebSocket frames. Quotas, rates and permissions are the
+//! core's.
+//!
+//! Reading order: `decode` (frames and JSON messages), `scan` (the short cut for notes and cursor moves), `quick`
+//! (the binary dialect, both ways), `encode` (frames and JSON events), `notice` (what notifications say). `json` and
+//! `write` are the reading and writing of JSON values, `keys` the names of the piano's keys, `frame` WebSocket headers.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+
+mod decode;
+mod scan;
+
+mod encode;
+mod frame;
+mod notice;
+mod quick;
+
+mod json;
+mod keys;
+mod write;
+
+#[doc(hidden)]
+pub mod check;
+
+pub use decode::{Auth, Decoder, Limits};
+pub use encode::MppWire;

@@ -1,0 +1,185 @@
+//! What notifications say (protocol page, sections 0, 5.3, 6 and 7).
+
+use super::write;
+use std::borrow::Cow;
+use tutti_shards::{Notice, OperatorNotice};
+
+/// The fields of a notification. What peers wrote goes into `text` alone: clients take the others for markup.
+#[derive(Default)]
+struct Fields<'a> {
+    id: Option<&'a str>,
+    title: Option<&'a str>,
+    text: Option<Cow<'a, str>>,
+    html: Option<&'a str>,
+    class: Option<&'a str>,
+    target: Option<&'a str>,
+    duration_ms: Option<i32>,
+}
+
+/// Appends the `notification` message.
+pub(super) fn write(notice: &Notice, out: &mut Vec<u8>) {
+    let fields = fields(notice);
+    out.extend_from_slice(b"{\"m\":\"notification\"");
+    let texts = [
+        ("id", fields.id),
+        ("title", fields.title),
+        ("text", fields.text.as_deref()),
+        ("html", fields.html),
+        ("class", fields.class),
+        ("target", fields.target),
+    ];
+    for (key, value) in texts {
+        if let Some(value) = value {
+            out.push(b',');
+            write::string(out, key);
+            out.push(b':');
+            write::string(out, value);
+        }
+    }
+    if let Some(duration_ms) = fields.duration_ms {
+        out.extend_from_slice(b",\"duration\":");
+        write::integer(out, duration_ms);
+    }
+    out.push(b'}');
+}
+
+fn fields(notice: &Notice) -> Fields<'_> {
+    match notice {
+        Notice::TooFast => Fields {
+            id: Some("too-fast"),
+            text: Some("You're playing too fast! Slow down.".into()),
+            class: Some("short"),
+            duration_ms: Some(2_000),
+            ..Fields::default()
+        },
+        Notice::Removed { channel, minutes: 0 } => {
+            room("removed", format!("You were removed from \"{channel}\"."))
+        }
+        Notice::Removed { channel, minutes } => {
+            room("removed", format!("You are banned from \"{channel}\" for {}.", span(*minutes)))
+        }
+        Notice::RemovedFromHere { name, by, minutes: 0 } => {
+            news(format!("{by} removed {name} from the channel."))
+        }
+        Notice::RemovedFromHere { name, by, minutes } => {
+            news(format!("{by} banned {name} from the channel for {}.", span(*minutes)))
+        }
+        Notice::RemovedThemselves { name } => Fields {
+            title: Some("Certificate of Award"),
+            ..news(format!("Let it be known that {name} removed themselves. Well done!"))
+        },
+        Notice::Unbanned { name, by } => news(format!("{by} lifted the ban of {name}.")),
+        Notice::StillBanned { channel, minutes } => room(
+            "banned",
+            format!("You are banned from \"{channel}\" for {} more.", span(*minutes)),
+        ),
+        Notice::ChannelFull { channel } => room("full", format!("\"{channel}\" is full.")),
+        Notice::TooNew { channel, required_ms } => {
+            let minutes = u64::from(required_ms.div_ceil(60_000));
+            let text = format!(
+                "\"{channel}\" is for people who have been here for at least {}.",
+                span(minutes)
+            );
+            room("too-new", text)
+        }
+        Notice::NoMoreChannels { channel } => room(
+            "no-more-channels",
+            format!("The server has no room for another channel, so \"{channel}\" was not made."),
+        ),
+        Notice::TooManyConnections => Fields {
+            target: None,
+            ..room("too-many", "You have too many connections. Close one and try again.".into())
+        },
+        Notice::Operator(notice) => operator(notice),
+    }
+}
+
+/// A short notification at the channel's name for one person.
+fn room(id: &'static str, text: String) -> Fields<'static> {
+    Fields { id: Some(id), ..news(text) }
+}
+
+/// A short notification at the channel's name. Without an id it does not replace the one before it.
+fn news(text: String) -> Fields<'static> {
+    Fields {
+        title: Some("Notice"),
+        text: Some(text.into()),
+        class: Some("short"),
+        target: Some("#room"),
+        duration_ms: Some(7_000),
+        ..Fields::default()
+    }
+}
+
+fn operator(notice: &OperatorNotice) -> Fields<'_> {
+    Fields {
+        id: notice.id.as_deref(),
+        title: notice.title.as_deref(),
+        text: notice.text.as_deref().map(Cow::from),
+        html: notice.html.as_deref(),
+        class: notice.class.as_deref(),
+        target: notice.target.as_deref(),
+        duration_ms: notice.duration_ms,
+    }
+}
+
+fn span(minutes: u64) -> String {
+    if minutes == 1 { "1 minute".into() } else { format!("{minutes} minutes") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tutti_shards::ChannelName;
+
+    fn check(notice: Notice, expected: &str) {
+        let mut out = Vec::new();
+        write(&notice, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    fn channel() -> ChannelName {
+        ChannelName::parse("a <b> \"c\"").unwrap()
+    }
+
+    #[test]
+    fn refused_notes_are_told_briefly() {
+        check(
+            Notice::TooFast,
+            r##"{"m":"notification","id":"too-fast","text":"You're playing too fast! Slow down.","class":"short","duration":2000}"##,
+        );
+    }
+
+    #[test]
+    fn bans_name_channel_and_minutes() {
+        check(
+            Notice::Removed { channel: channel(), minutes: 5 },
+            r##"{"m":"notification","id":"removed","title":"Notice","text":"You are banned from \"a <b> \"c\"\" for 5 minutes.","class":"short","target":"#room","duration":7000}"##,
+        );
+        check(
+            Notice::RemovedFromHere { name: "Ben".into(), by: "Mira".into(), minutes: 1 },
+            r##"{"m":"notification","title":"Notice","text":"Mira banned Ben from the channel for 1 minute.","class":"short","target":"#room","duration":7000}"##,
+        );
+        check(
+            Notice::RemovedFromHere { name: "Ben".into(), by: "Mira".into(), minutes: 0 },
+            r##"{"m":"notification","title":"Notice","text":"Mira removed Ben from the channel.","class":"short","target":"#room","duration":7000}"##,
+        );
+    }
+
+    #[test]
+    fn operators_choose_every_field() {
+        check(Notice::Operator(Box::default()), r##"{"m":"notification"}"##);
+        check(
+            Notice::Operator(Box::new(OperatorNotice {
+                id: Some("x".into()),
+                title: Some("T".into()),
+                text: None,
+                html: Some("<b>h</b>".into()),
+                class: Some("classic".into()),
+                target: Some("#chat".into()),
+                duration_ms: Some(-1),
+            })),
+            r##"{"m":"notification","id":"x","title":"T","html":"<b>h</b>","class":"classic","target":"#chat","duration":-1}"##,
+        );
+    }
+}
