@@ -1,2 +1,4 @@
 //! Tutti: a real-time room server, one thread per core, many doors into the same channels.
 #![deny(unsafe_code)]
+
+pub mod config;
