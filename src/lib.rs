@@ -5,3 +5,4 @@ pub mod config;
 
 pub mod address;
 pub mod admission;
+pub mod identity;
