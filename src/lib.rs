@@ -1,6 +1,12 @@
 //! Tutti: a real-time room server, one thread per core, many doors into the same channels.
 #![deny(unsafe_code)]
 
+pub mod config;
+
+pub mod address;
+pub mod admission;
+pub mod identity;
+
 pub mod doors;
 pub mod http;
 pub mod ws;

@@ -1,0 +1,463 @@
+//! Who may connect: counts of the whole process, shared by the shards.
+//!
+//! Everything here runs once per connection or per wrong password, never per message, so a few locks and shared
+//! atomics do no harm. What is granted is a guard, and its `Drop` gives it back on every path.
+//!
+//! **Invariants worth naming.** Memory is bounded by the number of connections that exist, plus a fixed table:
+//! a flood of attempts from ever new addresses allocates nothing. One address's attempts never refuse another,
+//! unless floods hit both of its slots in the same second: about one chance in 10^8 for each pair of flooding
+//! addresses, and noticeable only from some 100,000 attempts a second in all.
+
+use crate::address::AddressKey;
+use crate::config::DoorLimits;
+use ahash::RandomState;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Locks that the counts per address are spread over.
+const STRIPES: usize = 32;
+/// Slots in each of the two rows that count attempts; 8 bytes each.
+const ATTEMPT_SLOTS: usize = 16_384;
+/// Most addresses whose wrong passwords are remembered; about 64 bytes each.
+const GUESSERS_MAX: usize = 4_096;
+/// Wrong passwords of one address in [`GUESS_WINDOW`] after which its passwords are ignored.
+const GUESSES_MAX: u32 = 3;
+const GUESS_WINDOW: Duration = Duration::from_secs(60);
+const GUESS_BAN: Duration = Duration::from_secs(600);
+
+/// Why a connection is refused. A peer is over our limits; the answer is HTTP 429.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refused {
+    /// The process has as many connections as it may.
+    #[error("too many connections")]
+    Connections,
+    /// The address has as many connections as it may.
+    #[error("too many connections from this address")]
+    Address,
+    /// The address tries too often.
+    #[error("too many connection attempts from this address")]
+    Attempts,
+}
+
+/// How often each limit was hit and what is in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AdmissionCounts {
+    /// Connections that hold a grant.
+    pub connections: u32,
+    /// Addresses with at least one connection that counts.
+    pub addresses: usize,
+    /// Refusals for [`Refused::Connections`].
+    pub refused_connections: u64,
+    /// Refusals for [`Refused::Address`].
+    pub refused_address: u64,
+    /// Refusals for [`Refused::Attempts`].
+    pub refused_attempts: u64,
+}
+
+/// The process's counts. Shared as `Arc<Admission>`; times are monotonic, from any fixed start.
+#[derive(Debug)]
+pub struct Admission {
+    connections_max: u32,
+    per_address_max: Option<u32>,
+    attempts_max: Option<u32>,
+    connections: AtomicU32,
+    hasher: RandomState,
+    addresses: [Mutex<HashMap<AddressKey, u32, RandomState>>; STRIPES],
+    attempts: Attempts,
+    guessers: Mutex<HashMap<AddressKey, Guesses, RandomState>>,
+    refused: [AtomicU64; 3],
+}
+
+impl Admission {
+    /// Starts counting, under these limits.
+    #[must_use]
+    pub fn new(limits: &DoorLimits) -> Self {
+        let hasher = RandomState::new();
+        Admission {
+            connections_max: limits.connections.unwrap_or(u32::MAX),
+            per_address_max: limits.connections_per_address,
+            attempts_max: limits.accepts_per_second,
+            connections: AtomicU32::new(0),
+            addresses: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))),
+            attempts: Attempts::new(limits.accepts_per_second.is_some()),
+            guessers: Mutex::new(HashMap::with_hasher(hasher.clone())),
+            hasher,
+            refused: Default::default(),
+        }
+    }
+
+    /// Admits an accepted connection to the process; [`Grant::charge`] follows as soon as the client's address is
+    /// known, at the latest before the upgrade.
+    ///
+    /// # Errors
+    /// [`Refused::Connections`] when there are as many as may be.
+    pub fn admit(self: &Arc<Self>) -> Result<Grant, Refused> {
+        let more = |count: u32| (count < self.connections_max).then(|| count + 1);
+        match self.connections.fetch_update(Relaxed, Relaxed, more) {
+            Ok(_) => Ok(Grant { admission: Arc::clone(self), address: None }),
+            Err(_) => Err(self.refuse(Refused::Connections)),
+        }
+    }
+
+    /// Whether an address may try a staff password now: after 3 wrong ones in a minute it is ignored for 10
+    /// minutes, right passwords too.
+    #[must_use]
+    pub fn may_guess(&self, client: IpAddr, now: Duration) -> bool {
+        let guessers = lock(&self.guessers);
+        guessers.get(&AddressKey::of(client)).is_none_or(|guesses| now >= guesses.ignored_until)
+    }
+
+    /// Notes a wrong staff password.
+    pub fn wrong_guess(&self, client: IpAddr, now: Duration) {
+        let key = AddressKey::of(client);
+        let mut guessers = lock(&self.guessers);
+        if guessers.len() >= GUESSERS_MAX && !guessers.contains_key(&key) {
+            guessers.retain(|_, guesses| guesses.forgotten_at() > now);
+            // All are recent: the one that would be forgotten first makes room.
+            if guessers.len() >= GUESSERS_MAX
+                && let Some(first) = guessers
+                    .iter()
+                    .min_by_key(|(key, guesses)| (guesses.forgotten_at(), **key))
+                    .map(|(key, _)| *key)
+            {
+                guessers.remove(&first);
+            }
+        }
+        let guesses = guessers.entry(key).or_insert(Guesses::since(now));
+        if now >= guesses.window_start + GUESS_WINDOW {
+            *guesses = Guesses::since(now);
+        }
+        guesses.wrong += 1;
+        if guesses.wrong >= GUESSES_MAX {
+            guesses.ignored_until = now + GUESS_BAN;
+        }
+    }
+
+    /// What is in use and how often each limit was hit.
+    #[must_use]
+    pub fn counts(&self) -> AdmissionCounts {
+        let refused = |why: Refused| self.refused[why as usize].load(Relaxed);
+        AdmissionCounts {
+            connections: self.connections.load(Relaxed),
+            addresses: self.addresses.iter().map(|stripe| lock(stripe).len()).sum(),
+            refused_connections: refused(Refused::Connections),
+            refused_address: refused(Refused::Address),
+            refused_attempts: refused(Refused::Attempts),
+        }
+    }
+
+    fn refuse(&self, why: Refused) -> Refused {
+        self.refused[why as usize].fetch_add(1, Relaxed);
+        why
+    }
+
+    fn stripe(&self, key: AddressKey) -> MutexGuard<'_, HashMap<AddressKey, u32, RandomState>> {
+        // The upper bits, because the maps inside use the lower ones of the same hash.
+        lock(&self.addresses[(self.hasher.hash_one(key) >> 40) as usize % STRIPES])
+    }
+}
+
+/// One connection's share of the counts, given back when it is dropped. It moves with its connection.
+#[derive(Debug)]
+#[must_use = "dropping the grant gives it back"]
+pub struct Grant {
+    admission: Arc<Admission>,
+    address: Option<AddressKey>,
+}
+
+impl Grant {
+    /// Counts the connection for its client's address. Loopback clients are exempt.
+    ///
+    /// The address is that of the client, resolved behind trusted proxies. A grant is charged once.
+    ///
+    /// # Errors
+    /// [`Refused::Attempts`] or [`Refused::Address`]; the connection is then to be refused and the grant dropped.
+    ///
+    /// # Panics
+    /// When the grant has been charged before.
+    pub fn charge(&mut self, client: IpAddr, now: Duration) -> Result<(), Refused> {
+        assert!(self.address.is_none(), "a grant is charged once");
+        let admission = &self.admission;
+        if client.to_canonical().is_loopback() {
+            return Ok(());
+        }
+        let key = AddressKey::of(client);
+        if let Some(max) = admission.attempts_max
+            && admission.attempts.count(&admission.hasher, key, now.as_secs()) > max
+        {
+            return Err(admission.refuse(Refused::Attempts));
+        }
+        if let Some(max) = admission.per_address_max {
+            let mut counts = admission.stripe(key);
+            let count = counts.entry(key).or_insert(0);
+            if *count >= max {
+                drop(counts);
+                return Err(admission.refuse(Refused::Address));
+            }
+            *count += 1;
+            drop(counts);
+            self.address = Some(key);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        if let Some(key) = self.address {
+            let mut counts = self.admission.stripe(key);
+            let count = counts.get_mut(&key).expect("a charged address is counted");
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&key);
+                // What a flood made the map grow to goes back once the flood has gone.
+                if counts.capacity() > 64 && counts.len() < counts.capacity() / 8 {
+                    counts.shrink_to_fit();
+                }
+            }
+        }
+        let before = self.admission.connections.fetch_sub(1, Relaxed);
+        assert!(before > 0, "as many grants are given back as were given");
+    }
+}
+
+/// Attempts of the current second, counted in two rows of slots that the address's keyed hash selects. The lower
+/// count of the two holds, so an address is only mistaken for another that shares both slots.
+#[derive(Debug)]
+struct Attempts {
+    /// The second in the upper half, the count in the lower.
+    slots: Box<[AtomicU64]>,
+}
+
+impl Attempts {
+    fn new(enabled: bool) -> Self {
+        let slots = if enabled { 2 * ATTEMPT_SLOTS } else { 0 };
+        Attempts { slots: (0..slots).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Counts one more and returns how many this second has had.
+    fn count(&self, hasher: &RandomState, key: AddressKey, second: u64) -> u32 {
+        let hash = hasher.hash_one(key);
+        let (first, other) = self.slots.split_at(self.slots.len() / 2);
+        let in_row = |row: &[AtomicU64], hash: u64| {
+            row.get(hash as usize % ATTEMPT_SLOTS)
+                .map_or(0, |slot| count_in_slot(slot, second as u32))
+        };
+        in_row(first, hash).min(in_row(other, hash >> 32))
+    }
+}
+
+fn count_in_slot(slot: &AtomicU64, second: u32) -> u32 {
+    let next = |packed: u64| match ((packed >> 32) as u32, packed as u32) {
+        (of, count) if of == second => pack(second, count.saturating_add(1)),
+        _ => pack(second, 1),
+    };
+    let mut packed = slot.load(Relaxed);
+    loop {
+        match slot.compare_exchange_weak(packed, next(packed), Relaxed, Relaxed) {
+            Ok(_) => return next(packed) as u32,
+            Err(now) => packed = now,
+        }
+    }
+}
+
+fn pack(second: u32, count: u32) -> u64 {
+    u64::from(second) << 32 | u64::from(count)
+}
+
+#[derive(Debug)]
+struct Guesses {
+    window_start: Duration,
+    wrong: u32,
+    ignored_until: Duration,
+}
+
+impl Guesses {
+    fn since(now: Duration) -> Self {
+        Guesses { window_start: now, wrong: 0, ignored_until: Duration::ZERO }
+    }
+
+    fn forgotten_at(&self) -> Duration {
+        self.ignored_until.max(self.window_start + GUESS_WINDOW)
+    }
+}
+
+/// The counts are whole after every statement, so a panic elsewhere while a lock was held leaves them usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_000);
+
+    fn admission(connections: u32, per_address: u32, attempts: u32) -> Arc<Admission> {
+        let limits = DoorLimits {
+            connections: Some(connections),
+            connections_per_address: Some(per_address),
+            accepts_per_second: Some(attempts),
+            message_bytes: 1,
+            name_length: 1,
+            chat_length: 1,
+            handshake: Duration::from_secs(1),
+            json_depth: 1,
+        };
+        Arc::new(Admission::new(&limits))
+    }
+
+    fn connect(admission: &Arc<Admission>, client: &str) -> Result<Grant, Refused> {
+        let mut grant = admission.admit()?;
+        grant.charge(client.parse().unwrap(), NOW)?;
+        Ok(grant)
+    }
+
+    #[test]
+    fn process_limit_is_exact_and_given_back() {
+        let admission = admission(2, 100, 100);
+        let first = connect(&admission, "127.0.0.1").unwrap();
+        let _second = connect(&admission, "203.0.113.1").unwrap();
+        assert_eq!(connect(&admission, "203.0.113.2").unwrap_err(), Refused::Connections);
+        drop(first);
+        let _third = connect(&admission, "203.0.113.2").unwrap();
+        assert_eq!(admission.counts().connections, 2);
+        assert_eq!(admission.counts().refused_connections, 1);
+    }
+
+    #[test]
+    fn address_limit_counts_a_64_together_and_others_apart() {
+        let admission = admission(100, 2, 100);
+        let _one = connect(&admission, "2001:db8::1").unwrap();
+        let two = connect(&admission, "2001:db8::2").unwrap();
+        assert_eq!(connect(&admission, "2001:db8::3").unwrap_err(), Refused::Address);
+        let _other = connect(&admission, "2001:db8:0:1::3").unwrap();
+        drop(two);
+        let _three = connect(&admission, "2001:db8::3").unwrap();
+        assert_eq!(admission.counts().connections, 3, "refused ones hold nothing");
+        assert_eq!(admission.counts().refused_address, 1);
+    }
+
+    #[test]
+    fn loopback_clients_are_exempt_from_what_counts_addresses() {
+        let admission = admission(100, 1, 1);
+        let grants: Vec<_> = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "::1"]
+            .map(|client| connect(&admission, client).unwrap())
+            .into();
+        assert_eq!(admission.counts().addresses, 0);
+        drop(grants);
+        assert_eq!(admission.counts().connections, 0);
+    }
+
+    #[test]
+    fn attempts_are_counted_by_the_second_even_when_refused() {
+        let admission = admission(1_000, 1, 3);
+        let client = "203.0.113.1".parse().unwrap();
+        let attempt = |now| admission.admit().unwrap().charge(client, now);
+        let kept = connect(&admission, "203.0.113.1").unwrap();
+        assert_eq!(attempt(NOW), Err(Refused::Address));
+        assert_eq!(attempt(NOW), Err(Refused::Address));
+        assert_eq!(attempt(NOW), Err(Refused::Attempts));
+        drop(kept);
+        assert_eq!(attempt(NOW + Duration::from_millis(999)), Err(Refused::Attempts));
+        assert_eq!(attempt(NOW + Duration::from_secs(1)), Ok(()));
+        drop(connect(&admission, "203.0.113.2").unwrap());
+    }
+
+    #[test]
+    fn unlimited_counts_nothing_per_address() {
+        let mut limits = admission_limits_off();
+        let admission = Arc::new(Admission::new(&limits));
+        let grants: Vec<_> =
+            (0..100).map(|_| connect(&admission, "203.0.113.1").unwrap()).collect();
+        assert_eq!(admission.counts().addresses, 0);
+        drop(grants);
+        limits.connections = Some(0);
+        assert!(Arc::new(Admission::new(&limits)).admit().is_err());
+    }
+
+    fn admission_limits_off() -> DoorLimits {
+        let mut raw = crate::config::RawConfig::default();
+        raw.add_file("t.toml", "limits.enabled = false").unwrap();
+        let host = crate::config::HostCpus { allowed: vec![0], parallelism: 1 };
+        crate::config::Config::new(&raw, &host).unwrap().limits
+    }
+
+    #[test]
+    fn flood_of_addresses_leaves_nothing_behind() {
+        let admission = admission(u32::MAX, 4, 30);
+        let mut grants = Vec::new();
+        for address in 0..20_000u32 {
+            let mut grant = admission.admit().unwrap();
+            let client = IpAddr::V4((0x0b00_0000 + address).into());
+            grant.charge(client, NOW).unwrap();
+            grants.push(grant);
+        }
+        assert_eq!(admission.counts().addresses, 20_000);
+        drop(grants);
+        assert_eq!(admission.counts(), AdmissionCounts::default());
+        let capacity: usize = admission.addresses.iter().map(|map| lock(map).capacity()).sum();
+        assert!(capacity <= STRIPES * 64, "{capacity}");
+        assert_eq!(admission.attempts.slots.len(), 2 * ATTEMPT_SLOTS);
+    }
+
+    #[test]
+    fn three_wrong_passwords_in_a_minute_are_ignored_for_ten() {
+        let admission = admission(1, 1, 1);
+        let client = "203.0.113.1".parse().unwrap();
+        let other = "203.0.113.2".parse().unwrap();
+        let at = |seconds| NOW + Duration::from_secs(seconds);
+        admission.wrong_guess(client, at(0));
+        admission.wrong_guess(client, at(59));
+        assert!(admission.may_guess(client, at(59)));
+        admission.wrong_guess(client, at(60));
+        assert!(admission.may_guess(client, at(60)), "the first minute is over");
+        admission.wrong_guess(client, at(61));
+        admission.wrong_guess(client, at(62));
+        assert!(!admission.may_guess(client, at(62)));
+        assert!(!admission.may_guess(client, at(661)));
+        assert!(admission.may_guess(other, at(62)));
+        assert!(admission.may_guess(client, at(662)));
+        admission.wrong_guess(client, at(662));
+        assert!(admission.may_guess(client, at(662)), "counting starts anew");
+    }
+
+    #[test]
+    fn guessers_are_bounded_and_the_ignored_stay() {
+        let admission = admission(1, 1, 1);
+        let ignored = "203.0.113.1".parse().unwrap();
+        for _ in 0..3 {
+            admission.wrong_guess(ignored, NOW);
+        }
+        for address in 0..(GUESSERS_MAX as u32 + 100) {
+            admission.wrong_guess(IpAddr::V4((0x0b00_0000 + address).into()), NOW);
+        }
+        assert_eq!(lock(&admission.guessers).len(), GUESSERS_MAX);
+        assert!(!admission.may_guess(ignored, NOW));
+    }
+
+    #[test]
+    fn threads_never_exceed_the_limit_nor_lose_a_grant() {
+        let admission = admission(50, 20, u32::MAX);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let admission = &admission;
+                scope.spawn(move || {
+                    for round in 0..2_000 {
+                        let client = format!("203.0.113.{}", (thread + round) % 3);
+                        let held: Vec<_> =
+                            (0..20).filter_map(|_| connect(admission, &client).ok()).collect();
+                        assert!(admission.counts().connections <= 50);
+                        drop(held);
+                    }
+                });
+            }
+        });
+        let counts = admission.counts();
+        assert_eq!((counts.connections, counts.addresses), (0, 0));
+        assert!(counts.refused_connections + counts.refused_address > 0);
+    }
+}

@@ -1,0 +1,666 @@
+//! The one table of all configuration keys: name, kind, default and documentation.
+//!
+//! Reading (file, environment), printing and the documentation that `tutti config --default` prints all come from
+//! here, so a key cannot exist in one of them only. The defaults stand here as text; a test holds them against
+//! [`tutti_shards::Config::default`].
+
+/// What values a key takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// `true`, `false` or the word.
+    BoolOr(&'static str),
+    /// A whole number in `min..=max`, or the word where there is one.
+    Number {
+        /// Smallest number taken.
+        min: u64,
+        /// Largest number taken.
+        max: u64,
+        /// What the number counts.
+        unit: &'static str,
+        /// `"unlimited"` or `"auto"`, where the key takes it instead of a number.
+        word: Option<&'static str>,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Any text; the string says of what form.
+    Text(&'static str),
+    /// A list of texts; the string says of what form each is.
+    List(&'static str),
+}
+
+/// One configuration key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The name with dots between tables, for example `limits.message_bytes`.
+    pub name: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// The default as a TOML literal, empty where the key has none.
+    pub default: &'static str,
+    /// What it does, in full sentences.
+    pub what: &'static str,
+    /// What it costs or what breaks when it is too small or too large.
+    pub cost: &'static str,
+    /// Whether the value must never be printed.
+    pub secret: bool,
+}
+
+impl Key {
+    /// The environment variable of the key: `TUTTI_` and the name in capitals with `_` for each dot.
+    #[must_use]
+    pub fn env(&self) -> String {
+        format!("TUTTI_{}", self.name.to_uppercase().replace('.', "_"))
+    }
+
+    /// The table that the key stands in, empty for the top level.
+    #[must_use]
+    pub fn table(&self) -> &'static str {
+        self.name.rsplit_once('.').map_or("", |(table, _)| table)
+    }
+
+    /// The name inside its table.
+    #[must_use]
+    pub fn leaf(&self) -> &'static str {
+        self.name.rsplit_once('.').map_or(self.name, |(_, leaf)| leaf)
+    }
+
+    /// The values that the key takes, for people.
+    #[must_use]
+    pub fn range(&self) -> String {
+        match self.kind {
+            Kind::Bool => "true or false".into(),
+            Kind::BoolOr(word) => format!("true, false or \"{word}\""),
+            Kind::Number { min, max, word: None, .. } => format!("a number from {min} to {max}"),
+            Kind::Number { min, max, word: Some(word), .. } => {
+                format!("a number from {min} to {max}, or \"{word}\"")
+            }
+            Kind::Choice(words) => {
+                words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
+            }
+            Kind::Text(form) => form.into(),
+            Kind::List(form) => format!("a list, each {form}"),
+        }
+    }
+
+    /// The unit, where the key is a number.
+    #[must_use]
+    pub fn unit(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Number { unit, .. } => Some(unit),
+            _ => None,
+        }
+    }
+}
+
+/// The key called `name`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The form of a text that may be empty; no other may.
+pub(super) const ANY_TEXT: &str = "any text";
+
+const UNLIMITED: Option<&str> = Some("unlimited");
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 86_400_000;
+const U32: u64 = u32::MAX as u64;
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    what: &'static str,
+    cost: &'static str,
+) -> Key {
+    Key { name, kind, default, what, cost, secret: false }
+}
+
+const fn secret(name: &'static str, what: &'static str, cost: &'static str) -> Key {
+    Key {
+        name,
+        kind: Kind::Text("a text that is not empty"),
+        default: "",
+        what,
+        cost,
+        secret: true,
+    }
+}
+
+const fn number(unit: &'static str, min: u64, max: u64) -> Kind {
+    Kind::Number { min, max, unit, word: None }
+}
+
+const fn number_or(word: Option<&'static str>, unit: &'static str, min: u64, max: u64) -> Kind {
+    Kind::Number { min, max, unit, word }
+}
+
+const fn count(name: &'static str, default: &'static str, what: &'static str) -> Key {
+    const COST: &str =
+        "Too low makes well-behaved clients look broken; \"unlimited\" trusts every client.";
+    key(name, number_or(UNLIMITED, "messages", 1, 1_000_000), default, what, COST)
+}
+
+const fn per(name: &'static str, default: &'static str) -> Key {
+    const WHAT: &str = "The time in which the whole count is refilled, evenly.";
+    key(name, number("milliseconds", 1, HOUR_MS), default, WHAT, "None.")
+}
+
+/// Every key, table by table.
+pub const KEYS: &[Key] = &[
+    key(
+        "listen",
+        Kind::List("ADDRESS:PORT"),
+        r#"["0.0.0.0:8080"]"#,
+        "The addresses that clients connect to. Every shard accepts on each of them.",
+        "One listening socket per address and shard.",
+    ),
+    key(
+        "listen_backlog",
+        number("connections", 1, 1 << 20),
+        "4096",
+        "How many connections may wait to be accepted on each listener.",
+        "The kernel cuts it to net.core.somaxconn; too small drops connections when many arrive at once.",
+    ),
+    key(
+        "shards",
+        number_or(Some("auto"), "threads", 1, 256),
+        "\"auto\"",
+        "How many shards run; \"auto\" is one per usable CPU.",
+        "Each costs a thread, an io_uring instance and about 2 MB; more than CPUs take turns on them.",
+    ),
+    key(
+        "cpus",
+        Kind::List("a CPU number or a range such as 2-5"),
+        "[]",
+        "The CPUs that shards are pinned to, in turn; empty means all that the process may use.",
+        "None.",
+    ),
+    key(
+        "data",
+        Kind::Text("a directory, or \"memory\""),
+        "\"./data\"",
+        "Where secrets and stored state are kept; \"memory\" keeps nothing across restarts.",
+        "With \"memory\" production ids and tokens change at each start unless salts are set.",
+    ),
+    key(
+        "client_dir",
+        Kind::Text("a directory"),
+        "",
+        "A directory of web client files that is served instead of the built-in page.",
+        "None.",
+    ),
+    key(
+        "mode",
+        Kind::Choice(&["development", "production"]),
+        "\"development\"",
+        "In development every connection is a user of its own; in production a user is a network address.",
+        "Development lets anybody shed a ban by reconnecting; do not put it on a public address.",
+    ),
+    key(
+        "motd",
+        Kind::Text(ANY_TEXT),
+        "\"Welcome\"",
+        "The greeting in the first reply. Clients show it as HTML, so it is sent escaped.",
+        "Its length, once per connection.",
+    ),
+    secret(
+        "salt1",
+        "Production: goes before the address when a user id is made. Set both salts or none.",
+        "Changing it changes every user's id. At least 4 characters; 16 or more cannot be guessed.",
+    ),
+    secret(
+        "salt2",
+        "Production: goes after the address when a user id is made. Set both salts or none.",
+        "Changing it changes every user's id. At least 4 characters; 16 or more cannot be guessed.",
+    ),
+    key(
+        "trusted_proxies",
+        Kind::List("an address or a network such as 10.0.0.0/8"),
+        "[]",
+        "Peers whose word about the client address is taken (X-Forwarded-For, X-Real-IP, PROXY).",
+        "A network listed here by mistake can claim any client address.",
+    ),
+    key(
+        "proxy_protocol",
+        Kind::Bool,
+        "true",
+        "Whether a PROXY header (version 1 or 2) is understood when a trusted proxy sends one.",
+        "None; other peers' bytes are never read as a PROXY header.",
+    ),
+    key(
+        "origins",
+        Kind::List("an origin such as https://example.org"),
+        "[]",
+        "The Origin headers that may open a WebSocket; empty allows every one, and none at all.",
+        "With a list, bots that send no or a foreign Origin are refused with HTTP 403.",
+    ),
+    key(
+        "tokens",
+        Kind::BoolOr("auto"),
+        "\"auto\"",
+        "Whether users get a token that names them wherever they connect from; \"auto\" is on in production.",
+        "One HMAC per hello.",
+    ),
+    key(
+        "log",
+        Kind::Text("levels as RUST_LOG takes them"),
+        "\"info\"",
+        "What is logged, for example \"warn\" or \"info,tutti::driver=debug\".",
+        "debug writes a line for each connection.",
+    ),
+    key(
+        "admin.listen",
+        Kind::Text("ADDRESS:PORT, or \"off\""),
+        "\"127.0.0.1:9090\"",
+        "Where /metrics, /healthz and /readyz are served.",
+        "They are not protected; keep the address private.",
+    ),
+    secret(
+        "admin.password",
+        "The password of staff messages. Without one staff messages do not exist.",
+        "Whoever knows it can rename, move and notify anybody.",
+    ),
+    key(
+        "crown.on_leave",
+        Kind::Choice(&["transfer", "drop"]),
+        "\"transfer\"",
+        "When the holder leaves: the crown goes to whoever is there longest, or it lies on the ground.",
+        "None.",
+    ),
+    key(
+        "crown.pickup_ms",
+        number("milliseconds", 0, DAY_MS),
+        "15000",
+        "How long a lying crown is its last holder's alone.",
+        "Clients show 15000 whatever stands here.",
+    ),
+    key(
+        "lobby.capacity",
+        number_or(UNLIMITED, "participants", 1, 1_000_000),
+        "20",
+        "Most participants of one lobby; the next one overflows into the next lobby.",
+        "Traffic in a lobby grows with the square of its members.",
+    ),
+    key(
+        "channel.empty_ms",
+        number("milliseconds", 0, DAY_MS),
+        "3000",
+        "How long an empty channel keeps its settings, history and bans.",
+        "The memory of that many empty channels.",
+    ),
+    key(
+        "channel.max",
+        number("channels", 1, 100_000_000),
+        "100000",
+        "Most channels that one shard owns; a join that would make one more leads to test/awkward.",
+        "About 2 KiB each plus the chat history.",
+    ),
+    key(
+        "channel.limits",
+        Kind::Bool,
+        "true",
+        "Whether the participant limits that holders set on their channels are enforced.",
+        "None.",
+    ),
+    key(
+        "chat.history",
+        number("messages", 0, 10_000),
+        "32",
+        "Chat messages that a channel keeps for those who join.",
+        "All of them are sent at each join and must fit limits.outbox_bytes.",
+    ),
+    key(
+        "ban.max_ms",
+        number("milliseconds", 0, 365 * DAY_MS),
+        "3600000",
+        "Longest ban that a holder can give.",
+        "None.",
+    ),
+    key(
+        "ban.per_channel",
+        number("bans", 1, 1_000_000),
+        "1000",
+        "Most bans of one channel; the one that ends first makes room.",
+        "About 32 bytes each.",
+    ),
+    key(
+        "quota.tick_ms",
+        number("milliseconds", 1, HOUR_MS),
+        "2000",
+        "How often each note quota gets its allowance.",
+        "Clients count with 2000 whatever stands here.",
+    ),
+    key(
+        "quota.enforced",
+        Kind::Bool,
+        "true",
+        "Whether note quotas are enforced; they are announced either way.",
+        "Without it one client can flood its channel with notes.",
+    ),
+    key(
+        "quota.lobby.allowance",
+        number("notes", 0, 1_000_000),
+        "200",
+        "Notes added to the quota at each tick, in any lobby.",
+        "Each note goes to every member.",
+    ),
+    key(
+        "quota.lobby.max",
+        number("notes", 0, 10_000_000),
+        "600",
+        "Most notes saved up, in any lobby.",
+        "The largest burst that every member receives.",
+    ),
+    key(
+        "quota.normal.allowance",
+        number("notes", 0, 1_000_000),
+        "400",
+        "Notes added to the quota at each tick, in other channels.",
+        "Each note goes to every member.",
+    ),
+    key(
+        "quota.normal.max",
+        number("notes", 0, 10_000_000),
+        "1200",
+        "Most notes saved up, in other channels.",
+        "The largest burst that every member receives.",
+    ),
+    key(
+        "quota.crown.allowance",
+        number("notes", 0, 1_000_000),
+        "600",
+        "Notes added to the quota at each tick, for the holder of the crown.",
+        "Each note goes to every member.",
+    ),
+    key(
+        "quota.crown.max",
+        number("notes", 0, 10_000_000),
+        "1800",
+        "Most notes saved up, for the holder of the crown.",
+        "The largest burst that every member receives.",
+    ),
+    key(
+        "limits.enabled",
+        Kind::Bool,
+        "true",
+        "false lifts rates, quotas, capacities and connection counts (the flag --limits off).",
+        "For benchmarks on trusted hosts only. Message size, outbox and JSON depth limits stay.",
+    ),
+    key(
+        "limits.connections",
+        number_or(UNLIMITED, "connections", 1, 100_000_000),
+        "50000",
+        "Most connections of the whole process; more are refused with HTTP 429.",
+        "About 2 KiB and one file descriptor each; the hard limit of RLIMIT_NOFILE must allow them.",
+    ),
+    key(
+        "limits.connections_per_address",
+        number_or(UNLIMITED, "connections", 1, 100_000_000),
+        "16",
+        "Most connections of one client address (IPv6: of one /64); loopback is exempt.",
+        "Too low shuts out schools and offices behind one address.",
+    ),
+    key(
+        "limits.connections_per_user",
+        number_or(UNLIMITED, "connections", 1, 1_000_000),
+        "8",
+        "Most connections of one user; one more is told so and closed with 4009.",
+        "Each gets everything that the user receives.",
+    ),
+    key(
+        "limits.accepts_per_second",
+        number_or(UNLIMITED, "attempts", 1, 1_000_000),
+        "30",
+        "Connection attempts of one client address per second, over it HTTP 429; loopback is exempt.",
+        "Old clients reconnect up to 19 times a second when they are closed at once.",
+    ),
+    key(
+        "limits.message_bytes",
+        number("bytes", 1024, 64 << 20),
+        "131072",
+        "Longest message taken; a longer one closes the connection with 1009.",
+        "Memory of one unfinished message per connection. The longest legal burst of notes is 60 KiB.",
+    ),
+    key(
+        "limits.bytes_in",
+        number_or(UNLIMITED, "bytes", 1024, U32),
+        "1048576",
+        "Bytes taken from one connection in limits.bytes_in_per_ms, over it close 4002.",
+        "CPU time that one client can take.",
+    ),
+    key(
+        "limits.bytes_in_per_ms",
+        number("milliseconds", 1, HOUR_MS),
+        "10000",
+        "The time in which limits.bytes_in is refilled, evenly.",
+        "None.",
+    ),
+    key(
+        "limits.messages_in",
+        number_or(UNLIMITED, "messages", 1, U32),
+        "1200",
+        "Messages taken from one connection in limits.messages_in_per_ms, over it close 4007.",
+        "CPU time that one client can take. Each element of an array counts, ignored ones too.",
+    ),
+    key(
+        "limits.messages_in_per_ms",
+        number("milliseconds", 1, HOUR_MS),
+        "6000",
+        "The time in which limits.messages_in is refilled, evenly.",
+        "None.",
+    ),
+    key(
+        "limits.outbox_bytes",
+        number("bytes", 4096, 1 << 30),
+        "1048576",
+        "Most bytes that may wait for one slow reader before it is closed with 4003.",
+        "Memory per slow reader; too small cuts off people on bad networks.",
+    ),
+    key(
+        "limits.outbox_mark_bytes",
+        number("bytes", 1024, 1 << 30),
+        "65536",
+        "Bytes waiting for one connection over which its cursor moves are left out.",
+        "None.",
+    ),
+    key(
+        "limits.outbox_total_bytes",
+        number("bytes", 65_536, 1 << 44),
+        "1073741824",
+        "Bytes waiting for all connections of a shard over which each one's limit is the mark.",
+        "Memory per shard when very many readers are slow at once.",
+    ),
+    key(
+        "limits.name_length",
+        number("UTF-16 units", 1, 1024),
+        "40",
+        "Longest user name taken.",
+        "Names are repeated in every member list.",
+    ),
+    key(
+        "limits.chat_length",
+        number("UTF-16 units", 1, 65_536),
+        "512",
+        "Longest chat or direct message taken.",
+        "Times chat.history, in each channel.",
+    ),
+    key(
+        "limits.handshake_ms",
+        number("milliseconds", 100, HOUR_MS),
+        "10000",
+        "How long a connection may take to finish its HTTP request.",
+        "Too long lets half-open connections pile up.",
+    ),
+    key(
+        "limits.hello_ms",
+        number("milliseconds", 100, HOUR_MS),
+        "30000",
+        "How long a connection may take to say hello, then close 4004.",
+        "Too long lets silent connections pile up.",
+    ),
+    key(
+        "limits.ping_ms",
+        number("milliseconds", 100, HOUR_MS),
+        "30000",
+        "A connection that was silent for so long is pinged.",
+        "One small frame per silent connection.",
+    ),
+    key(
+        "limits.silence_ms",
+        number("milliseconds", 200, HOUR_MS),
+        "90000",
+        "A connection that was silent for so long, pongs included, is closed with 4004.",
+        "Too long keeps ghosts of vanished clients in channels.",
+    ),
+    key(
+        "limits.json_depth",
+        number("levels", 4, 128),
+        "32",
+        "Deepest nesting of JSON taken; a deeper frame is ignored.",
+        "Stack and time of the decoder.",
+    ),
+    key(
+        "limits.custom_bytes",
+        number_or(UNLIMITED, "bytes", 1, U32),
+        "16384",
+        "Bytes of custom messages per user in limits.custom_per_ms; more are dropped.",
+        "Each byte goes to every subscriber.",
+    ),
+    key(
+        "limits.custom_per_ms",
+        number("milliseconds", 1, HOUR_MS),
+        "10000",
+        "The time in which limits.custom_bytes is refilled, evenly.",
+        "None.",
+    ),
+    key(
+        "limits.profiles",
+        number("users", 1, 100_000_000),
+        "100000",
+        "Most users whose name and colour one shard remembers while they are away.",
+        "About 100 bytes each.",
+    ),
+    key(
+        "cursor.tick_ms",
+        number("milliseconds", 1, 10_000),
+        "40",
+        "How often the cursor moves gathered in a channel go out.",
+        "Shorter costs a send per member and tick; longer makes cursors jump.",
+    ),
+    key(
+        "directory.tick_ms",
+        number("milliseconds", 1, 60_000),
+        "100",
+        "How often changes of the channel list go out.",
+        "A batch to every shard and list subscriber per tick.",
+    ),
+    key(
+        "flush.delay_max_ms",
+        number("milliseconds", 0, 1_000),
+        "4",
+        "Longest time that a busy shard holds notes back to send more of them at once; 0 never waits.",
+        "Latency under load, against many times the throughput. Idle shards never wait.",
+    ),
+    key(
+        "hot.promote_rate",
+        number("messages per second", 1, U32),
+        "100",
+        "Messages per second at which a channel's fan-out is spread over the shards.",
+        "Too low moves connections about for nothing.",
+    ),
+    key(
+        "hot.promote_members",
+        number("members", 1, U32),
+        "64",
+        "Fewest members for which spreading pays.",
+        "Too low moves connections about for nothing.",
+    ),
+    key(
+        "hot.demote_rate",
+        number("messages per second", 0, U32),
+        "20",
+        "Messages per second under which a hot channel cools.",
+        "Close to hot.promote_rate a channel keeps changing.",
+    ),
+    key(
+        "hot.demote_after_s",
+        number("seconds", 1, 86_400),
+        "60",
+        "How long a hot channel has to be cool before its members are called home.",
+        "Too short makes a channel keep changing.",
+    ),
+    key(
+        "hot.max",
+        number("channels", 0, U32),
+        "10",
+        "Most hot channels that one shard owns at a time; 0 never spreads any.",
+        "Each hot message crosses to every shard.",
+    ),
+    count("rate.chat.count", "4", "Chat and direct messages of a participant."),
+    per("rate.chat.per_ms", "4000"),
+    count("rate.chat_holder.count", "10", "Chat and direct messages of the holder of the crown."),
+    per("rate.chat_holder.per_ms", "4000"),
+    count("rate.join.count", "5", "Channel changes of a connection; the latest one over it waits."),
+    per("rate.join.per_ms", "2000"),
+    count("rate.settings.count", "10", "Changes of channel settings (chset)."),
+    per("rate.settings.per_ms", "2000"),
+    count("rate.crown.count", "10", "Crown moves (chown)."),
+    per("rate.crown.per_ms", "5000"),
+    count("rate.profile.count", "10", "Changes of name and colour (userset)."),
+    per("rate.profile.per_ms", "10000"),
+    count("rate.ban.count", "4", "Bans and their removal (kickban, unban)."),
+    per("rate.ban.per_ms", "2000"),
+    count("rate.time.count", "10", "Clock requests (t)."),
+    per("rate.time.per_ms", "5000"),
+    count("rate.list.count", "10", "Channel list subscriptions (+ls, -ls)."),
+    per("rate.list.per_ms", "5000"),
+    count("rate.custom_toggle.count", "10", "Subscriptions to custom messages (+custom, -custom)."),
+    per("rate.custom_toggle.per_ms", "5000"),
+    count("rate.hello.count", "10", "Hellos and device lists (hi, devices)."),
+    per("rate.hello.per_ms", "10000"),
+    key(
+        "shutdown.deadline_ms",
+        number("milliseconds", 0, 600_000),
+        "5000",
+        "How long a graceful stop may take to send what is waiting.",
+        "Supervisors kill after their own time-out, often 10 s or 90 s; stay below it.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_and_variables_are_unambiguous() {
+        let names: HashSet<_> = KEYS.iter().map(|key| key.name).collect();
+        let variables: HashSet<_> = KEYS.iter().map(Key::env).collect();
+        assert_eq!(names.len(), KEYS.len());
+        assert_eq!(variables.len(), KEYS.len());
+        assert!(variables.contains("TUTTI_CROWN_ON_LEAVE"));
+        assert!(variables.contains("TUTTI_LIMITS_MESSAGE_BYTES"));
+    }
+
+    #[test]
+    fn tables_are_contiguous_and_no_key_is_a_table() {
+        let mut tables = Vec::new();
+        for key in KEYS {
+            if tables.last() != Some(&key.table()) {
+                assert!(!tables.contains(&key.table()), "{} stands apart from its table", key.name);
+                tables.push(key.table());
+            }
+            assert!(find(key.table()).is_none(), "{} is a key and a table", key.table());
+        }
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        for key in KEYS {
+            assert!(key.what.ends_with('.') && key.cost.ends_with('.'), "{}", key.name);
+        }
+    }
+}
