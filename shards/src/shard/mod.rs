@@ -320,7 +320,9 @@ impl<W: Wire> Shard<W> {
     }
 
     /// A connection was opened: it is challenged and has to say hello.
-    pub fn open(&mut self, now: Now, format: Format) -> (Key, ConnId) {
+    ///
+    /// `preface` is sent ahead of all else: what the door's transport still owes the peer.
+    pub fn open(&mut self, now: Now, format: Format, preface: &[u8]) -> (Key, ConnId) {
         self.serial += 1;
         let id = ConnId::new(self.id, self.serial);
         let slot = self.conns.insert(id, format, now.mono_ms());
@@ -328,6 +330,7 @@ impl<W: Wire> Shard<W> {
         self.stats.opened += 1;
         let deadline = self.config.hello_deadline.min(self.config.ping_after);
         self.wheel.arm(now.mono_us + deadline.as_micros() as u64, now.mono_us, key);
+        self.deliver(slot, preface, 0);
         self.tell(slot, &[Event::Challenge]);
         (key, id)
     }
