@@ -5,4 +5,5 @@ pub mod config;
 
 pub mod address;
 pub mod admission;
+pub mod check;
 pub mod identity;
