@@ -1,10 +1,15 @@
 //! Tutti: a real-time room server, one thread per core, many doors into the same channels.
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod config;
+
+mod serve;
+pub use serve::{ServeError, serve};
 
 pub mod address;
 pub mod admission;
+pub mod check;
 pub mod identity;
 
 pub mod doors;

@@ -1,2 +1,76 @@
 //! The `tutti` command.
-fn main() {}
+
+use clap::Parser as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+use tutti::check::{Report, ThisHost};
+use tutti::cli::{Cli, Command, Flags, load};
+use tutti::config::{Config, print_default, print_effective};
+use tutti::{ServeError, serve};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The configuration or the host is not fit (`EX_CONFIG` of sysexits.h).
+const EXIT_CONFIG: u8 = 78;
+/// It started and could not go on.
+const EXIT_FAILURE: u8 = 1;
+
+fn main() -> ExitCode {
+    // Ends with exit code 2 on wrong usage, and with 0 after --help and --version.
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => run(&cli.flags),
+        Command::Check { json } => check(&cli.flags, json),
+        Command::Config { default: true } => print(&print_default(), 0),
+        Command::Config { default: false } => match load(&cli.flags) {
+            Ok((raw, config)) => print(&print_effective(&raw, &config), 0),
+            Err(error) => complain(&error, EXIT_CONFIG),
+        },
+    }
+}
+
+fn check(flags: &Flags, json: bool) -> ExitCode {
+    let report = match load(flags) {
+        Ok((_, config)) => Report::new(&config, &ThisHost),
+        Err(error) => Report::of_error(&error),
+    };
+    print(&if json { report.json() } else { report.to_string() }, report.exit_code())
+}
+
+fn run(flags: &Flags) -> ExitCode {
+    let config = match load(flags) {
+        Ok((_, config)) => config,
+        Err(error) => return complain(&error, EXIT_CONFIG),
+    };
+    start_logging(&config);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ ServeError::Unfit(_)) => complain(&error, EXIT_CONFIG),
+        Err(error) => complain(&error, EXIT_FAILURE),
+    }
+}
+
+fn start_logging(config: &Config) {
+    tracing_subscriber::fmt()
+        .compact()
+        .with_env_filter(EnvFilter::new(&config.log))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// Writes to standard output; whoever closes it early has read enough.
+fn print(text: &str, exit_code: u8) -> ExitCode {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::from(exit_code)
+}
+
+fn complain(error: &dyn std::error::Error, exit_code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "tutti: {error}");
+    ExitCode::from(exit_code)
+}

@@ -244,6 +244,19 @@ impl Config {
                  hold; set mode = \"production\" (--mode production)"
             ));
         }
+        if let Some(admin) =
+            self.admin_listen.filter(|admin| !admin.ip().to_canonical().is_loopback())
+        {
+            warnings.push(format!(
+                "admin.listen {admin} can be reached from elsewhere and is not protected; listen on 127.0.0.1 or a \
+                 private network"
+            ));
+        }
+        if let Some(all) = self.trusted_proxies.iter().find(|network| network.prefix_len() == 0) {
+            warnings.push(format!(
+                "trusted_proxies {all} lets every client claim any address; name your proxies"
+            ));
+        }
         if self.mode == Mode::Production && self.salts.is_none() && self.data == Data::Memory {
             warnings.push(
                 "production without salts and with data = \"memory\": user ids change at each start; set salt1 and \

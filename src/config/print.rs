@@ -1,7 +1,8 @@
 //! The configuration as TOML, for people and for files.
 
+use super::Config;
 use super::keys::{KEYS, Key};
-use super::raw::{Origin, RawConfig};
+use super::raw::{Origin, RawConfig, Value};
 use std::fmt::Write as _;
 
 /// All keys with their defaults and documentation, as a file to start from.
@@ -33,9 +34,9 @@ pub fn print_default() -> String {
 }
 
 /// All keys with the values in force and where each came from; it reads back to the same configuration, except for
-/// secrets, which are not shown.
+/// secrets, which are not shown. Where a value leaves the choice to the server, what it chose on this host is said.
 #[must_use]
-pub fn print_effective(raw: &RawConfig) -> String {
+pub fn print_effective(raw: &RawConfig, config: &Config) -> String {
     let mut text =
         String::from("# Tutti's configuration in force, and where each value came from.\n\n");
     each_key(&mut text, |text, key| {
@@ -44,7 +45,10 @@ pub fn print_effective(raw: &RawConfig) -> String {
             Some(_) if key.secret => {
                 writeln!(text, "# {} is set but not shown  # {origin}", key.leaf())
             }
-            Some(value) => writeln!(text, "{} = {value}  # {origin}", key.leaf()),
+            Some(value) => {
+                let chosen = chosen(key.name, &value, config);
+                writeln!(text, "{} = {value}  # {origin}{chosen}", key.leaf())
+            }
             None => writeln!(text, "# {} is not set  # {}", key.leaf(), Origin::Default),
         };
     });
@@ -59,5 +63,15 @@ fn each_key(text: &mut String, mut print: impl FnMut(&mut String, &Key)) {
             let _ = writeln!(text, "\n[{table}]");
         }
         print(text, key);
+    }
+}
+
+fn chosen(name: &str, value: &Value, config: &Config) -> String {
+    let auto = *value == Value::Text("auto".to_owned());
+    match name {
+        "shards" if auto => format!("; here {}", config.shards),
+        "tokens" if auto => format!("; here {}", config.tokens),
+        "cpus" if *value == Value::List(Vec::new()) => format!("; here {:?}", config.cpus),
+        _ => String::new(),
     }
 }

@@ -13,7 +13,7 @@ pub struct Salts {
 }
 
 /// Fewest characters of a salt. The protocol page's test vectors use salts of 4 and 5 characters, so no more can
-/// be asked; [`Config::warnings`] speaks up under 16.
+/// be asked; [`super::Config::warnings`] speaks up under 16.
 const SALT_LENGTH_MIN: usize = 4;
 
 /// Salts that documents of MPP servers show as samples, in the form that [`is_sample`] compares.

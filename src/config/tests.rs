@@ -115,15 +115,16 @@ fn effective_configuration_reads_back_and_tells_origins() {
         .unwrap();
     raw.add_env([("TUTTI_MOTD", "say \"hi\"\n# there")]).unwrap();
     raw.add_text("listen", "127.0.0.1:7,[::1]:7", Origin::Flag("--listen")).unwrap();
-    let text = print_effective(&raw);
+    let checked = Config::new(&raw, &host()).unwrap();
+    let text = print_effective(&raw, &checked);
     assert!(text.contains("capacity = \"unlimited\"  # t.toml, line 2"), "{text}");
     assert!(text.contains("listen = [\"127.0.0.1:7\", \"[::1]:7\"]  # flag --listen"), "{text}");
-    assert!(text.contains("shards = \"auto\"  # default"), "{text}");
+    assert!(text.contains("shards = \"auto\"  # default; here 2"), "{text}");
     assert!(text.contains("# environment variable TUTTI_MOTD"), "{text}");
     assert!(!text.contains("hush") && text.contains("# password is set but not shown"));
     let mut read_back = config(&text);
     read_back.admin_password = Some(Hidden::new("hush"));
-    assert_eq!(read_back, Config::new(&raw, &host()).unwrap());
+    assert_eq!(read_back, checked);
 }
 
 #[test]
@@ -245,6 +246,9 @@ fn operators_are_warned() {
     assert!(config(production).warnings().is_empty());
     let memory = config(&format!("{production}data = \"memory\"")).warnings();
     assert_eq!(memory.len(), 2, "{memory:?}");
+    let open = format!("{production}trusted_proxies = \"0.0.0.0/0\"\nadmin.listen = \"0.0.0.0:9\"");
+    let open = config(&open).warnings();
+    assert!(open[0].contains("admin.listen") && open[1].contains("0.0.0.0/0"), "{open:?}");
     let short = format!("{production}salt1 = \"alpha\"\nsalt2 = \"beta\"");
     assert!(config(&short).warnings()[0].contains("16 characters"));
 }
