@@ -136,6 +136,12 @@ impl Admission {
         }
     }
 
+    /// Whether no connection holds a grant.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.connections.load(Relaxed) == 0
+    }
+
     /// What is in use and how often each limit was hit.
     #[must_use]
     pub fn counts(&self) -> AdmissionCounts {

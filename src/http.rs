@@ -315,6 +315,8 @@ fn hex(digit: u8) -> Option<u8> {
 pub enum Status {
     /// 200
     Ok,
+    /// 304: what the client has is current. Has no body.
+    NotModified,
     /// 400: malformed, or not a request we understand.
     BadRequest,
     /// 401: the admin listener asks for a password.
@@ -343,6 +345,7 @@ impl Status {
     pub const fn code(self) -> u16 {
         match self {
             Self::Ok => 200,
+            Self::NotModified => 304,
             Self::BadRequest => 400,
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
@@ -361,6 +364,7 @@ impl Status {
     pub const fn phrase(self) -> &'static str {
         match self {
             Self::Ok => "OK",
+            Self::NotModified => "Not Modified",
             Self::BadRequest => "Bad Request",
             Self::Unauthorized => "Unauthorized",
             Self::Forbidden => "Forbidden",

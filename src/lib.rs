@@ -7,11 +7,16 @@ pub mod config;
 mod serve;
 pub use serve::{ServeError, serve};
 
-pub mod address;
-pub mod admission;
-pub mod check;
-pub mod identity;
+pub mod driver;
 
 pub mod doors;
 pub mod http;
 pub mod ws;
+
+pub mod address;
+pub mod admission;
+pub mod assets;
+pub mod identity;
+
+pub mod admin;
+pub mod check;

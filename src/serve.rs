@@ -1,7 +1,19 @@
 //! Running the server.
 
-use crate::check::{ThisHost, Unfit, ready_to_start};
-use crate::config::Config;
+use crate::{
+    admin::{Admin, AdminError},
+    check::{ThisHost, Unfit, cap_connections, raise_descriptors, ready_to_start},
+    config::Config,
+    driver::{DriverError, Shards},
+};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use std::{io, thread};
+
+/// Exit code after a second signal: what shells report for a process that SIGINT ended.
+const EXIT_AT_ONCE: i32 = 130;
 
 /// Why the server did not start or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -9,16 +21,75 @@ pub enum ServeError {
     /// The host or the configuration does not let it run; exit code 78.
     #[error("this host is not fit: {0}")]
     Unfit(#[from] Unfit),
-    /// There is no driver in this build.
-    #[error("the driver is not built yet")]
-    NotBuilt,
+    /// The shards do not run.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The admin listener cannot be opened.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
 }
 
-/// Runs the server until it is told to stop.
+/// Runs the server until it is told to stop: SIGTERM or SIGINT end it in good order, a second one at once.
 ///
 /// # Errors
 /// When it cannot start on this host, or could not go on.
-pub fn serve(config: Config) -> Result<(), ServeError> {
+pub fn serve(mut config: Config) -> Result<(), ServeError> {
     ready_to_start(&config, &ThisHost)?;
-    Err(ServeError::NotBuilt)
+    match raise_descriptors() {
+        Ok(limit) => {
+            if let Some(cap) = cap_connections(&mut config, limit) {
+                tracing::warn!(
+                    "limits.connections is capped at {cap} by the limit of open files (LimitNOFILE=, ulimit -n)"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
+    // Before any other thread is there, so that no signal is missed.
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(ServeError::Signals)?;
+    let shards = Shards::start(&config)?;
+    let control = shards.control();
+    let admin =
+        config.admin_listen.map(|address| Admin::start(address, control.clone())).transpose();
+    let admin = match admin {
+        Ok(admin) => admin,
+        Err(error) => {
+            control.stop();
+            shards.join()?;
+            return Err(error.into());
+        }
+    };
+    let ready = admin.as_ref().map(Admin::readiness);
+    let handle = signals.handle();
+    let waiter = thread::spawn(move || {
+        let mut told = false;
+        for signal in &mut signals {
+            if told {
+                tracing::warn!(signal, "told to stop twice: ending at once");
+                std::process::exit(EXIT_AT_ONCE);
+            }
+            told = true;
+            tracing::info!(signal, "stopping");
+            if let Some(ready) = &ready {
+                ready.withdraw();
+            }
+            control.stop();
+        }
+    });
+    for address in &config.listen {
+        tracing::info!(shards = config.shards, cpus = ?config.cpus, "listening on http://{address}");
+    }
+    if let Some(address) = config.admin_listen {
+        tracing::info!("metrics on http://{address}/metrics");
+    }
+    let ended = shards.join();
+    handle.close();
+    // It ends with the handle; a panic there has ended the process.
+    let _ = waiter.join();
+    drop(admin);
+    tracing::info!("stopped");
+    Ok(ended?)
 }

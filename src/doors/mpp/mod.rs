@@ -10,6 +10,8 @@
 //! `write` are the reading and writing of JSON values, `keys` the names of the piano's keys, `frame` WebSocket headers.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod door;
+
 mod decode;
 mod scan;
 
@@ -26,4 +28,5 @@ mod write;
 pub mod check;
 
 pub use decode::{Auth, Decoder, Limits};
+pub use door::{Door, Greeting, Session, Shared};
 pub use encode::MppWire;

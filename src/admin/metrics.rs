@@ -1,0 +1,206 @@
+//! Prometheus text of what shards have counted. Labels are constants, so their number is bounded.
+
+use crate::{admission::Admission, driver::Report};
+use std::fmt::Write;
+use tutti_shards::{CommandKind, Ending, EventKind, Limit};
+
+/// Upper ends of the buckets for turn times, microseconds.
+const TURN_BUCKETS_US: [u64; 12] =
+    [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000];
+
+/// One metric of every shard.
+struct Metric {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    value: fn(&Report) -> u64,
+}
+
+macro_rules! metric {
+    ($kind:literal $name:literal $help:literal $value:expr) => {
+        Metric { name: $name, kind: $kind, help: $help, value: $value }
+    };
+}
+
+const METRICS: &[Metric] = &[
+    metric!("gauge" "connections" "Connections that finished their handshake." |r| r.gauges.connections),
+    metric!("gauge" "sockets" "Sockets, those in their handshake or closing included." |r| r.driver.sockets),
+    metric!("gauge" "channels" "Channels owned." |r| r.gauges.channels),
+    metric!("gauge" "participants" "Participants of owned channels." |r| r.gauges.participants),
+    metric!("gauge" "members" "Connections seated in a channel of any shard." |r| r.gauges.members),
+    metric!("gauge" "hot_channels" "Owned channels whose fan-out is spread over the shards." |r| r.gauges.hot_channels),
+    metric!("gauge" "users" "User records kept." |r| r.gauges.users),
+    metric!("gauge" "directory_channels" "Channels in this shard's copy of the list. The same on all shards when nothing changes." |r| r.gauges.directory),
+    metric!("gauge" "outbox_bytes" "Bytes waiting for connections that do not take them. Near limits.outbox_total_bytes, slow readers are closed earlier." |r| r.gauges.outbox_bytes),
+    metric!("gauge" "slow_readers" "Connections that do not take what is sent at the moment." |r| r.gauges.blocked),
+    metric!("gauge" "mesh_backlog" "Packets that wait for room in another shard's queue. Above 0 for long: that shard is overloaded." |r| r.driver.mesh_backlog),
+    metric!("gauge" "mesh_inbox" "Packets that wait for this shard." |r| r.driver.mesh_inbox),
+    metric!("counter" "opened_total" "Connections opened." |r| r.stats.opened),
+    metric!("counter" "accepted_total" "Sockets accepted." |r| r.driver.accepted),
+    metric!("counter" "accept_failures_total" "Accepts that failed for want of descriptors or memory. Any is worth an alert." |r| r.driver.accept_failures),
+    metric!("counter" "pages_total" "Pages and files served." |r| r.driver.pages),
+    metric!("counter" "bytes_received_total" "Bytes received from connections." |r| r.stats.bytes_received),
+    metric!("counter" "bytes_sent_total" "Bytes sent to connections." |r| r.stats.bytes_sent),
+    metric!("counter" "sends_total" "Send calls." |r| r.stats.sends),
+    metric!("counter" "messages_sent_total" "Messages that those calls carried: divided by sends, messages per send." |r| r.stats.messages_sent),
+    metric!("counter" "handed_over_total" "Connections handed to another shard." |r| r.stats.handed_over),
+    metric!("counter" "adopted_total" "Connections taken over from another shard." |r| r.stats.adopted),
+    metric!("counter" "channels_created_total" "Channels created." |r| r.stats.channels_created),
+    metric!("counter" "promotions_total" "Channels that became hot." |r| r.stats.promotions),
+    metric!("counter" "demotions_total" "Channels that cooled." |r| r.stats.demotions),
+    metric!("counter" "relay_batches_total" "Batches of messages sent to shards that relay a channel." |r| r.stats.relay_batches),
+    metric!("counter" "cursors_merged_total" "Cursor moves replaced by newer ones before they were sent." |r| r.stats.cursors_merged),
+    metric!("counter" "cursors_shed_total" "Cursor moves not sent to slow readers." |r| r.stats.cursors_shed),
+    metric!("counter" "mesh_packets_total" "Packets sent to other shards." |r| r.driver.mesh_sent),
+    metric!("counter" "mesh_wakes_total" "Other shards woken." |r| r.driver.mesh_wakes),
+    metric!("counter" "turns_total" "Rounds of the shard's loop." |r| r.driver.turns),
+    metric!("counter" "sleeps_total" "Times the shard slept." |r| r.driver.sleeps),
+    metric!("counter" "flushes_delayed_total" "Flushes put off to send more at once." |r| r.driver.flushes_delayed),
+    metric!("counter" "decode_panics_total" "Panics while a peer's bytes were decoded: a bug. Any is worth an alert and a report." |r| r.driver.decode_panics),
+];
+
+/// Renders everything.
+pub(super) fn render(reports: &[Report], admission: &Admission) -> String {
+    let mut out = String::with_capacity(16 << 10);
+    for Metric { name, kind, help, value } in METRICS {
+        head(&mut out, name, kind, help);
+        for report in reports {
+            line(&mut out, name, report, "", value(report));
+        }
+    }
+    by_label(
+        &mut out,
+        reports,
+        "commands_total",
+        "Commands from peers, by kind.",
+        "kind",
+        CommandKind::LABELS,
+        |r| &r.stats.commands,
+    );
+    by_label(
+        &mut out,
+        reports,
+        "events_total",
+        "Messages for peers, one for each receiver, by kind.",
+        "kind",
+        EventKind::LABELS,
+        |r| &r.stats.events,
+    );
+    by_label(
+        &mut out,
+        reports,
+        "limit_hits_total",
+        "Times a limit was hit. Sudden growth of one is worth a look at who.",
+        "limit",
+        Limit::LABELS,
+        |r| &r.stats.limits,
+    );
+    by_label(
+        &mut out,
+        reports,
+        "closed_total",
+        "Connections that ended, by reason.",
+        "reason",
+        Ending::LABELS,
+        |r| &r.stats.endings,
+    );
+    head(
+        &mut out,
+        "refused_total",
+        "counter",
+        "Connections answered and closed before they were opened, by reason.",
+    );
+    for report in reports {
+        for (reason, count) in &report.driver.refused {
+            line(&mut out, "refused_total", report, &format!(",reason=\"{reason}\""), *count);
+        }
+    }
+    head(
+        &mut out,
+        "faults_total",
+        "counter",
+        "Connections that broke the WebSocket protocol or its limits, by reason.",
+    );
+    for report in reports {
+        for (reason, count) in &report.driver.faults {
+            line(&mut out, "faults_total", report, &format!(",reason=\"{reason}\""), *count);
+        }
+    }
+    turn_times(&mut out, reports);
+    process(&mut out, admission);
+    out
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(out, "# HELP tutti_{name} {help}\n# TYPE tutti_{name} {kind}");
+}
+
+fn line(out: &mut String, name: &str, report: &Report, labels: &str, value: u64) {
+    let _ = writeln!(out, "tutti_{name}{{shard=\"{}\"{labels}}} {value}", report.shard.0);
+}
+
+fn by_label<const N: usize>(
+    out: &mut String,
+    reports: &[Report],
+    name: &str,
+    help: &str,
+    label: &str,
+    values: &[&str],
+    counts: fn(&Report) -> &[u64; N],
+) {
+    head(out, name, "counter", help);
+    for report in reports {
+        for (value, count) in values.iter().zip(counts(report)) {
+            line(out, name, report, &format!(",{label}=\"{value}\""), *count);
+        }
+    }
+}
+
+fn turn_times(out: &mut String, reports: &[Report]) {
+    head(
+        out,
+        "turn_seconds",
+        "histogram",
+        "How long rounds of a shard's loop took. Above 0.01 people notice.",
+    );
+    for report in reports {
+        let (shard, turns) = (report.shard.0, &report.driver.turn_us);
+        for end in TURN_BUCKETS_US {
+            let (count, end) = (turns.count_between(0, end), end as f64 / 1e6);
+            let _ = writeln!(
+                out,
+                "tutti_turn_seconds_bucket{{shard=\"{shard}\",le=\"{end}\"}} {count}"
+            );
+        }
+        let (count, sum) = (turns.len(), turns.mean() * turns.len() as f64 / 1e6);
+        let _ = writeln!(out, "tutti_turn_seconds_bucket{{shard=\"{shard}\",le=\"+Inf\"}} {count}");
+        let _ = writeln!(out, "tutti_turn_seconds_sum{{shard=\"{shard}\"}} {sum}");
+        let _ = writeln!(out, "tutti_turn_seconds_count{{shard=\"{shard}\"}} {count}");
+    }
+}
+
+fn process(out: &mut String, admission: &Admission) {
+    let counts = admission.counts();
+    head(out, "connections_admitted", "gauge", "Sockets that count against limits.connections.");
+    let _ = writeln!(out, "tutti_connections_admitted {}", counts.connections);
+    head(
+        out,
+        "addresses",
+        "gauge",
+        "Client addresses with connections that count for their address.",
+    );
+    let _ = writeln!(out, "tutti_addresses {}", counts.addresses);
+    head(out, "build_info", "gauge", "The version, as a label.");
+    let _ = writeln!(out, "tutti_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+    if let Some(bytes) = resident_bytes() {
+        head(out, "process_resident_memory_bytes", "gauge", "Resident memory.");
+        let _ = writeln!(out, "tutti_process_resident_memory_bytes {bytes}");
+    }
+}
+
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}

@@ -1,0 +1,64 @@
+//! Listening sockets: one of each address for every shard, among which the kernel spreads connections.
+
+use rustix::{io::Errno, net::SocketFlags};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
+};
+
+/// Bytes that the kernel takes for a connection before it has sent the earlier ones: what one who does not read can
+/// hold of kernel memory, besides what is on its way.
+const UNSENT_BYTES_MAX: u32 = 128 << 10;
+
+/// A listener that shares its address with those of the other shards.
+///
+/// # Errors
+/// What the system says; a port in use by another process among it.
+pub(super) fn listener(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd> {
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_cloexec(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Accepted connections inherit these, which saves a call for each.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// What accepting brought.
+pub(super) enum Accepted {
+    /// A connection.
+    Peer(OwnedFd, IpAddr),
+    /// No more at the moment.
+    Nobody,
+    /// One that ended before it was accepted.
+    Lost,
+    /// The process or the host has no descriptors or memory left.
+    Exhausted(Errno),
+}
+
+/// Accepts one connection. Never waits.
+pub(super) fn accept(listener: &OwnedFd) -> Accepted {
+    match rustix::net::acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        Ok((socket, address)) => {
+            let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+            match address {
+                Some(address) => Accepted::Peer(socket, address.ip().to_canonical()),
+                None => Accepted::Lost,
+            }
+        }
+        Err(Errno::AGAIN) => Accepted::Nobody,
+        Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+            Accepted::Exhausted(error)
+        }
+        Err(_) => Accepted::Lost,
+    }
+}

@@ -1,0 +1,226 @@
+//! The driver: sockets, threads, timers and wake-ups around the core, and nothing of what messages mean.
+//!
+//! ```text
+//!   one thread a shard, pinned, with its own executor
+//!   ┌──────────────────────────────────────────────┐
+//!   │ listeners ┐                                  │
+//!   │ sockets   ├─ epoll set ─ watched by the ring │     turn: ready → core → outputs → flush → sleep
+//!   │ timer     │                                  │
+//!   │ bell      ┘      mesh: a queue into each shard
+//!   └──────────────────────────────────────────────┘
+//! ```
+//!
+//! It is one explicit loop over all descriptors of a shard instead of a task for each: an idle connection then costs
+//! what is stored about it and no runtime object (`ARCHITECTURE.md` has the figures).
+//!
+//! Reading order: `turn` (the loop), `peers` (sockets), `poller` (readiness), `mesh` and `wake` (other shards), `pace`
+//! (when a busy shard flushes).
+
+mod turn;
+
+mod listen;
+mod peers;
+mod poller;
+
+mod mesh;
+mod wake;
+
+mod clock;
+mod pace;
+mod panics;
+mod report;
+
+pub use report::{DriverStats, Report};
+
+use crate::{
+    admission::Admission,
+    assets::{Assets, AssetsError},
+    config::Config,
+    doors::mpp,
+    identity::{Identity, SecretError},
+};
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use mesh::{Address, Packet};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tutti_shards::{Seeds, ShardId};
+
+/// Bytes of registered buffers of each executor. They are for files, of which shards read none.
+const IO_MEMORY: usize = 64 << 10;
+
+/// Why the shards do not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source} (listen, --listen)")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A shard's thread or executor cannot be made.
+    #[error("cannot start shard {}: {reason}", shard.0)]
+    Start {
+        /// Which.
+        shard: ShardId,
+        /// Why.
+        reason: String,
+    },
+    /// Secrets cannot be kept.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The pages cannot be read.
+    #[error(transparent)]
+    Assets(#[from] AssetsError),
+    /// The system has no randomness or no descriptors.
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// All shards of a running server.
+pub struct Shards {
+    control: Control,
+    threads: Vec<ExecutorJoinHandle<Result<(), String>>>,
+}
+
+/// Speaks to all shards. Can be cloned and used from any thread.
+#[derive(Clone)]
+pub struct Control {
+    addresses: Vec<Address>,
+    admission: Arc<Admission>,
+}
+
+impl Shards {
+    /// Starts all shards. When this returns, every address is listened on.
+    ///
+    /// # Errors
+    /// [`DriverError`]; what had been started is ended.
+    pub fn start(config: &Config) -> Result<Self, DriverError> {
+        let admission = Arc::new(Admission::new(&config.limits));
+        let assets = match &config.client_dir {
+            Some(folder) => Assets::read(folder)?,
+            None => Assets::built_in(),
+        };
+        let identity = Identity::open(config)?;
+        let shared = Arc::new(mpp::Shared::new(config, identity, assets, admission.clone()));
+        let config = Arc::new(config.clone());
+        let (ends, addresses) = mesh::connect(config.shards)?;
+        let placement = [random()?, random()?, random()?, random()?];
+        let mut listeners = Vec::new();
+        for _ in 0..config.shards {
+            listeners.push(listeners_of_one_shard(&config)?);
+        }
+        panics::end_process_on_panic();
+        let mut shards = Shards {
+            control: Control { addresses, admission: admission.clone() },
+            threads: Vec::new(),
+        };
+        for ((id, mesh), listeners) in (0..config.shards).map(ShardId).zip(ends).zip(listeners) {
+            let start = turn::Start {
+                id,
+                config: config.clone(),
+                shared: shared.clone(),
+                admission: admission.clone(),
+                listeners,
+                mesh,
+                seeds: Seeds { placement, local: random()? },
+            };
+            let failed = |reason: String| DriverError::Start { shard: id, reason };
+            let thread = LocalExecutorBuilder::new(Placement::Fixed(config.cpu_of(id)))
+                .name(&format!("tutti-{}", id.0))
+                .io_memory(IO_MEMORY)
+                .spawn(move || async move {
+                    let mut driver = turn::Driver::new(start).map_err(|error| error.to_string())?;
+                    driver.run().await.map_err(|error| error.to_string())
+                })
+                .map_err(|error| failed(error.to_string()));
+            match thread {
+                Ok(thread) => shards.threads.push(thread),
+                Err(error) => {
+                    shards.control.stop();
+                    let _ = shards.join();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(shards)
+    }
+
+    /// Speaks to them.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Waits until all have ended.
+    ///
+    /// # Errors
+    /// The first that ended for a reason of its own.
+    pub fn join(self) -> Result<(), DriverError> {
+        let mut first = Ok(());
+        for (n, thread) in self.threads.into_iter().enumerate() {
+            let ended = match thread.join() {
+                Ok(ended) => ended,
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(reason) = ended
+                && first.is_ok()
+            {
+                first = Err(DriverError::Start { shard: ShardId(n as u16), reason });
+                // One shard alone cannot serve: the others would wait for it for ever.
+                self.control.stop();
+            }
+        }
+        first
+    }
+}
+
+impl Control {
+    /// Tells all shards to stop: everyone is told, and what waits is sent, within the configured time.
+    pub fn stop(&self) {
+        for address in &self.addresses {
+            address.post(Packet::Stop);
+        }
+    }
+
+    /// Asks all shards what they have counted. One that does not answer in time is left out.
+    #[must_use]
+    pub fn reports(&self, timeout: Duration) -> Vec<Report> {
+        let (to, reports) = crossbeam_channel::bounded(self.addresses.len());
+        for address in &self.addresses {
+            address.post(Packet::Report(to.clone()));
+        }
+        drop(to);
+        let deadline = std::time::Instant::now() + timeout;
+        let mut all: Vec<Report> =
+            std::iter::from_fn(|| reports.recv_deadline(deadline).ok()).collect();
+        all.sort_by_key(|report| report.shard);
+        all
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// Connections and refusals of the whole process.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+}
+
+fn listeners_of_one_shard(config: &Config) -> Result<Vec<std::os::fd::OwnedFd>, DriverError> {
+    let listen = |&address: &SocketAddr| {
+        listen::listener(address, config.listen_backlog)
+            .map_err(|source| DriverError::Listen { address, source })
+    };
+    config.listen.iter().map(listen).collect()
+}
+
+fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(u64::from_ne_bytes(bytes))
+}

@@ -1,0 +1,599 @@
+//! One shard's loop: take what is ready up to a budget, step the core, act on its outputs, flush once, sleep.
+
+use super::{
+    clock,
+    listen::{self, Accepted},
+    mesh::{Mesh, Packet},
+    pace::Pace,
+    panics,
+    peers::{Closing, Held, Peer, Peers, Phase, Sending},
+    poller::{EVENTS, Interest, Poller, Ready, Token},
+    report::{DriverStats, Report},
+};
+use crate::{
+    admission::Admission,
+    config::Config,
+    doors::{Commands, Greeted, Received, mpp},
+};
+use rustix::{io::Errno, net::RecvFlags};
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId};
+
+/// Bytes read from one connection in one turn. One buffer serves all connections of the shard.
+const SCRATCH_BYTES: usize = 64 << 10;
+/// Connections accepted from one listener in one turn.
+const ACCEPTS: usize = 64;
+/// Packets taken from the mesh in one turn.
+const PACKETS: usize = 1024;
+/// How long a connection whose last bytes are being sent may take to hang up, microseconds.
+const CLOSING_US: u64 = 5_000_000;
+/// Bytes that are taken from such a connection and thrown away; one that sends more is not listened to any more.
+const DRAINED_MAX: usize = 16 << 20;
+/// How long a listener rests when there are no descriptors left, microseconds.
+const EXHAUSTED_US: u64 = 100_000;
+/// How soon packets are tried again that another shard's queue had no room for, microseconds.
+const BACKLOG_RETRY_US: u64 = 1_000;
+
+/// What one shard's loop is made of.
+pub(super) struct Start {
+    pub(super) id: ShardId,
+    pub(super) config: Arc<Config>,
+    pub(super) shared: Arc<mpp::Shared>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) listeners: Vec<OwnedFd>,
+    pub(super) mesh: Mesh,
+    pub(super) seeds: Seeds,
+}
+
+pub(super) struct Driver {
+    config: Arc<Config>,
+    admission: Arc<Admission>,
+    core: Shard<mpp::MppWire>,
+    door: mpp::Door,
+    peers: Peers,
+    mesh: Mesh,
+    listeners: Vec<OwnedFd>,
+    /// When the listeners are watched again, after descriptors ran out.
+    accept_again_us: Option<u64>,
+    /// Connections that have to finish their greeting, oldest first.
+    greeting: VecDeque<(u64, Token)>,
+    /// Connections that have to hang up, oldest first.
+    closing: VecDeque<(u64, Token)>,
+    resumed: VecDeque<Key>,
+    commands: Commands,
+    scratch: Box<[u8]>,
+    pace: Pace,
+    stats: DriverStats,
+    /// When the shard ends, if it was told to.
+    stop_at_us: Option<u64>,
+}
+
+impl Driver {
+    /// To be called on the shard's own executor.
+    pub(super) fn new(start: Start) -> io::Result<Self> {
+        let Start { id, config, shared, admission, listeners, mesh, seeds } = start;
+        let poller = Poller::new()?;
+        poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
+        for (n, listener) in listeners.iter().enumerate() {
+            poller.add(listener.as_fd(), Token::Listener(n as u32), Interest::READ)?;
+        }
+        let door = mpp::Door::new(shared);
+        let core = Arc::new(config.core.clone());
+        let core = Shard::new(id, config.shards, core, seeds, door.wire());
+        Ok(Driver {
+            pace: Pace::new(config.flush_delay_max),
+            config,
+            admission,
+            core,
+            door,
+            peers: Peers::new(poller),
+            mesh,
+            listeners,
+            accept_again_us: None,
+            greeting: VecDeque::new(),
+            closing: VecDeque::new(),
+            resumed: VecDeque::new(),
+            commands: Commands::new(),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            stats: DriverStats::new(),
+            stop_at_us: None,
+        })
+    }
+
+    /// Runs until the shard was told to stop and has said so to everyone.
+    pub(super) async fn run(&mut self) -> io::Result<()> {
+        let mut ready = Vec::with_capacity(EVENTS);
+        self.act(clock::now());
+        loop {
+            let now = clock::now();
+            ready.clear();
+            self.peers.poller.ready(&mut ready)?;
+            for &event in &ready {
+                self.handle(now, event);
+            }
+            let packets = self.take_packets(now);
+            self.take_time(now);
+            let delayed_until = self.flush(now);
+            self.mesh.settle();
+            self.stats.turns += 1;
+            let end = clock::now();
+            self.stats.turn_us.saturating_record(end.mono_us - now.mono_us);
+            if self.stop_at_us.is_some_and(|at| end.mono_us >= at || self.admission.is_empty()) {
+                return Ok(());
+            }
+            if !ready.is_empty() || packets > 0 {
+                self.pace.busy(end.mono_us);
+                // The executor looks after what else it runs.
+                glommio::yield_if_needed().await;
+                continue;
+            }
+            let until = self.deadline(end, delayed_until);
+            if until.is_some_and(|until| until <= end.mono_us) {
+                continue;
+            }
+            self.mesh.bell.arm();
+            if self.mesh.inbox_len() == 0 {
+                self.stats.sleeps += 1;
+                self.peers.poller.sleep(until).await?;
+                self.pace.slept(end.mono_us, clock::now().mono_us);
+            }
+            self.mesh.bell.disarm();
+        }
+    }
+
+    /// When there is something to do even if nobody says anything.
+    fn deadline(&self, now: Now, delayed_until: Option<u64>) -> Option<u64> {
+        let retry = (self.mesh.backlog_len() > 0).then_some(now.mono_us + BACKLOG_RETRY_US);
+        // The count of connections falls on other shards, too.
+        let stop = self.stop_at_us.map(|at| at.min(now.mono_us + 10_000));
+        [
+            self.core.next_deadline_us(),
+            self.greeting.front().map(|&(at, _)| at),
+            self.closing.front().map(|&(at, _)| at),
+            self.accept_again_us,
+            delayed_until,
+            retry,
+            stop,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn handle(&mut self, now: Now, event: Ready) {
+        match event.token {
+            Token::Mesh => self.mesh.bell.hush(),
+            Token::Timer => self.peers.poller.hush_timer(),
+            Token::Listener(n) => self.accept(now, n as usize),
+            Token::Peer { .. } => {
+                if event.writable
+                    && let Some(idx) = self.peers.find(event.token)
+                {
+                    self.write(now, idx);
+                }
+                if event.readable
+                    && let Some(idx) = self.peers.find(event.token)
+                {
+                    self.read(now, idx);
+                }
+            }
+        }
+        if self.core.is_pressed() {
+            self.core.flush(now, &mut self.peers, false);
+            self.act(now);
+        }
+    }
+
+    fn accept(&mut self, now: Now, listener: usize) {
+        for _ in 0..ACCEPTS {
+            let Some(fd) = self.listeners.get(listener) else { return };
+            let (socket, peer) = match listen::accept(fd) {
+                Accepted::Peer(socket, peer) => (socket, peer),
+                Accepted::Nobody => return,
+                Accepted::Lost => continue,
+                Accepted::Exhausted(error) => {
+                    self.stats.accept_failures += 1;
+                    return self.rest(now, error);
+                }
+            };
+            self.stats.accepted += 1;
+            let Ok(mut grant) = self.admission.admit() else {
+                *self.stats.refused.entry("connections").or_default() += 1;
+                // No grant, so nothing is kept for it: it is told with what its socket takes at once.
+                let _ =
+                    rustix::net::send(&socket, mpp::Door::FULL, rustix::net::SendFlags::NOSIGNAL);
+                continue;
+            };
+            let greeting = self.door.greet(peer, &mut grant, clock::since_zero(now));
+            let (phase, answer) = match greeting {
+                Ok(greeting) => (Phase::Greeting(greeting), None),
+                Err(answer) => {
+                    (Phase::Closing(Box::new(Closing::new(Vec::new(), None))), Some(answer))
+                }
+            };
+            let peer = Peer { socket, generation: 0, interest: Interest::READ, phase, grant };
+            match self.peers.insert(peer) {
+                Ok(idx) => {
+                    if let Some(Greeted::Answer { bytes, body, refused }) = answer {
+                        self.answer(now, idx, bytes, body, refused);
+                    } else {
+                        let deadline =
+                            now.mono_us + self.config.limits.handshake.as_micros() as u64;
+                        self.greeting.push_back((deadline, self.peers.token(idx)));
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "cannot watch a new connection"),
+            }
+        }
+    }
+
+    /// No descriptors or memory: the listeners rest a while, or they would spin.
+    fn rest(&mut self, now: Now, error: Errno) {
+        if self.accept_again_us.is_none() {
+            tracing::warn!(
+                %error,
+                "cannot accept connections; raise the limit of open files (LimitNOFILE=, ulimit -n) or lower limits.connections"
+            );
+            for listener in &self.listeners {
+                let _ = self.peers.poller.remove(listener.as_fd());
+            }
+        }
+        self.accept_again_us = Some(now.mono_us + EXHAUSTED_US);
+    }
+
+    fn accept_again(&mut self) {
+        self.accept_again_us = None;
+        for (n, listener) in self.listeners.iter().enumerate() {
+            let added =
+                self.peers.poller.add(listener.as_fd(), Token::Listener(n as u32), Interest::READ);
+            if let Err(error) = added {
+                tracing::error!(%error, "cannot watch a listener");
+            }
+        }
+    }
+
+    fn read(&mut self, now: Now, idx: u32) {
+        let Some(peer) = self.peers.get_mut(idx) else { return };
+        if let Phase::Live { key, .. } = &peer.phase
+            && self.core.flow(*key) == Flow::Pause
+        {
+            // What it says has to wait; the kernel keeps it.
+            let interest = Interest { read: false, ..peer.interest };
+            return self.peers.set_interest(idx, interest);
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        match rustix::net::recv(&peer.socket, &mut *scratch, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => self.gone(now, idx),
+            Ok((count, _)) => {
+                let input = &mut scratch[..count];
+                match &mut peer.phase {
+                    Phase::Greeting(_) => self.greet(now, idx, input),
+                    Phase::Live { .. } => self.feed(now, idx, input),
+                    Phase::Closing(closing) => {
+                        closing.drained += count;
+                        if closing.drained > DRAINED_MAX {
+                            let interest = Interest { read: false, ..peer.interest };
+                            self.peers.set_interest(idx, interest);
+                        }
+                    }
+                }
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => self.gone(now, idx),
+        }
+        self.scratch = scratch;
+        self.act(now);
+    }
+
+    /// The socket is at its end.
+    fn gone(&mut self, now: Now, idx: u32) {
+        let peer = self.peers.remove(idx);
+        if let Phase::Live { key, .. } = peer.phase {
+            self.core.peer_gone(now, key);
+        }
+    }
+
+    fn greet(&mut self, now: Now, idx: u32, input: &[u8]) {
+        let Some(peer) = self.peers.get_mut(idx) else { return };
+        let Phase::Greeting(greeting) = &mut peer.phase else { return };
+        let since_zero = clock::since_zero(now);
+        let greeted = self.door.receive_greeting(greeting, input, &mut peer.grant, since_zero);
+        match greeted {
+            Greeted::Unfinished => {}
+            Greeted::Answer { bytes, body, refused } => self.answer(now, idx, bytes, body, refused),
+            Greeted::Welcome { preface, mut rest, client } => {
+                let (key, conn) = self.core.open(now, Format::MPP_TEXT, &preface);
+                tracing::debug!(shard = self.core.id().0, %conn, "opened");
+                peer.phase = Phase::Live { key, session: self.door.session(client), held: None };
+                self.peers.bind(key, idx);
+                if !rest.is_empty() {
+                    self.feed(now, idx, &mut rest);
+                }
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        now: Now,
+        idx: u32,
+        bytes: Vec<u8>,
+        body: Option<Arc<[u8]>>,
+        refused: Option<&'static str>,
+    ) {
+        match refused {
+            Some(why) => *self.stats.refused.entry(why).or_default() += 1,
+            None => self.stats.pages += 1,
+        }
+        self.close(now, idx, bytes, body);
+    }
+
+    /// Sends a connection that is not the core's (any more) its last bytes.
+    fn close(&mut self, now: Now, idx: u32, bytes: Vec<u8>, body: Option<Arc<[u8]>>) {
+        let token = self.peers.token(idx);
+        let Some(peer) = self.peers.get_mut(idx) else { return };
+        peer.phase = Phase::Closing(Box::new(Closing::new(bytes, body)));
+        self.closing.push_back((now.mono_us + CLOSING_US, token));
+        self.peers.set_interest(idx, Interest { read: true, write: false });
+        self.pump(idx);
+    }
+
+    fn pump(&mut self, idx: u32) {
+        let Some(peer) = self.peers.get_mut(idx) else { return };
+        let Phase::Closing(closing) = &mut peer.phase else { return };
+        let sending = closing.pump(&peer.socket);
+        let interest = Interest { write: sending == Sending::Blocked, ..peer.interest };
+        match sending {
+            Sending::Broken => drop(self.peers.remove(idx)),
+            Sending::Done | Sending::Blocked => self.peers.set_interest(idx, interest),
+        }
+    }
+
+    fn write(&mut self, now: Now, idx: u32) {
+        let Some(peer) = self.peers.get_mut(idx) else { return };
+        let Phase::Live { key, .. } = &peer.phase else { return self.pump(idx) };
+        let (key, interest) = (*key, Interest { write: false, ..peer.interest });
+        // Watched again by the send that does not take all.
+        self.peers.set_interest(idx, interest);
+        self.core.handle_writable(now, key, &mut self.peers);
+        self.act(now);
+    }
+
+    /// Gives the core what bytes of a live connection say. What it cannot take yet is held.
+    fn feed(&mut self, now: Now, idx: u32, mut input: &mut [u8]) {
+        let Some(Peer { phase: Phase::Live { key, session, held }, .. }) = self.peers.get_mut(idx)
+        else {
+            return;
+        };
+        let key = *key;
+        let mut flow = self.core.charge(now, key, input.len(), 0);
+        let mut ended = None;
+        while flow == Flow::Continue {
+            let mut format = self.core.format(key).unwrap_or(Format::MPP_TEXT);
+            let (door, commands) = (&mut self.door, &mut self.commands);
+            let since_zero = clock::since_zero(now);
+            let received = panics::contained(|| {
+                door.receive(session, &mut input, &mut format, since_zero, commands)
+            });
+            match received {
+                Some(Received::Nothing) => break,
+                Some(Received::Commands(messages)) => {
+                    flow = self.core.charge(now, key, 0, messages);
+                    if flow == Flow::Continue {
+                        flow = run(&mut self.core, now, key, commands);
+                    }
+                }
+                Some(Received::Reply(bytes)) => {
+                    flow = self.core.charge(now, key, 0, 1);
+                    self.core.send_raw(key, &bytes);
+                }
+                Some(Received::End { last, fault }) => {
+                    ended = Some((last, fault));
+                    break;
+                }
+                None => {
+                    // A bug of ours. It costs the connection whose bytes led there, and nobody else.
+                    self.stats.decode_panics += 1;
+                    ended = Some((mpp::Door::farewell_for_bug(), Some("decoder_panic")));
+                    break;
+                }
+            }
+        }
+        if let Some((last, fault)) = ended {
+            if let Some(why) = fault {
+                *self.stats.faults.entry(why).or_default() += 1;
+            }
+            self.commands.clear();
+            let mut bytes = self.core.peer_gone(now, key);
+            bytes.extend_from_slice(&last);
+            return self.close(now, idx, bytes, None);
+        }
+        if flow != Flow::Continue && !(self.commands.is_empty() && input.is_empty()) {
+            let commands = std::mem::take(&mut self.commands);
+            *held = Some(Box::new(Held { commands, unread: input.to_vec() }));
+        }
+        self.commands.clear();
+    }
+
+    /// Goes on with a connection that was paused, or that came from another shard.
+    fn resume(&mut self, now: Now, key: Key) {
+        let Some(idx) = self.peers.find_key(key) else { return };
+        if self.core.flow(key) != Flow::Continue {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(idx) else { return };
+        let interest = Interest { read: true, ..peer.interest };
+        let Phase::Live { held, .. } = &mut peer.phase else { return };
+        let held = held.take();
+        self.peers.set_interest(idx, interest);
+        let Some(held) = held else { return };
+        let Held { mut commands, mut unread } = *held;
+        let flow = run(&mut self.core, now, key, &mut commands);
+        if flow == Flow::Continue {
+            if !unread.is_empty() {
+                self.feed(now, idx, &mut unread);
+            }
+        } else if !(commands.is_empty() && unread.is_empty())
+            && let Some(Peer { phase: Phase::Live { held, .. }, .. }) = self.peers.get_mut(idx)
+        {
+            *held = Some(Box::new(Held { commands, unread }));
+        }
+    }
+
+    fn take_packets(&mut self, now: Now) -> usize {
+        for taken in 0..PACKETS {
+            let Some((from, packet)) = self.mesh.receive() else { return taken };
+            match packet {
+                Packet::Message(message) => self.core.handle_mesh(now, from, message),
+                Packet::Handover(handover) => self.adopt(now, from, *handover),
+                Packet::Report(to) => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = to.send(self.report());
+                }
+                Packet::Stop => self.stop(now),
+            }
+            self.act(now);
+            if self.core.is_pressed() {
+                self.core.flush(now, &mut self.peers, false);
+                self.act(now);
+            }
+        }
+        PACKETS
+    }
+
+    fn adopt(&mut self, now: Now, from: ShardId, (bundle, mut peer): (tutti_shards::Bundle, Peer)) {
+        let conn = bundle.conn();
+        let adopted = self.core.adopt(now, from, bundle);
+        let Phase::Live { key, .. } = &mut peer.phase else {
+            unreachable!("only connections of the core are handed over");
+        };
+        *key = adopted;
+        match self.peers.insert(peer) {
+            Ok(_) => self.resumed.push_back(adopted),
+            Err(error) => {
+                tracing::warn!(%conn, %error, "cannot watch a connection from another shard");
+                self.core.peer_gone(now, adopted);
+            }
+        }
+    }
+
+    fn take_time(&mut self, now: Now) {
+        if self.core.next_deadline_us().is_some_and(|at| at <= now.mono_us) {
+            self.core.handle_timeout(now);
+            self.act(now);
+        }
+        while let Some((_, token)) = self.greeting.pop_front_if(|(at, _)| *at <= now.mono_us) {
+            if let Some(idx) = self.peers.find(token)
+                && let Some(Peer { phase: Phase::Greeting(_), .. }) = self.peers.get_mut(idx)
+            {
+                self.answer(now, idx, mpp::Door::too_slow(), None, Some("handshake_ms"));
+            }
+        }
+        while let Some((_, token)) = self.closing.pop_front_if(|(at, _)| *at <= now.mono_us) {
+            if let Some(idx) = self.peers.find(token) {
+                drop(self.peers.remove(idx));
+            }
+        }
+        if self.accept_again_us.is_some_and(|at| at <= now.mono_us) {
+            self.accept_again();
+        }
+    }
+
+    /// Acts on all that the core has put out, in order.
+    fn act(&mut self, now: Now) {
+        loop {
+            while let Some(output) = self.core.poll_output() {
+                match output {
+                    Output::Mesh { to, message } => self.mesh.send(to, Packet::Message(message)),
+                    Output::Handover { key, to, bundle } => {
+                        let idx = self.peers.find_key(key).expect("what is handed over is here");
+                        let mut peer = self.peers.remove(idx);
+                        peer.interest = Interest::READ;
+                        self.mesh.send(to, Packet::Handover(Box::new((*bundle, peer))));
+                    }
+                    Output::Close { key, conn, reason, mut unsent } => {
+                        tracing::debug!(shard = self.core.id().0, %conn, ?reason, "closed");
+                        let idx = self.peers.find_key(key).expect("what is closed is here");
+                        unsent.extend_from_slice(&mpp::Door::farewell(reason));
+                        self.close(now, idx, unsent, None);
+                    }
+                    Output::Resume { key } => self.resumed.push_back(key),
+                }
+            }
+            let Some(key) = self.resumed.pop_front() else { return };
+            self.resume(now, key);
+        }
+    }
+
+    /// Sends what is pending. While the shard is busy, what can wait may; then until when is returned.
+    fn flush(&mut self, now: Now) -> Option<u64> {
+        match self.core.pending() {
+            Pending::Nothing => None,
+            Pending::Bulk if self.pace.may_delay(now.mono_us) => {
+                self.stats.flushes_delayed += 1;
+                Some(self.pace.flush_at_us())
+            }
+            pending => {
+                let bulk_waits = pending == Pending::Prompt && self.pace.may_delay(now.mono_us);
+                self.core.flush(now, &mut self.peers, bulk_waits);
+                if !bulk_waits {
+                    self.pace.flushed(now.mono_us);
+                }
+                self.act(now);
+                bulk_waits.then(|| self.pace.flush_at_us())
+            }
+        }
+    }
+
+    fn stop(&mut self, now: Now) {
+        if self.stop_at_us.is_some() {
+            return;
+        }
+        self.stop_at_us = Some(now.mono_us + self.config.shutdown_deadline.as_micros() as u64);
+        if self.accept_again_us.take().is_none() {
+            for listener in &self.listeners {
+                let _ = self.peers.poller.remove(listener.as_fd());
+            }
+        }
+        self.listeners.clear();
+        for idx in self.peers.indices() {
+            if let Some(Peer { phase: Phase::Greeting(_), .. }) = self.peers.get_mut(idx) {
+                drop(self.peers.remove(idx));
+            }
+        }
+        self.core.stop(now);
+    }
+
+    fn report(&self) -> Report {
+        let driver = DriverStats {
+            mesh_sent: self.mesh.sent,
+            mesh_wakes: self.mesh.wakes,
+            mesh_backlog: self.mesh.backlog_len() as u64,
+            mesh_inbox: self.mesh.inbox_len() as u64,
+            sockets: self.peers.len() as u64,
+            ..self.stats.clone()
+        };
+        Report {
+            shard: self.core.id(),
+            stats: self.core.stats().clone(),
+            gauges: self.core.gauges(),
+            driver,
+        }
+    }
+}
+
+/// Gives the core commands until it wants no more of them.
+fn run(core: &mut Shard<mpp::MppWire>, now: Now, key: Key, commands: &mut Commands) -> Flow {
+    while let Some(command) = commands.pop_front() {
+        let flow = core.handle_command(now, key, command);
+        if flow != Flow::Continue {
+            return flow;
+        }
+    }
+    Flow::Continue
+}
