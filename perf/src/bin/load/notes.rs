@@ -1,0 +1,359 @@
+//! Notes at a fixed rate: the run that `notes` reports and `saturate` repeats.
+
+use std::collections::HashSet;
+
+use ahash::AHashMap;
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+use tutti_perf::poller::own_cpu_ns;
+use tutti_perf::process;
+
+use crate::fleet::{Fleet, Sink};
+use crate::message::{each_message, note_time_us, text_field};
+use crate::outcome::{Outcome, latency_histogram};
+use crate::pace::Pace;
+
+/// Sends made in a row before the sockets are looked at again.
+const SENDS_PER_TURN: usize = 64;
+/// How many missing notes are remembered one by one to tell late ones from repeated ones.
+const MISSING_MAX: usize = 1 << 20;
+
+/// The people of a run: `channels * members` peers, of whom the first `senders` of each channel play.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Crowd {
+    pub(crate) channels: usize,
+    pub(crate) members: usize,
+    pub(crate) senders: usize,
+}
+
+impl Crowd {
+    pub(crate) fn total(self) -> usize {
+        self.channels * self.members
+    }
+
+    pub(crate) fn channel_of(self, peer: usize) -> usize {
+        peer % self.channels
+    }
+
+    /// Senders have the lowest seats, so they are the first peers.
+    pub(crate) fn n_senders(self) -> usize {
+        self.channels * self.senders
+    }
+}
+
+pub(crate) struct Plan {
+    /// Notes a second and sender.
+    pub(crate) rate: f64,
+    pub(crate) warm_s: f64,
+    pub(crate) measure_s: f64,
+    pub(crate) drain_s: f64,
+    /// Whether every (receiver, sender) pair is accounted for note by note. Costs the load side some
+    /// 50 ns a delivery, so at saturation only each receiver's total is exact.
+    pub(crate) exact: bool,
+    pub(crate) notes_per_message: usize,
+}
+
+pub(crate) struct Figures {
+    pub(crate) window_s: f64,
+    /// What would be delivered if the server kept up, a second.
+    pub(crate) offered_per_s: f64,
+    pub(crate) delivered_per_s: f64,
+    pub(crate) deliveries: u64,
+    pub(crate) lost: u64,
+    pub(crate) surplus: u64,
+    pub(crate) reordered: u64,
+    pub(crate) unknown: u64,
+    pub(crate) closed: u64,
+    pub(crate) latency_us: Histogram<u64>,
+    pub(crate) send_lag_us: Histogram<u64>,
+    pub(crate) server_cpu_ns: Option<u64>,
+    pub(crate) load_cpu_ns: u64,
+}
+
+impl Figures {
+    pub(crate) fn p99_ms(&self) -> f64 {
+        self.latency_us.value_at_quantile(0.99) as f64 / 1000.0
+    }
+
+    pub(crate) fn server_us_per_delivery(&self) -> Option<f64> {
+        Some(self.server_cpu_ns? as f64 / 1000.0 / self.deliveries.max(1) as f64)
+    }
+
+    pub(crate) fn load_busy(&self) -> f64 {
+        self.load_cpu_ns as f64 / 1e9 / self.window_s
+    }
+
+    /// Nothing lost, repeated, reordered or unaccounted for.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.lost + self.surplus + self.reordered + self.unknown + self.closed == 0
+    }
+
+    pub(crate) fn put(&self, outcome: &mut Outcome) {
+        outcome.put_rounded("offered_per_s", self.offered_per_s, 0);
+        outcome.put_rounded("deliveries_per_s", self.delivered_per_s, 0);
+        outcome.put("deliveries", self.deliveries);
+        outcome.put_latency("latency", &self.latency_us);
+        outcome.put("lost", self.lost);
+        outcome.put("repeated", self.surplus);
+        outcome.put("reordered", self.reordered);
+        outcome.put("unknown", self.unknown);
+        outcome.put("closed", self.closed);
+        if let (Some(cpu_ns), Some(us)) = (self.server_cpu_ns, self.server_us_per_delivery()) {
+            outcome.put_rounded("server_us_per_delivery", us, 4);
+            outcome.put_rounded("server_busy", cpu_ns as f64 / 1e9 / self.window_s, 3);
+        }
+        let load_us = self.load_cpu_ns as f64 / 1000.0 / self.deliveries.max(1) as f64;
+        outcome.put_rounded("load_us_per_delivery", load_us, 4);
+        outcome.put_rounded("load_busy", self.load_busy(), 3);
+        outcome.put("load_was_the_limit", self.load_busy() > 0.9);
+        outcome.put_latency("send_lag", &self.send_lag_us);
+    }
+}
+
+struct Counter {
+    exact: bool,
+    pace: Pace,
+    crowd: Crowd,
+    received: Vec<u64>,
+    latency_us: Histogram<u64>,
+    /// Latencies count for notes intended within `from_us..to_us`.
+    from_us: u64,
+    to_us: u64,
+    /// One in `2^sample_bits` deliveries is timed when pairs are not accounted for.
+    sample_mask: u64,
+    tick: u64,
+    /// By participant id: the sender.
+    senders: AHashMap<Box<[u8]>, usize>,
+    /// By receiver and sender seat: the number expected next.
+    expected: Vec<u32>,
+    missing: HashSet<(usize, u32), ahash::RandomState>,
+    missing_forgotten: u64,
+    repeated: u64,
+    reordered: u64,
+    unknown: u64,
+}
+
+impl Sink for Counter {
+    #[inline]
+    fn frame(&mut self, peer: usize, payload: &[u8], now_us: u64) {
+        each_message(payload, b'n', |message| self.note(peer, message, now_us));
+    }
+}
+
+impl Counter {
+    #[inline]
+    fn note(&mut self, peer: usize, message: &[u8], now_us: u64) {
+        self.received[peer] += 1;
+        self.tick += 1;
+        if self.exact || self.tick & self.sample_mask == 0 {
+            self.look(peer, message, now_us);
+        }
+    }
+
+    /// Reads the mark, and does the accounting of the pair when asked to.
+    fn look(&mut self, peer: usize, message: &[u8], now_us: u64) {
+        let Some(intended_us) = note_time_us(message) else {
+            self.unknown += 1;
+            return;
+        };
+        if (self.from_us..self.to_us).contains(&intended_us) {
+            self.latency_us.saturating_record(now_us.saturating_sub(intended_us).max(1));
+        }
+        if !self.exact {
+            return;
+        }
+        let sender = text_field(message, br#""p":""#).and_then(|id| self.senders.get(id).copied());
+        let known =
+            sender.and_then(|sender| Some((sender, self.pace.number(sender, intended_us)?)));
+        let Some((sender, number)) = known else {
+            self.unknown += 1;
+            return;
+        };
+        if sender == peer || self.crowd.channel_of(sender) != self.crowd.channel_of(peer) {
+            self.unknown += 1;
+            return;
+        }
+        let pair = peer * self.crowd.senders + sender / self.crowd.channels;
+        let number = number as u32;
+        let expected = self.expected[pair];
+        if number < expected {
+            match self.missing.remove(&(pair, number)) {
+                true => self.reordered += 1,
+                false => self.repeated += 1,
+            }
+            return;
+        }
+        for gap in expected..number {
+            if self.missing.len() < MISSING_MAX {
+                self.missing.insert((pair, gap));
+            } else {
+                self.missing_forgotten += 1;
+            }
+        }
+        self.expected[pair] = number + 1;
+    }
+
+    /// How many notes `peer` must have received of what was sent so far.
+    fn due(&self, peer: usize) -> u64 {
+        let channel = self.crowd.channel_of(peer);
+        (0..self.crowd.senders)
+            .map(|seat| seat * self.crowd.channels + channel)
+            .filter(|&sender| sender != peer)
+            .map(|sender| self.pace.sent(sender))
+            .sum()
+    }
+
+    fn is_complete(&self) -> bool {
+        (0..self.crowd.total()).all(|peer| self.received[peer] >= self.due(peer))
+    }
+}
+
+/// Lets the senders play for warm-up and measurement, then waits for what is still on the way.
+pub(crate) fn run(
+    fleet: &mut Fleet,
+    crowd: Crowd,
+    plan: &Plan,
+    pid: Option<u32>,
+) -> Result<Figures> {
+    let rate = plan.rate;
+    let start_us = fleet.clock.now_us() + 20_000;
+    let from_us = start_us + (plan.warm_s * 1e6) as u64;
+    let to_us = from_us + (plan.measure_s * 1e6) as u64;
+    let per_s = rate * crowd.n_senders() as f64 * (crowd.members - 1) as f64;
+    let mut counter = Counter {
+        exact: plan.exact,
+        pace: Pace::new(crowd.n_senders(), rate, start_us),
+        crowd,
+        received: vec![0; crowd.total()],
+        latency_us: latency_histogram(),
+        from_us,
+        to_us,
+        // Some 100,000 samples a second are plenty.
+        sample_mask: ((per_s / 1e5).max(1.0) as u64).next_power_of_two() - 1,
+        tick: 0,
+        senders: (0..crowd.n_senders()).map(|peer| (fleet.id(peer).into(), peer)).collect(),
+        expected: vec![0; if plan.exact { crowd.total() * crowd.senders } else { 0 }],
+        missing: HashSet::default(),
+        missing_forgotten: 0,
+        repeated: 0,
+        reordered: 0,
+        unknown: 0,
+    };
+    let mut send_lag_us = latency_histogram();
+    let mut message = Vec::new();
+    // Instant, server CPU, own CPU, deliveries: taken when the window opens and when it closes.
+    let mut marks = Vec::new();
+    let cpu = || pid.map(process::cpu_ns).transpose();
+    loop {
+        let now_us = fleet.clock.now_us();
+        if marks.is_empty() && now_us >= from_us || marks.len() == 1 && now_us >= to_us {
+            marks.push((now_us, cpu()?, own_cpu_ns(), counter.tick));
+        }
+        if now_us >= to_us {
+            break;
+        }
+        for _ in 0..SENDS_PER_TURN {
+            let Some(due) = counter.pace.take(now_us) else { break };
+            put_note(&mut message, due.intended_us, plan.notes_per_message);
+            fleet.send(due.sender, &message)?;
+            if due.intended_us >= from_us {
+                send_lag_us.saturating_record((now_us - due.intended_us).max(1));
+            }
+        }
+        let mark_us = if marks.is_empty() { from_us } else { to_us };
+        fleet.poll(counter.pace.next_us().min(mark_us), &mut counter)?;
+    }
+    let drained_us = fleet.clock.now_us() + (plan.drain_s * 1e6) as u64;
+    while !counter.is_complete() && fleet.clock.now_us() < drained_us {
+        let step_us = (fleet.clock.now_us() + 5_000).min(drained_us);
+        fleet.poll(step_us, &mut counter)?;
+    }
+    // Anything that is sent twice would arrive now.
+    fleet.linger(0.02, &mut counter)?;
+
+    let (mut lost, mut surplus) = (0, counter.repeated);
+    for peer in 0..crowd.total() {
+        let (due, received) = (counter.due(peer), counter.received[peer]);
+        lost += due.saturating_sub(received);
+        if !plan.exact {
+            surplus += received.saturating_sub(due);
+        }
+    }
+    if plan.exact {
+        // Pair by pair: what is missing in between and what is missing at the end.
+        let inside = counter.missing.len() as u64 + counter.missing_forgotten;
+        let mut tail = 0;
+        for peer in 0..crowd.total() {
+            for seat in 0..crowd.senders {
+                let sender = seat * crowd.channels + crowd.channel_of(peer);
+                if sender != peer {
+                    let expected = u64::from(counter.expected[peer * crowd.senders + seat]);
+                    tail += counter.pace.sent(sender) - expected;
+                }
+            }
+        }
+        lost = inside + tail;
+    }
+    let [opened, closed] = [marks[0], marks[1]];
+    let window_s = (closed.0 - opened.0) as f64 / 1e6;
+    let deliveries = closed.3 - opened.3;
+    Ok(Figures {
+        window_s,
+        offered_per_s: per_s,
+        delivered_per_s: deliveries as f64 / window_s,
+        deliveries,
+        lost,
+        surplus,
+        reordered: counter.reordered,
+        unknown: counter.unknown,
+        closed: fleet.closed.values().sum(),
+        latency_us: counter.latency_us,
+        send_lag_us,
+        server_cpu_ns: closed.1.zip(opened.1).map(|(end, start)| end - start),
+        load_cpu_ns: closed.2 - opened.2,
+    })
+}
+
+/// Writes a note message whose `t` is `intended_us` in milliseconds with all three decimals. The server
+/// passes `t` through (it is replaced only when more than 10 s off), so it is the mark that latency and
+/// accounting read.
+pub(crate) fn put_note(message: &mut Vec<u8>, intended_us: u64, notes: usize) {
+    message.clear();
+    message.extend_from_slice(br#"[{"m":"n","t":"#);
+    let mut digits = [b'0'; 20];
+    let mut rest = intended_us;
+    let mut at = digits.len();
+    while rest > 0 {
+        if at == digits.len() - 3 {
+            at -= 1;
+            digits[at] = b'.';
+        }
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    message.extend_from_slice(&digits[at..]);
+    message.extend_from_slice(br#","n":[{"n":"c4","v":0.62}"#);
+    for _ in 1..notes {
+        message.extend_from_slice(br#",{"n":"c4","d":90,"s":1}"#);
+    }
+    message.extend_from_slice(b"]}]");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mark_reads_back() {
+        let mut message = Vec::new();
+        for intended_us in [1_761_000_000_420_123, 1_761_000_000_000_000, 1_761_000_000_000_007] {
+            put_note(&mut message, intended_us, 2);
+            assert_eq!(note_time_us(&message), Some(intended_us));
+        }
+        put_note(&mut message, 1_761_000_000_420_120, 1);
+        let text = r#"[{"m":"n","t":1761000000420.120,"n":[{"n":"c4","v":0.62}]}]"#;
+        assert_eq!(message, text.as_bytes());
+    }
+}
