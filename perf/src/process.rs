@@ -34,6 +34,21 @@ pub fn cpu_ns(pid: u32) -> io::Result<u64> {
     Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
+/// How long the threads of `pid` were ready to run while something else had their core, in
+/// nanoseconds since they started. When this grows during a run, the run was disturbed.
+///
+/// # Errors
+/// When there is no such process.
+pub fn run_queue_wait_ns(pid: u32) -> io::Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end between the two reads.
+        let stat = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        sum += stat.split_whitespace().nth(1).and_then(|ns| ns.parse().ok()).unwrap_or(0);
+    }
+    Ok(sum)
+}
+
 /// Resident memory of `pid`.
 ///
 /// # Errors

@@ -98,6 +98,9 @@ enum Scenario {
         /// Seconds measured at each rate.
         #[arg(long, default_value_t = 1.5)]
         step: f64,
+        /// Read the sockets at most this often, in microseconds.
+        #[arg(long, default_value_t = 500)]
+        read_every: u64,
     },
     /// Everybody in one channel moves the cursor.
     Cursors {
@@ -179,6 +182,7 @@ fn run(scenario: &Scenario, fleet: &mut Fleet, pid: Option<u32>) -> Result<Outco
                 drain_s: 3.0,
                 exact: !totals,
                 notes_per_message: notes,
+                read_every_us: 0,
             };
             let figures = notes::run(fleet, crowd, &plan, pid)?;
             let mut outcome = Outcome::new("notes");
@@ -192,10 +196,10 @@ fn run(scenario: &Scenario, fleet: &mut Fleet, pid: Option<u32>) -> Result<Outco
             outcome.put("clean", figures.is_clean());
             Ok(outcome)
         }
-        Scenario::Saturate { channels, members, start, step } => {
+        Scenario::Saturate { channels, members, start, step, read_every } => {
             ensure!(members >= 2, "a note needs a receiver: --members 2 or more");
             let crowd = Crowd { channels, members, senders: members };
-            saturate::search(fleet, crowd, start, step, pid)
+            saturate::search(fleet, crowd, start, (step, read_every), pid)
         }
         Scenario::Cursors { members, rate, seconds, warm } => {
             gather(fleet, Crowd { channels: 1, members, senders: members })?;

@@ -1,6 +1,7 @@
 //! Notes at a fixed rate: the run that `notes` reports and `saturate` repeats.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use ahash::AHashMap;
 use anyhow::Result;
@@ -16,6 +17,8 @@ use crate::pace::Pace;
 
 /// Sends made in a row before the sockets are looked at again.
 const SENDS_PER_TURN: usize = 64;
+/// The window is cut into slices of this length for the median of CPU per delivery, in microseconds.
+const SLICE_US: u64 = 500_000;
 /// How many missing notes are remembered one by one to tell late ones from repeated ones.
 const MISSING_MAX: usize = 1 << 20;
 
@@ -52,6 +55,10 @@ pub(crate) struct Plan {
     /// 50 ns a delivery, so at saturation only each receiver's total is exact.
     pub(crate) exact: bool,
     pub(crate) notes_per_message: usize,
+    /// Sockets are read at most this often, in microseconds; 0 reads whatever comes at once. Near
+    /// saturation a reader that wakes for every message spends its core on system calls and becomes
+    /// the limit; a pause lets messages gather, as a network card does. Latencies grow by up to this.
+    pub(crate) read_every_us: u64,
 }
 
 pub(crate) struct Figures {
@@ -68,7 +75,12 @@ pub(crate) struct Figures {
     pub(crate) latency_us: Histogram<u64>,
     pub(crate) send_lag_us: Histogram<u64>,
     pub(crate) server_cpu_ns: Option<u64>,
+    /// CPU per delivery of the middle slice: a moment of disturbance does not move it.
+    pub(crate) server_us_median: Option<f64>,
     pub(crate) load_cpu_ns: u64,
+    /// Time that server and load side were ready to run and did not get their core.
+    pub(crate) server_wait_ns: u64,
+    pub(crate) load_wait_ns: u64,
 }
 
 impl Figures {
@@ -101,12 +113,17 @@ impl Figures {
         outcome.put("closed", self.closed);
         if let (Some(cpu_ns), Some(us)) = (self.server_cpu_ns, self.server_us_per_delivery()) {
             outcome.put_rounded("server_us_per_delivery", us, 4);
+            let median = self.server_us_median.unwrap_or(us);
+            outcome.put_rounded("server_us_per_delivery_median", median, 4);
             outcome.put_rounded("server_busy", cpu_ns as f64 / 1e9 / self.window_s, 3);
         }
         let load_us = self.load_cpu_ns as f64 / 1000.0 / self.deliveries.max(1) as f64;
         outcome.put_rounded("load_us_per_delivery", load_us, 4);
         outcome.put_rounded("load_busy", self.load_busy(), 3);
         outcome.put("load_was_the_limit", self.load_busy() > 0.9);
+        let waited = |ns: u64| ns as f64 / 1e9 / self.window_s;
+        outcome.put_rounded("server_waited", waited(self.server_wait_ns), 3);
+        outcome.put_rounded("load_waited", waited(self.load_wait_ns), 3);
         outcome.put_latency("send_lag", &self.send_lag_us);
     }
 }
@@ -242,16 +259,23 @@ pub(crate) fn run(
     };
     let mut send_lag_us = latency_histogram();
     let mut message = Vec::new();
-    // Instant, server CPU, own CPU, deliveries: taken when the window opens and when it closes.
+    let mut next_read_us = 0;
+    // Instant, server CPU, own CPU, deliveries, waits: taken when the window opens, after each slice,
+    // and when it closes.
     let mut marks = Vec::new();
+    let mut mark_us = from_us;
     let cpu = || pid.map(process::cpu_ns).transpose();
+    let wait = |pid: Option<u32>| pid.map_or(Ok(0), process::run_queue_wait_ns);
+    let own_pid = std::process::id();
     loop {
         let now_us = fleet.clock.now_us();
-        if marks.is_empty() && now_us >= from_us || marks.len() == 1 && now_us >= to_us {
-            marks.push((now_us, cpu()?, own_cpu_ns(), counter.tick));
-        }
-        if now_us >= to_us {
-            break;
+        if now_us >= mark_us {
+            let waits = (wait(pid)?, wait(Some(own_pid))?);
+            marks.push((now_us, cpu()?, own_cpu_ns(), counter.tick, waits));
+            if now_us >= to_us {
+                break;
+            }
+            mark_us = (mark_us + SLICE_US).min(to_us);
         }
         for _ in 0..SENDS_PER_TURN {
             let Some(due) = counter.pace.take(now_us) else { break };
@@ -261,8 +285,19 @@ pub(crate) fn run(
                 send_lag_us.saturating_record((now_us - due.intended_us).max(1));
             }
         }
-        let mark_us = if marks.is_empty() { from_us } else { to_us };
-        fleet.poll(counter.pace.next_us().min(mark_us), &mut counter)?;
+        let wake_us = counter.pace.next_us().min(mark_us);
+        if plan.read_every_us == 0 {
+            fleet.poll(wake_us, &mut counter)?;
+            continue;
+        }
+        if fleet.clock.now_us() >= next_read_us {
+            next_read_us = fleet.clock.now_us() + plan.read_every_us;
+            fleet.poll(0, &mut counter)?;
+        }
+        let pause_us = wake_us.min(next_read_us).saturating_sub(fleet.clock.now_us());
+        if pause_us > 0 {
+            std::thread::sleep(Duration::from_micros(pause_us));
+        }
     }
     let drained_us = fleet.clock.now_us() + (plan.drain_s * 1e6) as u64;
     while !counter.is_complete() && fleet.clock.now_us() < drained_us {
@@ -295,7 +330,13 @@ pub(crate) fn run(
         }
         lost = inside + tail;
     }
-    let [opened, closed] = [marks[0], marks[1]];
+    let mut slices_us: Vec<f64> = marks
+        .windows(2)
+        .filter_map(|pair| Some(((pair[1].1? - pair[0].1?) as f64, pair[1].3 - pair[0].3)))
+        .map(|(cpu_ns, deliveries)| cpu_ns / 1000.0 / deliveries.max(1) as f64)
+        .collect();
+    slices_us.sort_by(f64::total_cmp);
+    let [opened, closed] = [marks[0], marks[marks.len() - 1]];
     let window_s = (closed.0 - opened.0) as f64 / 1e6;
     let deliveries = closed.3 - opened.3;
     Ok(Figures {
@@ -310,8 +351,11 @@ pub(crate) fn run(
         closed: fleet.closed.values().sum(),
         latency_us: counter.latency_us,
         send_lag_us,
+        server_us_median: slices_us.get(slices_us.len() / 2).copied(),
         server_cpu_ns: closed.1.zip(opened.1).map(|(end, start)| end - start),
         load_cpu_ns: closed.2 - opened.2,
+        server_wait_ns: closed.4.0.saturating_sub(opened.4.0),
+        load_wait_ns: closed.4.1.saturating_sub(opened.4.1),
     })
 }
 

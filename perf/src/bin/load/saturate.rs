@@ -21,7 +21,7 @@ pub(crate) fn search(
     fleet: &mut Fleet,
     crowd: Crowd,
     start: f64,
-    step_s: f64,
+    (step_s, read_every_us): (f64, u64),
     pid: Option<u32>,
 ) -> Result<Outcome> {
     let per_input = (crowd.members - 1) as f64;
@@ -42,6 +42,7 @@ pub(crate) fn search(
             drain_s: 1.0,
             exact: false,
             notes_per_message: 1,
+            read_every_us,
         };
         let figures = notes::run(fleet, crowd, &plan, pid)?;
         let held = figures.is_clean()
@@ -62,6 +63,8 @@ pub(crate) fn search(
             "p99_ms": figures.p99_ms(),
             "lost": figures.lost,
             "load_busy": (figures.load_busy() * 1000.0).round() / 1000.0,
+            "server_waited_s": figures.server_wait_ns as f64 / 1e9,
+            "load_waited_s": figures.load_wait_ns as f64 / 1e9,
             "held": held,
         }));
         if held {
@@ -74,8 +77,9 @@ pub(crate) fn search(
             fleet.reset();
             std::thread::sleep(std::time::Duration::from_millis(200));
             attempts += 1;
-            // Twice the limit is no hiccup.
-            if attempts < 2 && figures.delivered_per_s > 0.8 * figures.offered_per_s {
+            // Far over the limit is no hiccup.
+            let hopeless = figures.delivered_per_s < 0.6 * figures.offered_per_s;
+            if attempts < 2 && !(hopeless && fails.is_infinite()) {
                 continue;
             }
             attempts = 0;
