@@ -160,10 +160,13 @@ run_scenario() {
             ;;
         notes100) on_all notes100 notes --members 100 --senders 10 --rate 20 --seconds 5 ;;
         notes1000) on_all notes1000 notes --members 1000 --senders 10 --rate 2 --seconds 5 ;;
-        saturate100) on_all saturate100 saturate --members 100 ;;
+        saturate100) on_all saturate100 saturate --members 100 --start 200000 ;;
         saturate50x20)
-            measure saturate50x20 floor-batch "$LOAD_CPU" saturate --channels 50 --members 20 --start 200000
-            measure saturate50x20 tutti "$LOAD_CPU" saturate --channels 50 --members 20 --start 200000
+            local args=(saturate --channels 50 --members 20 --start 400000) server
+            for server in floor-batch tutti; do
+                measure saturate50x20 $server "$LOAD_CPU" "${args[@]}"
+                measure saturate50x20merged $server "$LOAD_CPU" "${args[@]}" --merge
+            done
             ;;
         cursors) on_all cursors cursors --members 60 --rate 20 --seconds 4 ;;
         burst) on_all burst burst --members 1000 --broadcasts 100 ;;

@@ -91,6 +91,8 @@ pub(crate) struct Fleet {
     peers: Vec<Peer>,
     buffer: Vec<u8>,
     scratch: Vec<u8>,
+    /// Peers with output that [`Fleet::flush`] has to send.
+    queued: Vec<usize>,
     random: u64,
     /// Raised with every [`Fleet::reset`], so that a new fleet meets fresh channels.
     generation: u32,
@@ -111,6 +113,7 @@ impl Fleet {
             peers: Vec::new(),
             buffer: vec![0; READ_BYTES * 2],
             scratch: Vec::new(),
+            queued: Vec::new(),
             random: wall_ns() | 1,
             generation: 0,
             in_flight: 0,
@@ -157,6 +160,7 @@ impl Fleet {
     /// Drops every connection at once and forgets it.
     pub(crate) fn reset(&mut self) {
         self.peers.clear();
+        self.queued.clear();
         self.closed.clear();
         self.joined = 0;
         self.in_flight = 0;
@@ -206,12 +210,42 @@ impl Fleet {
         self.send_frame(index, ws::TEXT, payload)
     }
 
-    fn send_frame(&mut self, index: usize, opcode: u8, payload: &[u8]) -> Result<()> {
-        // A xorshift step: mask keys only have to differ, so that nobody can skip the unmasking.
+    /// Keeps one text message for the next [`Fleet::flush`].
+    pub(crate) fn queue(&mut self, index: usize, payload: &[u8]) {
+        let key = self.mask_key();
+        let peer = &mut self.peers[index];
+        // Output that waits for room in the socket leaves when there is some.
+        if peer.output.is_empty() && !peer.wants_write {
+            self.queued.push(index);
+        }
+        ws::put_masked(&mut peer.output, ws::TEXT, payload, key);
+    }
+
+    /// Sends what was queued, one call a socket.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        let mut queued = std::mem::take(&mut self.queued);
+        for index in queued.drain(..) {
+            let mut output = std::mem::take(&mut self.peers[index].output);
+            self.write(index, &output)?;
+            if self.peers[index].output.is_empty() {
+                output.clear();
+                self.peers[index].output = output;
+            }
+        }
+        self.queued = queued;
+        Ok(())
+    }
+
+    /// A xorshift step: mask keys only have to differ, so that nobody can skip the unmasking.
+    fn mask_key(&mut self) -> [u8; 4] {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        let key = (self.random as u32).to_ne_bytes();
+        (self.random as u32).to_ne_bytes()
+    }
+
+    fn send_frame(&mut self, index: usize, opcode: u8, payload: &[u8]) -> Result<()> {
+        let key = self.mask_key();
         let mut frame = std::mem::take(&mut self.scratch);
         frame.clear();
         ws::put_masked(&mut frame, opcode, payload, key);

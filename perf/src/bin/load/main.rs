@@ -29,6 +29,7 @@ use tutti_perf::process;
 use fleet::{Discard, Fleet, Target};
 use notes::{Crowd, Plan};
 use outcome::Outcome;
+use saturate::Steps;
 
 /// Open-loop load for any Multiplayer Piano server.
 #[derive(Debug, Parser)]
@@ -98,9 +99,12 @@ enum Scenario {
         /// Seconds measured at each rate.
         #[arg(long, default_value_t = 1.5)]
         step: f64,
-        /// Read the sockets at most this often, in microseconds.
+        /// Microseconds of a turn of the load side: it sends and reads once in each.
         #[arg(long, default_value_t = 500)]
-        read_every: u64,
+        turn: u64,
+        /// Send what one sender owes in a turn in one call, when it owes several messages.
+        #[arg(long)]
+        merge: bool,
     },
     /// Everybody in one channel moves the cursor.
     Cursors {
@@ -182,7 +186,8 @@ fn run(scenario: &Scenario, fleet: &mut Fleet, pid: Option<u32>) -> Result<Outco
                 drain_s: 3.0,
                 exact: !totals,
                 notes_per_message: notes,
-                read_every_us: 0,
+                turn_us: 0,
+                merge: false,
             };
             let figures = notes::run(fleet, crowd, &plan, pid)?;
             let mut outcome = Outcome::new("notes");
@@ -196,10 +201,10 @@ fn run(scenario: &Scenario, fleet: &mut Fleet, pid: Option<u32>) -> Result<Outco
             outcome.put("clean", figures.is_clean());
             Ok(outcome)
         }
-        Scenario::Saturate { channels, members, start, step, read_every } => {
+        Scenario::Saturate { channels, members, start, step, turn, merge } => {
             ensure!(members >= 2, "a note needs a receiver: --members 2 or more");
             let crowd = Crowd { channels, members, senders: members };
-            saturate::search(fleet, crowd, start, (step, read_every), pid)
+            saturate::search(fleet, crowd, start, Steps { step_s: step, turn_us: turn, merge }, pid)
         }
         Scenario::Cursors { members, rate, seconds, warm } => {
             gather(fleet, Crowd { channels: 1, members, senders: members })?;

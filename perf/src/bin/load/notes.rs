@@ -55,10 +55,13 @@ pub(crate) struct Plan {
     /// 50 ns a delivery, so at saturation only each receiver's total is exact.
     pub(crate) exact: bool,
     pub(crate) notes_per_message: usize,
-    /// Sockets are read at most this often, in microseconds; 0 reads whatever comes at once. Near
-    /// saturation a reader that wakes for every message spends its core on system calls and becomes
-    /// the limit; a pause lets messages gather, as a network card does. Latencies grow by up to this.
-    pub(crate) read_every_us: u64,
+    /// 0 sends and reads at once. Otherwise both happen once a turn of this many microseconds: a load
+    /// side that wakes for every message spends its core on that and becomes the limit itself.
+    /// Latencies, which count from the intended time, grow by up to twice this.
+    pub(crate) turn_us: u64,
+    /// Whether what one sender owes in a turn leaves in one `send`, as from a client that was held up.
+    /// Cheaper for both sides; without it every message is a segment of its own.
+    pub(crate) merge: bool,
 }
 
 pub(crate) struct Figures {
@@ -159,6 +162,50 @@ impl Sink for Counter {
 }
 
 impl Counter {
+    fn new(crowd: Crowd, pace: Pace, senders: AHashMap<Box<[u8]>, usize>, exact: bool) -> Self {
+        Self {
+            exact,
+            pace,
+            crowd,
+            received: vec![0; crowd.total()],
+            latency_us: latency_histogram(),
+            from_us: 0,
+            to_us: u64::MAX,
+            sample_mask: 0,
+            tick: 0,
+            senders,
+            expected: vec![0; if exact { crowd.total() * crowd.senders } else { 0 }],
+            missing: HashSet::default(),
+            missing_forgotten: 0,
+            repeated: 0,
+            reordered: 0,
+            unknown: 0,
+        }
+    }
+
+    /// Deliveries that never came and deliveries that came too often.
+    fn lost_and_surplus(&self) -> (u64, u64) {
+        let peers = 0..self.crowd.total();
+        if !self.exact {
+            return peers.fold((0, 0), |(lost, surplus), peer| {
+                let (due, received) = (self.due(peer), self.received[peer]);
+                (lost + due.saturating_sub(received), surplus + received.saturating_sub(due))
+            });
+        }
+        // Pair by pair: what is missing in between and what is missing at the end.
+        let mut lost = self.missing.len() as u64 + self.missing_forgotten;
+        for peer in peers {
+            for seat in 0..self.crowd.senders {
+                let sender = seat * self.crowd.channels + self.crowd.channel_of(peer);
+                if sender != peer {
+                    let expected = u64::from(self.expected[peer * self.crowd.senders + seat]);
+                    lost += self.pace.sent(sender) - expected;
+                }
+            }
+        }
+        (lost, self.repeated)
+    }
+
     #[inline]
     fn note(&mut self, peer: usize, message: &[u8], now_us: u64) {
         self.received[peer] += 1;
@@ -238,28 +285,14 @@ pub(crate) fn run(
     let from_us = start_us + (plan.warm_s * 1e6) as u64;
     let to_us = from_us + (plan.measure_s * 1e6) as u64;
     let per_s = rate * crowd.n_senders() as f64 * (crowd.members - 1) as f64;
-    let mut counter = Counter {
-        exact: plan.exact,
-        pace: Pace::new(crowd.n_senders(), rate, start_us),
-        crowd,
-        received: vec![0; crowd.total()],
-        latency_us: latency_histogram(),
-        from_us,
-        to_us,
-        // Some 100,000 samples a second are plenty.
-        sample_mask: ((per_s / 1e5).max(1.0) as u64).next_power_of_two() - 1,
-        tick: 0,
-        senders: (0..crowd.n_senders()).map(|peer| (fleet.id(peer).into(), peer)).collect(),
-        expected: vec![0; if plan.exact { crowd.total() * crowd.senders } else { 0 }],
-        missing: HashSet::default(),
-        missing_forgotten: 0,
-        repeated: 0,
-        reordered: 0,
-        unknown: 0,
-    };
+    let pace = Pace::new(crowd.n_senders(), rate, start_us);
+    let ids = (0..crowd.n_senders()).map(|peer| (fleet.id(peer).into(), peer)).collect();
+    // Some 100,000 samples a second are plenty.
+    let sample_mask = ((per_s / 1e5).max(1.0) as u64).next_power_of_two() - 1;
+    let mut counter = Counter::new(crowd, pace, ids, plan.exact);
+    (counter.from_us, counter.to_us, counter.sample_mask) = (from_us, to_us, sample_mask);
     let mut send_lag_us = latency_histogram();
     let mut message = Vec::new();
-    let mut next_read_us = 0;
     // Instant, server CPU, own CPU, deliveries, waits: taken when the window opens, after each slice,
     // and when it closes.
     let mut marks = Vec::new();
@@ -277,24 +310,26 @@ pub(crate) fn run(
             }
             mark_us = (mark_us + SLICE_US).min(to_us);
         }
-        for _ in 0..SENDS_PER_TURN {
+        let turns = plan.turn_us > 0;
+        for _ in 0..if turns { usize::MAX } else { SENDS_PER_TURN } {
             let Some(due) = counter.pace.take(now_us) else { break };
             put_note(&mut message, due.intended_us, plan.notes_per_message);
-            fleet.send(due.sender, &message)?;
+            match plan.merge {
+                true => fleet.queue(due.sender, &message),
+                false => fleet.send(due.sender, &message)?,
+            }
             if due.intended_us >= from_us {
                 send_lag_us.saturating_record((now_us - due.intended_us).max(1));
             }
         }
-        let wake_us = counter.pace.next_us().min(mark_us);
-        if plan.read_every_us == 0 {
-            fleet.poll(wake_us, &mut counter)?;
+        fleet.flush()?;
+        if !turns {
+            fleet.poll(counter.pace.next_us().min(mark_us), &mut counter)?;
             continue;
         }
-        if fleet.clock.now_us() >= next_read_us {
-            next_read_us = fleet.clock.now_us() + plan.read_every_us;
-            fleet.poll(0, &mut counter)?;
-        }
-        let pause_us = wake_us.min(next_read_us).saturating_sub(fleet.clock.now_us());
+        fleet.poll(0, &mut counter)?;
+        let wake_us = (now_us + plan.turn_us).min(mark_us);
+        let pause_us = wake_us.saturating_sub(fleet.clock.now_us());
         if pause_us > 0 {
             std::thread::sleep(Duration::from_micros(pause_us));
         }
@@ -307,29 +342,7 @@ pub(crate) fn run(
     // Anything that is sent twice would arrive now.
     fleet.linger(0.02, &mut counter)?;
 
-    let (mut lost, mut surplus) = (0, counter.repeated);
-    for peer in 0..crowd.total() {
-        let (due, received) = (counter.due(peer), counter.received[peer]);
-        lost += due.saturating_sub(received);
-        if !plan.exact {
-            surplus += received.saturating_sub(due);
-        }
-    }
-    if plan.exact {
-        // Pair by pair: what is missing in between and what is missing at the end.
-        let inside = counter.missing.len() as u64 + counter.missing_forgotten;
-        let mut tail = 0;
-        for peer in 0..crowd.total() {
-            for seat in 0..crowd.senders {
-                let sender = seat * crowd.channels + crowd.channel_of(peer);
-                if sender != peer {
-                    let expected = u64::from(counter.expected[peer * crowd.senders + seat]);
-                    tail += counter.pace.sent(sender) - expected;
-                }
-            }
-        }
-        lost = inside + tail;
-    }
+    let (lost, surplus) = counter.lost_and_surplus();
     let mut slices_us: Vec<f64> = marks
         .windows(2)
         .filter_map(|pair| Some(((pair[1].1? - pair[0].1?) as f64, pair[1].3 - pair[0].3)))
@@ -388,6 +401,38 @@ pub(crate) fn put_note(message: &mut Vec<u8>, intended_us: u64, notes: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_of_wrong_delivery_is_told_apart() {
+        let crowd = Crowd { channels: 1, members: 2, senders: 1 };
+        let mut pace = Pace::new(1, 100.0, 1_761_000_000_000_000);
+        let times: Vec<u64> =
+            (0..10).map(|_| pace.take(u64::MAX).expect("always due").intended_us).collect();
+        let ids = || [(Box::from(*b"abc"), 0)].into_iter().collect();
+        let frame = |intended_us: u64, id: &str| {
+            let ms = intended_us as f64 / 1000.0;
+            format!(r#"[{{"m":"n","t":{ms},"p":"{id}","n":[{{"n":"c4","v":0.62}}]}}]"#)
+        };
+        let mut counter = Counter::new(crowd, pace, ids(), true);
+        // Number 4 comes late, 6 twice, 2 and 9 never.
+        for number in [0, 1, 3, 5, 4, 6, 6, 7, 8] {
+            counter.frame(1, frame(times[number], "abc").as_bytes(), times[number] + 250);
+        }
+        assert_eq!(counter.lost_and_surplus(), (2, 1));
+        assert_eq!((counter.reordered, counter.unknown), (1, 0));
+        assert_eq!(counter.latency_us.value_at_quantile(0.5), 250);
+        counter.frame(1, frame(times[0] + 1, "abc").as_bytes(), 0);
+        counter.frame(1, frame(times[0], "xyz").as_bytes(), 0);
+        counter.frame(0, frame(times[0], "abc").as_bytes(), 0);
+        assert_eq!(counter.unknown, 3, "a time never sent, a stranger, an echo");
+
+        let totals = Counter { exact: false, ..counter };
+        assert_eq!(
+            totals.lost_and_surplus(),
+            (0, 2),
+            "11 of 10 at the receiver, 1 of 0 at the sender"
+        );
+    }
 
     #[test]
     fn the_mark_reads_back() {

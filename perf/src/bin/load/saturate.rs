@@ -14,6 +14,17 @@ const DELIVERED_MIN: f64 = 0.97;
 /// The search ends when the highest rate that holds and the lowest that does not are this close.
 const CLOSE_ENOUGH: f64 = 1.06;
 
+/// A step in which a side waited longer than this share of the time for its core is tried more often.
+const DISTURBED: f64 = 0.05;
+
+/// How each rate is tried: measured seconds, and the load side's turns (see [`Plan`]).
+#[derive(Clone, Copy)]
+pub(crate) struct Steps {
+    pub(crate) step_s: f64,
+    pub(crate) turn_us: u64,
+    pub(crate) merge: bool,
+}
+
 /// Doubles the offered deliveries per second from `start` until a rate fails (halves when the first
 /// one does), then bisects. A rate that fails is tried twice before it counts as failed, because a
 /// virtual machine that is paused for a moment looks the same as a server that cannot keep up.
@@ -21,7 +32,7 @@ pub(crate) fn search(
     fleet: &mut Fleet,
     crowd: Crowd,
     start: f64,
-    (step_s, read_every_us): (f64, u64),
+    Steps { step_s, turn_us, merge }: Steps,
     pid: Option<u32>,
 ) -> Result<Outcome> {
     let per_input = (crowd.members - 1) as f64;
@@ -31,7 +42,7 @@ pub(crate) fn search(
     let mut offered = start;
     let mut limited_by_load = false;
     let mut attempts = 0;
-    while steps.len() < 24 && fails / holds.max(1.0) > CLOSE_ENOUGH {
+    while steps.len() < 30 && fails / holds.max(1.0) > CLOSE_ENOUGH {
         let rate = offered / per_input / crowd.n_senders() as f64;
         fleet.grow(crowd.total(), |peer| crowd.channel_of(peer), &mut Discard)?;
         fleet.linger(0.05, &mut Discard)?;
@@ -42,19 +53,21 @@ pub(crate) fn search(
             drain_s: 1.0,
             exact: false,
             notes_per_message: 1,
-            read_every_us,
+            turn_us,
+            merge,
         };
         let figures = notes::run(fleet, crowd, &plan, pid)?;
         let held = figures.is_clean()
             && figures.p99_ms() < P99_MS_MAX
             && figures.delivered_per_s >= DELIVERED_MIN * figures.offered_per_s;
         eprintln!(
-            "  offered {:>9.0}/s  delivered {:>9.0}/s  p99 {:>8.2} ms  lost {:<6} load {:>3.0} %  {}",
+            "  offered {:>9.0}/s  delivered {:>9.0}/s  p99 {:>8.2} ms  lost {:<6} load {:>3.0} %  waited {:>2.0} %  {}",
             figures.offered_per_s,
             figures.delivered_per_s,
             figures.p99_ms(),
             figures.lost,
             figures.load_busy() * 100.0,
+            figures.server_wait_ns.max(figures.load_wait_ns) as f64 / 1e7 / figures.window_s,
             if held { "holds" } else { "fails" }
         );
         steps.push(json!({
@@ -77,9 +90,12 @@ pub(crate) fn search(
             fleet.reset();
             std::thread::sleep(std::time::Duration::from_millis(200));
             attempts += 1;
-            // Far over the limit is no hiccup.
+            // Far over the limit is no hiccup; a core that was taken away is one for certain.
             let hopeless = figures.delivered_per_s < 0.6 * figures.offered_per_s;
-            if attempts < 2 && !(hopeless && fails.is_infinite()) {
+            let waited_ns = figures.server_wait_ns.max(figures.load_wait_ns);
+            let disturbed = waited_ns as f64 / 1e9 > DISTURBED * figures.window_s;
+            let again = if disturbed { 4 } else { 2 };
+            if attempts < again && (disturbed || !hopeless || fails.is_finite()) {
                 continue;
             }
             attempts = 0;
