@@ -298,6 +298,17 @@ impl Run {
                 disturbed.join(", ")
             );
         }
+        let limited = self.figures.iter().filter(|(_, figures)| {
+            figures.get("load_was_the_limit").and_then(Value::as_bool) == Some(true)
+        });
+        let limited: Vec<&str> = limited.map(|(key, _)| key.as_str()).collect();
+        if !limited.is_empty() {
+            let _ = writeln!(
+                text,
+                "**Load side at its limit** (lower bounds of what the server can do): {}.\n",
+                limited.join(", ")
+            );
+        }
         text.push_str(
             "Allocations on the note path are counted by the server's own tests, not here.\n\n\
              ## Every run\n\n\
