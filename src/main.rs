@@ -45,6 +45,9 @@ fn run(flags: &Flags) -> ExitCode {
         Err(error) => return complain(&error, EXIT_CONFIG),
     };
     start_logging(&config);
+    // Huge pages would be filled a connection at a time: the process would start at 24 MB instead of 9, and memory
+    // would grow by 2 MB steps. They bring nothing measurable here, so a kernel that cannot say no is no harm.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
