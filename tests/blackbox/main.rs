@@ -114,5 +114,8 @@ fn statements_are_all_here() {
         covered.extend(found);
     }
     assert_eq!(covered, (1..=160).collect::<Vec<_>>());
-    assert_eq!(statements_of("/// Statements 7, 9-11 and 13. Not 5.\n// Statement 1."), [7, 9, 10, 11, 13]);
+    assert_eq!(
+        statements_of("/// Statements 7, 9-11 and 13. Not 5.\n// Statement 1."),
+        [7, 9, 10, 11, 13]
+    );
 }

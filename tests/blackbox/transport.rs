@@ -41,7 +41,11 @@ fn every_path_shows_the_page(plan: Plan) {
     let server = plan.start();
     let page = http::get(server.addr(), "/");
     assert_eq!(page.status, 200, "{}", page.head);
-    assert!(page.header("content-type").is_some_and(|t| t.starts_with("text/html")), "{}", page.head);
+    assert!(
+        page.header("content-type").is_some_and(|t| t.starts_with("text/html")),
+        "{}",
+        page.head
+    );
     assert!(page.text().to_lowercase().contains("<html"), "{}", page.text());
     for path in ["/Some%20Room", "/test%2Fawkward", "/%F0%9F%8E%B9?x=1"] {
         let other = http::get(server.addr(), path);
@@ -51,14 +55,12 @@ fn every_path_shows_the_page(plan: Plan) {
 
 /// Statement 6.
 fn no_file_outside_the_client_folder(plan: Plan) {
-    let folder = std::env::temp_dir().join(format!(
-        "tutti-client-{}-{}",
-        std::process::id(),
-        plan.shards()
-    ));
+    let folder =
+        std::env::temp_dir().join(format!("tutti-client-{}-{}", std::process::id(), plan.shards()));
     std::fs::create_dir_all(folder.join("inside/deep")).expect("a writable folder");
     std::fs::write(folder.join("Cargo.toml"), "SECRET outside").expect("a writable folder");
-    std::fs::write(folder.join("inside/index.html"), "<html>inside</html>").expect("a writable folder");
+    std::fs::write(folder.join("inside/index.html"), "<html>inside</html>")
+        .expect("a writable folder");
     std::fs::write(folder.join("inside/deep/a.js"), "let a").expect("a writable folder");
     std::os::unix::fs::symlink(folder.join("Cargo.toml"), folder.join("inside/link.toml"))
         .expect("a writable folder");
@@ -115,8 +117,22 @@ fn nonsense_is_ignored(plan: Plan) {
     let server = plan.start();
     let mut a = server.open();
     for text in [
-        "not json", "", " ", "[", "[}", "{", "\"hi\"", "5", "null", "[]", "[[]]", "\u{0}", "[{\"m\":\"hi\"}",
-        "[{\"m\":\"hi\"}]x", "{\"m\":\"hi\"}", "[{'m':'hi'}]",
+        "not json",
+        "",
+        " ",
+        "[",
+        "[}",
+        "{",
+        "\"hi\"",
+        "5",
+        "null",
+        "[]",
+        "[[]]",
+        "\u{0}",
+        "[{\"m\":\"hi\"}",
+        "[{\"m\":\"hi\"}]x",
+        "{\"m\":\"hi\"}",
+        "[{'m':'hi'}]",
     ] {
         a.send_text(text);
     }
@@ -148,7 +164,7 @@ fn one_frame_many_messages(plan: Plan) {
         let mut a = server.open();
         a.send(json!([{"m": "hi"}, {"m": "ch", "_id": room}]));
         let kinds: Vec<String> = (0..5)
-            .map(|_| match a.next() {
+            .map(|_| match a.read() {
                 tutti_tests::mpp::Item::Json(value) => value["m"].as_str().unwrap_or("").to_owned(),
                 binary => panic!("{binary}"),
             })
@@ -182,9 +198,11 @@ fn a_message_over_the_limit_is_1009(plan: Plan) {
 /// Statement 15.
 fn lone_surrogates_are_repaired(plan: Plan) {
     let server = plan.start();
-    for (raw, name) in
-        [(r"a\ud83d", "a\u{fffd}"), (r"\udc00b", "\u{fffd}b"), (r"\ud83d\ude00\ud83dx", "\u{1f600}\u{fffd}x")]
-    {
+    for (raw, name) in [
+        (r"a\ud83d", "a\u{fffd}"),
+        (r"\udc00b", "\u{fffd}b"),
+        (r"\ud83d\ude00\ud83dx", "\u{1f600}\u{fffd}x"),
+    ] {
         let mut a = server.join(ROOMS[0]);
         a.send_text(&format!("[{{\"m\":\"userset\",\"set\":{{\"name\":\"{raw}\"}}}}]"));
         assert_eq!(a.expect("p")["name"], name);

@@ -82,7 +82,9 @@ pub fn try_request(addr: SocketAddr, bytes: &[u8]) -> Option<Response> {
             Ok(0) => ended = true,
             Ok(n) => input.extend_from_slice(&chunk[..n]),
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return None,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return None;
+            }
             Err(_) => ended = true,
         }
     }

@@ -115,7 +115,7 @@ impl Client {
             hello: Value::Null,
             quick: false,
         };
-        let first = client.next();
+        let first = client.read();
         assert!(first.json("b").is_some_and(|b| b["code"].is_string()), "first came {first}");
         client
     }
@@ -203,7 +203,7 @@ impl Client {
     /// # Panics
     /// When nothing comes within [`WITHIN`].
     #[track_caller]
-    pub fn next(&mut self) -> Item {
+    pub fn read(&mut self) -> Item {
         if self.inbox.is_empty() && !self.pump(Instant::now() + WITHIN) {
             panic!("nothing came within {WITHIN:?}; {}", self.account());
         }
@@ -270,7 +270,9 @@ impl Client {
             frame.extend_from_slice(&echo);
             self.send_binary(&frame);
             self.take("answer to a binary `t`", |item| match item {
-                Item::Binary(bytes) if bytes.first() == Some(&5) && bytes.ends_with(&echo) => Some(()),
+                Item::Binary(bytes) if bytes.first() == Some(&5) && bytes.ends_with(&echo) => {
+                    Some(())
+                }
                 _ => None,
             });
         } else {
@@ -408,7 +410,10 @@ impl Client {
     #[track_caller]
     pub fn joined(&mut self) -> Joined {
         let ch = self.expect("ch");
-        assert!(ch["ch"]["settings"].is_object() && ch["ppl"].is_array() && ch["p"].is_string(), "{ch}");
+        assert!(
+            ch["ch"]["settings"].is_object() && ch["ppl"].is_array() && ch["p"].is_string(),
+            "{ch}"
+        );
         let c = self.expect("c");
         let nq = self.expect("nq");
         Joined { ch, c, nq }
@@ -561,7 +566,8 @@ mod tests {
     #[test]
     #[should_panic(expected = "expected nothing")]
     fn a_barrier_notices_what_should_not_be_there() {
-        let mut client = Client::new(WebSocket::connect(stub(), &Dial::default()).expect("upgrade"));
+        let mut client =
+            Client::new(WebSocket::connect(stub(), &Dial::default()).expect("upgrade"));
         client.send(json!({"m": "x"}));
         client.nothing();
     }

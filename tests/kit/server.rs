@@ -183,9 +183,14 @@ impl Plan {
 
     /// Identity from the client address, with the salts of the protocol page's test vectors; 127.0.0.1 is a
     /// trusted proxy, so that [`Server::dial_from`] can be anybody.
-    pub fn production(mut self) -> Self {
+    pub fn production(self) -> Self {
+        self.production_without_salts().env("SALT1", "alpha").env("SALT2", "beta")
+    }
+
+    /// Like [`Plan::production`], with the secret that the server makes for itself.
+    pub fn production_without_salts(mut self) -> Self {
         self.production = true;
-        self.env("SALT1", "alpha").env("SALT2", "beta").behind_proxy()
+        self.behind_proxy()
     }
 
     /// Trusts `X-Forwarded-For` from 127.0.0.1.

@@ -176,8 +176,13 @@ impl WebSocket {
         let dead = |_| Refused { status: 0, head: String::new() };
         stream.set_nodelay(true).map_err(dead)?;
         stream.set_write_timeout(Some(IO_TIMEOUT)).map_err(dead)?;
-        let mut ws =
-            Self { stream, input: Vec::new(), partial: None, close_sent: false, answer_pings: true };
+        let mut ws = Self {
+            stream,
+            input: Vec::new(),
+            partial: None,
+            close_sent: false,
+            answer_pings: true,
+        };
         let deadline = Instant::now() + IO_TIMEOUT;
         loop {
             if let Some(at) = ws.input.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -552,7 +557,8 @@ mod tests {
 
     #[test]
     fn another_implementation_refuses_what_is_broken() {
-        let mut ws = WebSocket::connect(echo(), &Dial::default().recv_buffer(4096)).expect("upgrade");
+        let mut ws =
+            WebSocket::connect(echo(), &Dial::default().recv_buffer(4096)).expect("upgrade");
         ws.send_raw(&[0x81, 0x01, b'x']).expect("send");
         assert!(matches!(ws.read(soon()), Some(Event::Close(_, _) | Event::End)));
     }
