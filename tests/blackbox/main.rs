@@ -71,16 +71,16 @@ mod transport;
 /// Rooms whose owners differ with some luck, since names are spread over the shards by a key of each start.
 const ROOMS: [&str; 3] = ["Quiet corner", "The \u{1f3b9} hall", "room three"];
 
-/// The numbers behind `/// Statement` or `/// Statements` of each doc line, up to the first full stop.
+/// The numbers and ranges that stand right behind `/// Statement` or `/// Statements` of each doc line.
 fn statements_of(source: &str) -> Vec<u32> {
     let mut found = Vec::new();
     for line in source.lines() {
         let Some(rest) = line.trim_start().strip_prefix("/// Statement") else { continue };
-        let list = rest.trim_start_matches('s').split('.').next().unwrap_or_default();
-        for part in list.split([',', ' ']).filter(|part| !part.is_empty() && *part != "and") {
-            let mut ends = part.split('-').map(|n| n.parse::<u32>().expect("a statement number"));
-            let first = ends.next().expect("a split has one part at least");
-            found.extend(first..=ends.next().unwrap_or(first));
+        let parts = rest.trim_start_matches('s').split([',', ' ', '.', ';', ':']);
+        for part in parts.filter(|part| !part.is_empty() && *part != "and") {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse()) else { break };
+            found.extend(first..=last);
         }
     }
     found
