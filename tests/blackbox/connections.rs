@@ -3,9 +3,9 @@
 use crate::ROOMS;
 use serde_json::json;
 use std::time::Duration;
-use tutti_tests::WITHIN;
-use tutti_tests::mpp::{Client, Ended};
+use tutti_tests::mpp::{Client, Ended, Item};
 use tutti_tests::server::{Plan, Server};
+use tutti_tests::{WITHIN, eventually};
 
 on_1_2_5_shards!(
     two_connections_are_one_participant,
@@ -176,7 +176,14 @@ fn a_user_has_so_many_connections(plan: Plan) {
     let mut leaver = rest.pop().expect("seven");
     leaver.send(json!({"m": "bye"}));
     leaver.closed_with(1000);
-    let mut next = server.open();
-    next.hi_with(json!({"m": "hi", "token": token}));
-    next.barrier();
+    leaver.hang_up();
+    eventually("the place is free", || {
+        let mut next = server.open();
+        next.send(json!({"m": "hi", "token": token}));
+        let free = next.take("answer", |item| match item {
+            Item::Json(value) => Some(value["m"] == "hi"),
+            Item::Binary(_) => None,
+        });
+        free.then_some(())
+    });
 }

@@ -127,6 +127,8 @@ fn subscriptions_move_along(plan: Plan) {
     let mut a = server.guest();
     a.send(json!([{"m": "+ls"}, {"m": "+custom"}, {"m": "userset", "set": {"name": "Wanderer"}}]));
     a.expect("ls");
+    // They stay, because a holder who leaves is told of to those who are still there.
+    let mut others = Vec::new();
     for i in 0..4 {
         let room = format!("stop {i}");
         let mut there = server.join(&room);
@@ -139,6 +141,7 @@ fn subscriptions_move_along(plan: Plan) {
                 .as_array()
                 .is_some_and(|u| u.iter().any(|u| u["_id"] == room.as_str() && u["count"] == 2))
         });
+        others.push(there);
     }
 }
 

@@ -100,6 +100,15 @@ impl Ear {
     }
 }
 
+/// Tells the other threads to stop, also when the one that decides has failed.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 fn flood(client: &mut Client, number: usize) {
     if number.is_multiple_of(2) {
         client.say(&format!("flood {number}"));
@@ -119,6 +128,7 @@ fn nothing_is_lost_while_the_temperature_changes(plan: Plan) {
     let mut seen_cold = 0;
     std::thread::scope(|scope| {
         let (server, sent, done) = (&server, &sent, &done);
+        let _stop = SetOnDrop(done);
         for mut ear in ears {
             scope.spawn(move || {
                 while !done.load(Ordering::Acquire) {
@@ -143,7 +153,7 @@ fn nothing_is_lost_while_the_temperature_changes(plan: Plan) {
             while Instant::now() < warm {
                 flood(&mut sender, sent.load(Ordering::Relaxed));
                 sent.fetch_add(1, Ordering::Release);
-                while sender.pump(Instant::now() + Duration::from_millis(4)) {}
+                sender.watch(Duration::from_millis(4));
                 sender.drain();
             }
             seen_hot += u32::from(hot_channels(server) > 0.0);
@@ -152,12 +162,11 @@ fn nothing_is_lost_while_the_temperature_changes(plan: Plan) {
             while Instant::now() < cool {
                 flood(&mut sender, sent.load(Ordering::Relaxed));
                 sent.fetch_add(1, Ordering::Release);
-                while sender.pump(Instant::now() + Duration::from_millis(400)) {}
+                sender.watch(Duration::from_millis(400));
                 sender.drain();
             }
             seen_cold += u32::from(hot_channels(server) == 0.0);
         }
-        done.store(true, Ordering::Release);
     });
     if shards > 1 {
         assert!(seen_hot > 0 && seen_cold > 0, "hot {seen_hot} times, cold {seen_cold} times");

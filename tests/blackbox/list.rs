@@ -4,7 +4,7 @@ use crate::ROOMS;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tutti_tests::eventually;
-use tutti_tests::mpp::Client;
+use tutti_tests::mpp::{Client, Item};
 use tutti_tests::server::{Plan, Server};
 
 on_1_2_5_shards!(
@@ -27,13 +27,22 @@ fn entry<'a>(ls: &'a Value, room: &str) -> Option<&'a Value> {
     ls["u"].as_array().into_iter().flatten().find(|u| u["_id"] == room)
 }
 
-/// Takes the first update that has this room with this count.
+/// Takes this room with this count out of the first update that has it. Updates of several rooms may come
+/// together, so the others go back.
 #[track_caller]
 fn update(client: &mut Client, room: &str, count: u32) -> Value {
-    client.take(&format!("update of {room} with {count}"), |item| {
+    let fits = |u: &Value| u["_id"] == room && u["count"] == count;
+    let mut ls = client.take(&format!("update of {room} with {count}"), |item| {
         let ls = item.json("ls").filter(|ls| ls["c"] == false)?;
-        entry(ls, room).filter(|u| u["count"] == count).cloned()
-    })
+        ls["u"].as_array()?.iter().any(fits).then(|| ls.clone())
+    });
+    let entries = ls["u"].as_array_mut().expect("just looked into");
+    let found = entries.iter().position(fits).expect("just found");
+    let found = entries.remove(found);
+    if !entries.is_empty() {
+        client.put_back(Item::Json(ls));
+    }
+    found
 }
 
 /// Asks for full lists until one fits; shards hear of each other's rooms with a small delay.

@@ -84,9 +84,10 @@ impl Joined {
     }
 }
 
-/// Milliseconds since 1970 by this machine's clock.
+/// Whole milliseconds since 1970 by this machine's clock. Whole, because decimal fractions of such large
+/// numbers need not come back from JSON to the last bit.
 pub fn now_ms() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs_f64() * 1000.0
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_millis() as f64
 }
 
 /// A connection that speaks the protocol.
@@ -281,6 +282,11 @@ impl Client {
                 item.json("t").filter(|t| t["e"].as_f64() == Some(e as f64)).map(|_| ())
             });
         }
+    }
+
+    /// Puts something back to the front of the inbox.
+    pub fn put_back(&mut self, item: Item) {
+        self.inbox.push_front(item);
     }
 
     /// Empties the inbox and returns what was in it.
