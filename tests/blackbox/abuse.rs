@@ -309,8 +309,9 @@ fn the_close_handshake(plan: Plan) {
     let server = plan.start();
     let soon = || Instant::now() + WITHIN;
     for code in [1000u16, 1001, 1003, 1011, 3000, 4999] {
-        let mut b = server.join(ROOMS[0]);
-        let mut a = server.join(ROOMS[0]);
+        let room = format!("closed with {code}");
+        let mut b = server.join(&room);
+        let mut a = server.join(&room);
         b.clear();
         a.ws().send_close(code).expect("open");
         // What comes behind a close frame is not read any more.

@@ -249,7 +249,7 @@ fn an_absent_target_is_banned(plan: Plan) {
     let server = plan.start();
     for room in ROOMS {
         let mut a = server.join(room);
-        let mut b = server.join("elsewhere");
+        let mut b = server.join(&format!("elsewhere than {room}"));
         a.send(json!({"m": "kickban", "_id": b.id(), "ms": 600_000}));
         a.expect("notification");
         b.expect("notification");

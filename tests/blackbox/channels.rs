@@ -176,7 +176,7 @@ fn a_leaver_is_announced(plan: Plan) {
             assert_eq!(a.expect("p")["id"], other.id());
             other
         });
-        b.join("elsewhere");
+        b.join(&format!("elsewhere than {room}"));
         assert_eq!(a.expect("bye")["p"], b.id());
         c.send(json!({"m": "bye"}));
         assert_eq!(a.expect("bye")["p"], c.id());

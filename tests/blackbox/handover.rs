@@ -36,7 +36,8 @@ struct Watchers {
 
 impl Watchers {
     fn new(server: &Server, n: usize) -> Self {
-        let rooms: Vec<String> = (0..n).map(|i| format!("stop {i}")).collect();
+        // The names tell tours apart: whoever was on the last one may still be leaving.
+        let rooms: Vec<String> = (0..n).map(|i| format!("stop {i} of {n}")).collect();
         let clients = rooms.iter().map(|room| server.join(room)).collect();
         Self { rooms, clients }
     }

@@ -203,7 +203,7 @@ fn lone_surrogates_are_repaired(plan: Plan) {
         (r"\udc00b", "\u{fffd}b"),
         (r"\ud83d\ude00\ud83dx", "\u{1f600}\u{fffd}x"),
     ] {
-        let mut a = server.join(ROOMS[0]);
+        let mut a = server.join(raw);
         a.send_text(&format!("[{{\"m\":\"userset\",\"set\":{{\"name\":\"{raw}\"}}}}]"));
         assert_eq!(a.expect("p")["name"], name);
         a.nothing();
