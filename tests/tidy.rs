@@ -169,7 +169,6 @@ fn core_knows_no_clock_socket_or_thread() {
         "std::env",
         "std::sync::Mutex",
         "async ",
-        ".await",
         "glommio",
         "serde_json",
         "getrandom",
