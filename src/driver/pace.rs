@@ -30,21 +30,16 @@ impl Pace {
         }
     }
 
-    /// The shard is awake.
-    pub(super) fn busy(&mut self, now_us: u64) {
-        let window = now_us.saturating_sub(self.window_start_us);
+    /// The shard waited for something to do.
+    pub(super) fn waited(&mut self, from_us: u64, until_us: u64) {
+        self.slept_us += until_us.saturating_sub(from_us);
+        let window = until_us.saturating_sub(self.window_start_us);
         if window >= WINDOW_US {
             let awake = window.saturating_sub(self.slept_us);
             self.share = awake * 1024 / window;
-            self.window_start_us = now_us;
+            self.window_start_us = until_us;
             self.slept_us = 0;
         }
-    }
-
-    /// The shard slept.
-    pub(super) fn slept(&mut self, from_us: u64, until_us: u64) {
-        self.slept_us += until_us.saturating_sub(from_us);
-        self.busy(until_us);
     }
 
     /// How long what can wait does now: nothing up to half a busy shard, then more and more.
@@ -76,17 +71,15 @@ mod tests {
     fn an_idle_shard_sends_at_once_and_a_busy_one_waits() {
         let mut pace = Pace::new(Duration::from_millis(4));
         let mut now = 1_000_000;
-        pace.busy(now);
         for _ in 0..10 {
-            pace.slept(now, now + 5_000);
+            pace.waited(now, now + 5_000);
             now += 6_000;
-            pace.busy(now);
         }
         pace.flushed(now);
         assert!(!pace.may_delay(now + 1));
         for _ in 0..10 {
+            pace.waited(now, now + 1);
             now += 6_000;
-            pace.busy(now);
         }
         pace.flushed(now);
         assert!(pace.may_delay(now + 3_900));

@@ -36,6 +36,9 @@ const CLOSING_US: u64 = 5_000_000;
 const DRAINED_MAX: usize = 16 << 20;
 /// How long a listener rests when there are no descriptors left, microseconds.
 const EXHAUSTED_US: u64 = 100_000;
+/// How long the loop waits for traffic before it goes to sleep, microseconds. What else the executor runs waits as
+/// long at worst.
+const MOMENT_US: u64 = 5_000;
 /// How soon packets are tried again that another shard's queue had no room for, microseconds.
 const BACKLOG_RETRY_US: u64 = 1_000;
 
@@ -109,40 +112,39 @@ impl Driver {
     pub(super) async fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::with_capacity(EVENTS);
         self.act(clock::now());
+        let (mut wait_us, mut waits_since_us) = (0, clock::now().mono_us);
         loop {
-            let now = clock::now();
             ready.clear();
-            self.peers.poller.ready(&mut ready)?;
+            self.peers.poller.ready(wait_us, &mut ready)?;
+            self.mesh.bell.disarm();
+            let now = clock::now();
+            self.pace.waited(waits_since_us, now.mono_us);
             for &event in &ready {
                 self.handle(now, event);
             }
             let packets = self.take_packets(now);
             self.take_time(now);
-            let delayed_until = self.flush(now);
+            let delayed_until = self.flush();
             self.mesh.settle();
-            self.stats.turns += 1;
             let end = clock::now();
+            self.stats.turns += 1;
             self.stats.turn_us.saturating_record(end.mono_us - now.mono_us);
             if self.stop_at_us.is_some_and(|at| end.mono_us >= at || self.admission.is_empty()) {
                 return Ok(());
             }
-            if !ready.is_empty() || packets > 0 {
-                self.pace.busy(end.mono_us);
-                // The executor looks after what else it runs.
-                glommio::yield_if_needed().await;
-                continue;
-            }
+            // The executor looks after what else it runs.
+            glommio::yield_if_needed().await;
             let until = self.deadline(end, delayed_until);
-            if until.is_some_and(|until| until <= end.mono_us) {
-                continue;
-            }
+            let left_us = until.map_or(u64::MAX, |until| until.saturating_sub(end.mono_us));
+            let idle = ready.is_empty() && packets == 0 && wait_us >= MOMENT_US;
             self.mesh.bell.arm();
-            if self.mesh.inbox_len() == 0 {
+            wait_us = if self.mesh.inbox_len() > 0 { 0 } else { left_us.min(MOMENT_US) };
+            if idle && wait_us == MOMENT_US {
                 self.stats.sleeps += 1;
                 self.peers.poller.sleep(until).await?;
-                self.pace.slept(end.mono_us, clock::now().mono_us);
+                wait_us = 0;
             }
-            self.mesh.bell.disarm();
+            waits_since_us = end.mono_us;
         }
     }
 
@@ -531,7 +533,8 @@ impl Driver {
     }
 
     /// Sends what is pending. While the shard is busy, what can wait may; then until when is returned.
-    fn flush(&mut self, now: Now) -> Option<u64> {
+    fn flush(&mut self) -> Option<u64> {
+        let now = clock::now();
         match self.core.pending() {
             Pending::Nothing => None,
             Pending::Bulk if self.pace.may_delay(now.mono_us) => {
@@ -542,7 +545,7 @@ impl Driver {
                 let bulk_waits = pending == Pending::Prompt && self.pace.may_delay(now.mono_us);
                 self.core.flush(now, &mut self.peers, bulk_waits);
                 if !bulk_waits {
-                    self.pace.flushed(now.mono_us);
+                    self.pace.flushed(clock::now().mono_us);
                 }
                 self.act(now);
                 bulk_waits.then(|| self.pace.flush_at_us())
