@@ -422,7 +422,15 @@ impl<W: Wire> Shard<W> {
         assert!(self.conns[slot].attached, "only a connection that is here can be handed over");
         let key = self.conns.key(slot);
         let follows_list = self.conns[slot].list_idx != NOWHERE;
-        let conn = self.extract(slot);
+        if follows_list {
+            // What it says it has seen, it must have been told.
+            self.tell_followers();
+        }
+        let list_from = self.conns[slot].extra.as_ref().and_then(|extra| extra.list_from.clone());
+        let mut conn = self.extract(slot);
+        if let Some(extra) = &mut conn.extra {
+            extra.list_from = list_from;
+        }
         self.stats.handed_over += 1;
         let bundle = Bundle {
             version: BUNDLE_VERSION,
@@ -512,7 +520,7 @@ impl<W: Wire> Shard<W> {
             self.waiting_bytes -= conn.outbox.len() as u64;
         }
         conn.outbox.prepend(unsent);
-        if !conn.outbox.is_empty() && !conn.listed {
+        if (!conn.outbox.is_empty() || conn.cursors_stale) && !conn.listed {
             conn.listed = true;
             self.dirty_conns.push(self.conns.key(slot));
             self.prompt = true;
@@ -526,8 +534,9 @@ impl<W: Wire> Shard<W> {
         }
         let check = now.mono_us + self.config.ping_after.as_micros() as u64;
         self.wheel.arm(check, now.mono_us, key);
-        if deferred {
-            self.arm_deferred(now.mono_us, slot);
+        if deferred && let Some(extra) = &self.conns[slot].extra {
+            let at = extra.join.ready_at_us(self.config.rates.join).max(now.mono_us);
+            self.arm_deferred(at, slot);
         }
         if let Some(seen) = list_seen {
             self.adopt_follower(slot, &seen);
@@ -567,6 +576,12 @@ impl<W: Wire> Shard<W> {
             }
         } else {
             self.mesh(owner, Mesh::Moved { user, conn, hops });
+        }
+        // News of its user may have come here before its socket.
+        if let Some(known) = &self.conns[slot].profile
+            && known.version > shared.version
+        {
+            shared = known.clone();
         }
         self.conns[slot].profile = Some(shared.clone());
         if let Seat::Owned { channel, participant } = self.conns[slot].seat {

@@ -22,13 +22,34 @@ pub use setup::{Op, Setup};
 pub use view::{Ledger, Room, Stream, View};
 pub use world::{Node, Peer, Place, Report, Socket, World};
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind, set_hook},
+    sync::Once,
+};
+
+thread_local! {
+    /// Where the last panic of this thread was.
+    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// Runs one seed; with `traced`, everything that happens is written to standard error.
 ///
 /// # Errors
 /// Says what did not hold, with the seed, the step and the command that replays it.
 pub fn run(seed: u64, traced: bool) -> Result<Report, String> {
+    // The failure is reported once, with all that is needed to replay it.
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        set_hook(Box::new(|info| {
+            let place = info.location().map(ToString::to_string).unwrap_or_default();
+            if std::thread::panicking() && std::env::var_os("SIM_BACKTRACE").is_some() {
+                eprintln!("{}", std::backtrace::Backtrace::force_capture());
+            }
+            let text = info.payload_as_str().unwrap_or_default().to_owned();
+            PLACE.set(format!("{place}: {text}"));
+        }));
+    });
     let result = catch_unwind(AssertUnwindSafe(|| {
         let setup = Setup::draw(seed);
         if traced {
@@ -36,13 +57,9 @@ pub fn run(seed: u64, traced: bool) -> Result<Report, String> {
         }
         World::new(seed, setup, traced).run()
     }));
-    result.map_err(|panic| {
-        let what = panic.downcast_ref::<String>().cloned();
-        let what = what.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        format!(
-            "seed {seed:#x}, step {}: {}\nreplay: scripts/sim --seed {seed:#x}",
-            world::current_step(),
-            what.unwrap_or_default()
-        )
+    result.map_err(|_| {
+        let what = PLACE.take();
+        let step = world::current_step();
+        format!("seed {seed:#x}, step {step}: {what}\nreplay: scripts/sim --seed {seed:#x}")
     })
 }

@@ -100,8 +100,10 @@ impl Setup {
             _ => (draw.within(500, 1_200), draw.within(8_000, 12_000)),
         };
         let all_on = draw.chance(15);
-        let ops =
-            OPS.into_iter().filter(|&(op, _)| op == Op::Join || all_on || draw.chance(65)).collect();
+        let ops = OPS
+            .into_iter()
+            .filter(|&(op, _)| op == Op::Join || all_on || draw.chance(65))
+            .collect();
         let limits = draw.chance(30);
         let rooms = ROOMS[..draw.within(1, ROOMS.len() as u64) as usize].to_vec();
         Setup {

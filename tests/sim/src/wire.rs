@@ -403,12 +403,7 @@ pub fn decode(bytes: &[u8]) -> Option<(Format, Told, usize)> {
         4 => Told::Participant(r.person()),
         5 => Told::Left(r.user()),
         6 => Told::Cursor { user: r.user(), position: r.position() },
-        7 => Told::Notes {
-            user: r.user(),
-            peer: r.u32() as usize,
-            mark: r.u32(),
-            notes: r.u32(),
-        },
+        7 => Told::Notes { user: r.user(), peer: r.u32() as usize, mark: r.u32(), notes: r.u32() },
         8 => Told::Chat(r.said()),
         9 => Told::History((0..r.u32()).map(|_| r.said()).collect()),
         10 => Told::Direct { said: r.said(), to: r.user() },

@@ -340,9 +340,8 @@ impl World {
 
     fn connect(&mut self) {
         let s = self.peer_draw.below(self.nodes.len());
-        let user = (self.setup.shared_users > 0 && self.peer_draw.chance(60)).then(|| {
-            shared_user(self.peer_draw.below(self.setup.shared_users as usize) as u64)
-        });
+        let user = (self.setup.shared_users > 0 && self.peer_draw.chance(60))
+            .then(|| shared_user(self.peer_draw.below(self.setup.shared_users as usize) as u64));
         let reading = match self.peer_draw.below(100) as u64 {
             n if n < self.setup.stalled => Reading::Stalled,
             n if n < self.setup.stalled + self.setup.slow => Reading::Slow,
@@ -491,8 +490,7 @@ impl World {
         let now = self.now();
         for round in 0.. {
             assert!(round < 1_000, "a flush comes to an end");
-            let bulk_waits =
-                self.setup.bulk_waits && !self.calm && self.turn_draw.chance(70);
+            let bulk_waits = self.setup.bulk_waits && !self.calm && self.turn_draw.chance(70);
             let World { nodes, keys, sockets, net_draw, calm, .. } = self;
             let mut net = Net { sockets, keys: &keys[s], draw: net_draw, calm: *calm };
             nodes[s].shard.flush(now, &mut net, bulk_waits);
@@ -514,8 +512,9 @@ impl World {
         let socket = &mut self.sockets[idx];
         let read: Vec<Item> = socket.inbox.drain(..count).collect();
         socket.pending.extend(read);
-        let mut flow = Flow::Continue;
-        if count > 0 {
+        // It may have been paused or taken away by somebody else since it was served last.
+        let mut flow = self.nodes[s].shard.flow(key);
+        if count > 0 && flow != Flow::Gone {
             flow = self.nodes[s].shard.charge(now, key, count * 20, count);
         }
         while flow == Flow::Continue {
@@ -681,7 +680,8 @@ impl World {
             if self.is_quiet() {
                 // Nothing moves: go to when something is due.
                 let due = self.nodes.iter().filter_map(|node| node.shard.next_deadline_us()).min();
-                self.now_us = due.unwrap_or(until).clamp(self.now_us + 1, until.max(self.now_us + 1));
+                self.now_us =
+                    due.unwrap_or(until).clamp(self.now_us + 1, until.max(self.now_us + 1));
             } else {
                 self.now_us += 200;
             }
