@@ -542,6 +542,10 @@ impl<W: Wire> Shard<W> {
             self.adopt_follower(slot, &seen);
         }
         if let Some(reason) = doom.or(self.stopping.then_some(crate::CloseReason::Stopping)) {
+            if let Purpose::Spread { channel } = purpose {
+                // Its channel has to be told, like that of any relayed member.
+                self.seat_relayed(slot, from, channel);
+            }
             self.close(now, slot, reason);
             return key;
         }

@@ -469,7 +469,10 @@ impl World {
             }
             let Some(key) = there(self) else { continue };
             let socket = &self.sockets[idx];
-            if socket.vanished && (self.calm || self.turn_draw.chance(30)) {
+            let taken = self.nodes[s].shard.flow(key) == Flow::Gone;
+            if taken {
+                // Its end or its handover is among the outputs.
+            } else if socket.vanished && (self.calm || self.turn_draw.chance(30)) {
                 self.nodes[s].shard.peer_gone(now, key);
                 self.keys[s].remove(&key.to_u64());
                 self.sockets[idx].place = Place::Closed;
