@@ -20,6 +20,7 @@ struct Listed {
     from: ShardId,
     sequence: u64,
     listed: bool,
+    since_us: u64,
 }
 
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl Directory {
         self.version += 1;
         for info in entries {
             let listed = Self::belongs(info);
-            let entry = Listed { info: info.clone(), from, sequence, listed };
+            let entry = Listed { info: info.clone(), from, sequence, listed, since_us: now_us };
             let before = self.channels.insert(info.name.clone(), entry);
             if let Some(before) = before.filter(|before| before.listed) {
                 self.n_listed -= 1;
@@ -78,10 +79,12 @@ impl Directory {
                 self.gone.push_back((now_us, info.name.clone()));
             }
         }
-        while let Some((_, name)) =
+        while let Some((since, name)) =
             self.gone.pop_front_if(|(since, _)| *since + GONE_KEPT_US < now_us)
         {
-            if self.channels.get(&name).is_some_and(|entry| !entry.listed) {
+            // One that came back and ended again is remembered from its last end on.
+            let is_old = |entry: &Listed| !entry.listed && entry.since_us == since;
+            if self.channels.get(&name).is_some_and(is_old) {
                 self.channels.remove(&name);
             }
         }

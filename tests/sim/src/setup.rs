@@ -154,6 +154,7 @@ fn config(draw: &mut Draw, limits: bool) -> Config {
             max: draw.within(1, 4) as u32,
         };
     }
+    config.hot.demote_after = config.hot.demote_after.min(ms(2_000));
     if draw.chance(25) {
         (config.ping_after, config.silence_max) = (ms(300), ms(1_500));
     }
