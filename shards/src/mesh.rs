@@ -20,8 +20,8 @@ pub(crate) enum Mesh {
     // To the shard that owns a user's record.
     /// A connection says whose it is.
     Hello { user: UserId, conn: ConnId },
-    /// A connection came from another shard.
-    Moved { user: UserId, conn: ConnId, hops: u16 },
+    /// A connection came from another shard, with this version of the record; `waits` for an answer on the way.
+    Moved { user: UserId, conn: ConnId, hops: u16, version: u32, waits: bool },
     /// A connection is gone; `quota` is what its user had played, where that is known.
     Departed { user: UserId, conn: ConnId, quota: Option<NoteQuota> },
     /// A change of the record; `conn` waits for what becomes of it.

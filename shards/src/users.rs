@@ -100,15 +100,17 @@ impl Users {
         Some(record)
     }
 
-    /// A connection is now on another shard. Late news of an earlier move changes nothing.
-    pub(crate) fn moved(&mut self, user: UserId, presence: Presence) {
+    /// A connection is now on another shard. Late news of an earlier move changes nothing, and is `false`.
+    pub(crate) fn moved(&mut self, user: UserId, presence: Presence) -> bool {
         let known = self.users.get_mut(&user).and_then(|record| {
             record.connections.iter_mut().find(|known| known.conn == presence.conn)
         });
-        if let Some(known) = known
-            && known.hops < presence.hops
-        {
-            *known = presence;
+        match known {
+            Some(known) if known.hops < presence.hops => {
+                *known = presence;
+                true
+            }
+            _ => false,
         }
     }
 

@@ -208,6 +208,17 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// A connection is on another shard now. What it was to be told may have missed it, if the way was long.
+    pub(super) fn on_moved(&mut self, user: UserId, to: Presence, version: u32, waits: bool) {
+        if self.users.moved(user, to)
+            && let Some(record) = self.users.get(user)
+            && (waits || version < record.profile.version)
+        {
+            let profile = record.profile.clone();
+            self.send_profile(to.shard, profile, smallvec![to.conn]);
+        }
+    }
+
     /// The record of these connections' user is now this.
     pub(super) fn on_profile(&mut self, profile: Rc<Profile>, conns: &[ConnId]) {
         for &conn in conns {

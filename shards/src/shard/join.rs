@@ -568,6 +568,7 @@ impl<W: Wire> Shard<W> {
     /// Tells the user's shard where the connection is now, and shares the profile with who has it here already.
     fn adopt_profile(&mut self, slot: u32, profile: Profile) {
         let (user, conn, hops) = (profile.user, self.conns[slot].id, self.conns[slot].hops);
+        let waits = matches!(self.conns[slot].awaits(), Some(Awaits::Profile));
         let owner = self.owner_of_user(user);
         let mut shared = Rc::new(profile);
         if owner == self.id {
@@ -578,8 +579,13 @@ impl<W: Wire> Shard<W> {
             {
                 shared = record.profile.clone();
             }
+            if waits && let Some(extra) = &mut self.conns[slot].extra {
+                // What it asked for is in the record, or is on its way here.
+                extra.awaits = None;
+            }
         } else {
-            self.mesh(owner, Mesh::Moved { user, conn, hops });
+            let version = shared.version;
+            self.mesh(owner, Mesh::Moved { user, conn, hops, version, waits });
         }
         // News of its user may have come here before its socket.
         if let Some(known) = &self.conns[slot].profile

@@ -9,8 +9,8 @@ impl<W: Wire> Shard<W> {
     pub fn handle_mesh(&mut self, now: Now, from: ShardId, message: MeshMessage) {
         match message.0 {
             Mesh::Hello { user, conn } => self.on_hello(now, from, user, conn),
-            Mesh::Moved { user, conn, hops } => {
-                self.users.moved(user, Presence { conn, shard: from, hops });
+            Mesh::Moved { user, conn, hops, version, waits } => {
+                self.on_moved(user, Presence { conn, shard: from, hops }, version, waits);
             }
             Mesh::Departed { user, conn, quota } => self.users.depart(user, conn, quota),
             Mesh::ChangeProfile { user, conn, change } => {

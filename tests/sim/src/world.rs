@@ -83,6 +83,7 @@ impl Socket {
                 && self.inbox.is_empty()
                 && self.pending.is_empty()
                 && self.out.is_empty()
+                && !self.wants_write
                 && !self.vanished
     }
 }
