@@ -30,6 +30,8 @@ pub(crate) struct Directory {
     /// The last batch of each shard.
     seen: Vec<u64>,
     gone: VecDeque<(u64, ChannelName)>,
+    /// The last batch of each shard with an end that is no longer remembered.
+    forgotten: Vec<u64>,
     /// How many listed channels ban a user.
     banned: HashMap<UserId, u32, RandomState>,
     /// Counts changes.
@@ -43,6 +45,7 @@ impl Directory {
             n_listed: 0,
             seen: vec![0; usize::from(shards)],
             gone: VecDeque::new(),
+            forgotten: vec![0; usize::from(shards)],
             banned: HashMap::with_hasher(hasher),
             version: 0,
         }
@@ -84,7 +87,8 @@ impl Directory {
         {
             // One that came back and ended again is remembered from its last end on.
             let is_old = |entry: &Listed| !entry.listed && entry.since_us == since;
-            if self.channels.get(&name).is_some_and(is_old) {
+            if let Some(entry) = self.channels.get(&name).filter(|entry| is_old(entry)) {
+                self.forgotten[entry.from.index()] = entry.sequence;
                 self.channels.remove(&name);
             }
         }
@@ -133,14 +137,19 @@ impl Directory {
         &self.seen
     }
 
-    /// What changed for one who has seen these batches, elsewhere.
-    pub(crate) fn changed_since(&self, seen: &[u64]) -> Vec<Arc<ChannelInfo>> {
+    /// What changed for one who has seen these batches, elsewhere; `None` when that is not remembered any more.
+    pub(crate) fn changed_since(&self, seen: &[u64]) -> Option<Vec<Arc<ChannelInfo>>> {
         let last_seen = |from: ShardId| seen.get(from.index()).copied().unwrap_or(0);
-        let behind = self.seen.iter().enumerate().any(|(i, &s)| s > last_seen(ShardId(i as u16)));
-        if !behind {
-            return Vec::new();
+        let ahead = |batches: &[u64]| {
+            batches.iter().enumerate().any(|(i, &s)| s > last_seen(ShardId(i as u16)))
+        };
+        if ahead(&self.forgotten) {
+            return None;
+        }
+        if !ahead(&self.seen) {
+            return Some(Vec::new());
         }
         let new = self.channels.values().filter(|entry| entry.sequence > last_seen(entry.from));
-        new.map(|entry| entry.info.clone()).collect()
+        Some(new.map(|entry| entry.info.clone()).collect())
     }
 }

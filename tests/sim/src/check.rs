@@ -51,7 +51,7 @@ pub fn at_rest(world: &World) {
     let mut owned: BTreeMap<String, u32> = BTreeMap::new();
     let mut rosters: BTreeMap<String, Vec<(UserId, Position)>> = BTreeMap::new();
     for node in &world.nodes {
-        node.shard.verify_at_rest();
+        node.shard.verify_at_rest(world.now());
         for (name, count) in node.shard.to_be_listed() {
             owned.insert(name.as_str().to_owned(), count);
         }
@@ -239,7 +239,7 @@ pub fn after_stop(world: &World) {
         assert_eq!(gauges.connections, 0, "shard {s} has let everyone go");
         assert_eq!((gauges.participants, gauges.members), (0, 0));
         assert_eq!(gauges.outbox_bytes, 0);
-        node.shard.verify_at_rest();
+        node.shard.verify_at_rest(world.now());
     }
     assert!(world.live.is_empty(), "everyone was told");
     let presences: usize = world.nodes.iter().map(|node| node.shard.presences()).sum();
