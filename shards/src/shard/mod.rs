@@ -30,6 +30,8 @@ mod play;
 mod relay;
 mod staff;
 mod talk;
+#[cfg(test)]
+mod tests;
 mod tick;
 mod verify;
 
