@@ -119,9 +119,7 @@ fn flood(client: &mut Client, number: usize) {
 
 fn nothing_is_lost_while_the_temperature_changes(plan: Plan) {
     let shards = plan.shards();
-    // Those who come and go are heard by everyone, too: cool is what is well above them.
-    let plan = plan_of(plan, 1).set("hot.promote_rate", 150).set("hot.demote_rate", 100);
-    let server = plan.start();
+    let server = plan_of(plan, 1).start();
     let mut sender = server.join(ROOM);
     let ears: Vec<Ear> = (0..10).map(|_| Ear::join(&server)).collect();
     let sent = AtomicUsize::new(0);

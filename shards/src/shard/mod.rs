@@ -643,7 +643,10 @@ impl<W: Wire> Shard<W> {
         // Whoever did it is a member, here or away.
         self.stats.event(EventKind::from(&event), receivers - usize::from(by.is_some()));
         self.touch_fan(idx);
-        self.warm(idx);
+        // Heat is what people say and play. Those who come and go are not made cheaper by spreading members.
+        if matches!(event, Event::Notes { .. } | Event::Cursor { .. } | Event::Chat(_)) {
+            self.warm(idx);
+        }
     }
 
     /// Puts a channel on the list of what to flush.
@@ -683,7 +686,6 @@ impl<W: Wire> Shard<W> {
         for (bytes, _) in encoded.into_iter().flatten() {
             self.pool.give(bytes);
         }
-        self.warm(idx);
     }
 
     /// Closes a connection for a reason of ours, which the peer is told.

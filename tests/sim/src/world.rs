@@ -350,7 +350,7 @@ impl World {
         };
         let now = self.now();
         let node = &mut self.nodes[s];
-        let (key, conn) = node.shard.open(now, Format::MPP_TEXT);
+        let (key, conn) = node.shard.open(now, Format::MPP_TEXT, &[]);
         let idx = self.sockets.len();
         self.keys[s].insert(key.to_u64(), idx);
         self.sockets.push(Socket {
