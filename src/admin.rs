@@ -33,9 +33,11 @@ pub struct AdminError {
     source: io::Error,
 }
 
-/// The running listener. Its thread ends with the process: it holds nothing that has to be put away.
+/// The listener. Opened before the shards start, so that whoever can reach the server can reach this, too.
 #[derive(Debug)]
 pub struct Admin {
+    address: SocketAddr,
+    listener: TcpListener,
     readiness: Readiness,
 }
 
@@ -55,20 +57,28 @@ impl Readiness {
 }
 
 impl Admin {
-    /// Opens the listener and serves it.
+    /// Opens the listener. What connects waits until it is served.
     ///
     /// # Errors
     /// When the address cannot be listened on.
-    pub fn start(address: SocketAddr, control: Control) -> Result<Self, AdminError> {
-        let failed = |source| AdminError { address, source };
-        let listener = TcpListener::bind(address).map_err(failed)?;
-        let readiness = Readiness(Arc::new(AtomicBool::new(true)));
-        let serving = Serving { control, readiness: readiness.clone() };
+    pub fn open(address: SocketAddr) -> Result<Self, AdminError> {
+        let listener =
+            TcpListener::bind(address).map_err(|source| AdminError { address, source })?;
+        Ok(Admin { address, listener, readiness: Readiness(Arc::new(AtomicBool::new(true))) })
+    }
+
+    /// Serves it, on a thread that ends with the process: it holds nothing that has to be put away.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn serve(self, control: Control) -> Result<(), AdminError> {
+        let Admin { address, listener, readiness } = self;
+        let serving = Serving { control, readiness };
         thread::Builder::new()
             .name("tutti-admin".to_owned())
             .spawn(move || serving.run(&listener))
-            .map_err(failed)?;
-        Ok(Admin { readiness })
+            .map_err(|source| AdminError { address, source })?;
+        Ok(())
     }
 
     /// Whether the server wants traffic.

@@ -30,9 +30,21 @@ pub struct Asset {
     pub body: Arc<[u8]>,
 }
 
-/// All files to serve, by their path.
+/// All files to serve.
 #[derive(Debug, Default)]
-pub struct Assets(BTreeMap<PathBuf, Asset>);
+pub struct Assets {
+    by_path: BTreeMap<PathBuf, Asset>,
+    headers: &'static [(&'static str, &'static str)],
+}
+
+/// What browsers are told about the page that is built in: it needs nothing from anywhere else, so that whatever
+/// slips into it can load nothing, run nothing inline and tell nobody where the visitor came from.
+const BUILT_IN_HEADERS: &[(&str, &str)] = &[
+    // Some browsers do not count WebSockets of the same host as 'self'.
+    ("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+];
 
 /// Why a folder cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +73,7 @@ impl Assets {
             let file = BuiltIn::get(&name)?;
             Some((PathBuf::from(&*name), asset(Path::new(&*name), file.data.into_owned())))
         });
-        Assets(files.collect())
+        Assets { by_path: files.collect(), headers: BUILT_IN_HEADERS }
     }
 
     /// Everything below a folder, but not hidden files.
@@ -69,7 +81,7 @@ impl Assets {
     /// # Errors
     /// When it cannot be read, is too large, or has no `index.html`.
     pub fn read(folder: &Path) -> Result<Self, AssetsError> {
-        let mut assets = BTreeMap::new();
+        let mut by_path = BTreeMap::new();
         let (mut bytes, mut pending) = (0, vec![PathBuf::new()]);
         while let Some(below) = pending.pop() {
             let path = folder.join(&below);
@@ -90,22 +102,28 @@ impl Assets {
                         return Err(AssetsError::TooLarge(folder.to_owned()));
                     }
                     let asset = asset(&name, fs::read(&path).map_err(failed)?);
-                    assets.insert(name, asset);
+                    by_path.insert(name, asset);
                 }
                 // Links are left out: they can lead anywhere.
             }
         }
-        if !assets.contains_key(Path::new("index.html")) {
+        if !by_path.contains_key(Path::new("index.html")) {
             return Err(AssetsError::NoIndex(folder.to_owned()));
         }
-        Ok(Assets(assets))
+        Ok(Assets { by_path, headers: &[] })
     }
 
     /// What a path shows: its file, or the page, because every other path names a room.
     #[must_use]
     pub fn find(&self, path: &DecodedPath) -> Option<&Asset> {
-        let file = path.to_file().and_then(|file| self.0.get(&file));
-        file.or_else(|| self.0.get(Path::new("index.html")))
+        let file = path.to_file().and_then(|file| self.by_path.get(&file));
+        file.or_else(|| self.by_path.get(Path::new("index.html")))
+    }
+
+    /// The headers that go with each file. None for a folder, because nobody knows what its pages load from where.
+    #[must_use]
+    pub fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        self.headers
     }
 }
 
@@ -159,6 +177,21 @@ mod tests {
     }
 
     #[test]
+    fn the_built_in_page_is_whole_and_may_load_only_itself() {
+        let assets = Assets::built_in();
+        let page = assets.find(&DecodedPath::parse("/").unwrap()).unwrap();
+        let page = std::str::from_utf8(&page.body).unwrap();
+        let parts = ["/app.js", "/style.css", "/icon.svg"];
+        for part in parts {
+            assert!(page.contains(&format!("\"{part}\"")), "{part} is linked");
+            assert_ne!(find(&assets, part), find(&assets, "/"), "{part} is there");
+        }
+        assert!(!page.contains("<style") && !page.contains("style=") && !page.contains("<script>"));
+        let policy = assets.headers().iter().find(|(name, _)| *name == "Content-Security-Policy");
+        assert!(policy.is_some_and(|(_, policy)| policy.starts_with("default-src 'self';")));
+    }
+
+    #[test]
     fn a_folder_without_a_page_is_refused() {
         let folder = std::env::temp_dir().join(format!("tutti-assets-{}", std::process::id()));
         fs::create_dir_all(folder.join("sounds")).unwrap();
@@ -169,6 +202,7 @@ mod tests {
         let assets = Assets::read(&folder).unwrap();
         assert_eq!(find(&assets, "/sounds/a.mp3"), Some("audio/mpeg"));
         assert_eq!(find(&assets, "/.env"), Some("text/html; charset=utf-8"));
+        assert!(assets.headers().is_empty(), "another frontend may load what it likes");
         fs::remove_dir_all(folder).unwrap();
     }
 }

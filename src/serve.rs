@@ -50,19 +50,15 @@ pub fn serve(mut config: Config) -> Result<(), ServeError> {
     }
     // Before any other thread is there, so that no signal is missed.
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(ServeError::Signals)?;
+    let admin = config.admin_listen.map(Admin::open).transpose()?;
+    let ready = admin.as_ref().map(Admin::readiness);
     let shards = Shards::start(&config)?;
     let control = shards.control();
-    let admin =
-        config.admin_listen.map(|address| Admin::start(address, control.clone())).transpose();
-    let admin = match admin {
-        Ok(admin) => admin,
-        Err(error) => {
-            control.stop();
-            shards.join()?;
-            return Err(error.into());
-        }
-    };
-    let ready = admin.as_ref().map(Admin::readiness);
+    if let Some(Err(error)) = admin.map(|admin| admin.serve(control.clone())) {
+        control.stop();
+        shards.join()?;
+        return Err(error.into());
+    }
     let handle = signals.handle();
     let waiter = thread::spawn(move || {
         let mut told = false;
@@ -89,7 +85,6 @@ pub fn serve(mut config: Config) -> Result<(), ServeError> {
     handle.close();
     // It ends with the handle; a panic there has ended the process.
     let _ = waiter.join();
-    drop(admin);
     tracing::info!("stopped");
     Ok(ended?)
 }

@@ -145,6 +145,13 @@ impl Conn {
         self.extra.get_or_insert_default()
     }
 
+    /// Whether something was left out or put off until it has taken everything that waits for it.
+    pub(crate) fn has_to_catch_up(&self) -> bool {
+        self.cursors_stale
+            || (self.list_idx != NONE
+                && self.extra.as_ref().is_some_and(|extra| extra.list_from.is_some()))
+    }
+
     pub(crate) fn awaits(&self) -> Option<&Awaits> {
         self.extra.as_ref().and_then(|extra| extra.awaits.as_ref())
     }

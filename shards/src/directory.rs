@@ -20,6 +20,7 @@ struct Listed {
     from: ShardId,
     sequence: u64,
     listed: bool,
+    since_us: u64,
 }
 
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Directory {
     /// The last batch of each shard.
     seen: Vec<u64>,
     gone: VecDeque<(u64, ChannelName)>,
+    /// The last batch of each shard with an end that is no longer remembered.
+    forgotten: Vec<u64>,
     /// How many listed channels ban a user.
     banned: HashMap<UserId, u32, RandomState>,
     /// Counts changes.
@@ -42,6 +45,7 @@ impl Directory {
             n_listed: 0,
             seen: vec![0; usize::from(shards)],
             gone: VecDeque::new(),
+            forgotten: vec![0; usize::from(shards)],
             banned: HashMap::with_hasher(hasher),
             version: 0,
         }
@@ -65,7 +69,7 @@ impl Directory {
         self.version += 1;
         for info in entries {
             let listed = Self::belongs(info);
-            let entry = Listed { info: info.clone(), from, sequence, listed };
+            let entry = Listed { info: info.clone(), from, sequence, listed, since_us: now_us };
             let before = self.channels.insert(info.name.clone(), entry);
             if let Some(before) = before.filter(|before| before.listed) {
                 self.n_listed -= 1;
@@ -78,10 +82,13 @@ impl Directory {
                 self.gone.push_back((now_us, info.name.clone()));
             }
         }
-        while let Some((_, name)) =
+        while let Some((since, name)) =
             self.gone.pop_front_if(|(since, _)| *since + GONE_KEPT_US < now_us)
         {
-            if self.channels.get(&name).is_some_and(|entry| !entry.listed) {
+            // One that came back and ended again is remembered from its last end on.
+            let is_old = |entry: &Listed| !entry.listed && entry.since_us == since;
+            if let Some(entry) = self.channels.get(&name).filter(|entry| is_old(entry)) {
+                self.forgotten[entry.from.index()] = entry.sequence;
                 self.channels.remove(&name);
             }
         }
@@ -130,14 +137,19 @@ impl Directory {
         &self.seen
     }
 
-    /// What changed for one who has seen these batches, elsewhere.
-    pub(crate) fn changed_since(&self, seen: &[u64]) -> Vec<Arc<ChannelInfo>> {
+    /// What changed for one who has seen these batches, elsewhere; `None` when that is not remembered any more.
+    pub(crate) fn changed_since(&self, seen: &[u64]) -> Option<Vec<Arc<ChannelInfo>>> {
         let last_seen = |from: ShardId| seen.get(from.index()).copied().unwrap_or(0);
-        let behind = self.seen.iter().enumerate().any(|(i, &s)| s > last_seen(ShardId(i as u16)));
-        if !behind {
-            return Vec::new();
+        let ahead = |batches: &[u64]| {
+            batches.iter().enumerate().any(|(i, &s)| s > last_seen(ShardId(i as u16)))
+        };
+        if ahead(&self.forgotten) {
+            return None;
+        }
+        if !ahead(&self.seen) {
+            return Some(Vec::new());
         }
         let new = self.channels.values().filter(|entry| entry.sequence > last_seen(entry.from));
-        new.map(|entry| entry.info.clone()).collect()
+        Some(new.map(|entry| entry.info.clone()).collect())
     }
 }

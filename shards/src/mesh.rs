@@ -20,14 +20,14 @@ pub(crate) enum Mesh {
     // To the shard that owns a user's record.
     /// A connection says whose it is.
     Hello { user: UserId, conn: ConnId },
-    /// A connection came from another shard.
-    Moved { user: UserId, conn: ConnId, hops: u16 },
-    /// A connection is gone.
-    Departed { user: UserId, conn: ConnId, quota: NoteQuota },
+    /// A connection came from another shard, with this version of the record; `waits` for an answer on the way.
+    Moved { user: UserId, conn: ConnId, hops: u16, version: u32, waits: bool },
+    /// A connection is gone; `quota` is what its user had played, where that is known.
+    Departed { user: UserId, conn: ConnId, quota: Option<NoteQuota> },
     /// A change of the record; `conn` waits for what becomes of it.
     ChangeProfile { user: UserId, conn: Option<ConnId>, change: Box<ProfileChange> },
-    /// For all connections of a user, but not those that sit in `except`.
-    ToUser { user: UserId, payload: Payload, except: Option<ChannelName> },
+    /// For all connections of a user but some.
+    ToUser { user: UserId, payload: Payload, except: SmallVec<[ConnId; 1]> },
     /// Whether a user is connected, for a ban by a holder.
     FindForBan { user: UserId, ban: Box<BanOrder> },
 
@@ -36,8 +36,8 @@ pub(crate) enum Mesh {
     Welcome { conn: ConnId, welcome: Option<Box<(Profile, NoteQuota)>> },
     /// The record as it is now.
     Profile { profile: Box<Profile>, conns: SmallVec<[ConnId; 1]> },
-    /// For these connections, but not those that sit in `except`.
-    ToConns { conns: SmallVec<[ConnId; 1]>, payload: Payload, except: Option<ChannelName> },
+    /// For these connections.
+    ToConns { conns: SmallVec<[ConnId; 1]>, payload: Payload },
     /// The user that a holder wants to ban is connected.
     FoundForBan { ban: Box<BanOrder>, name: Box<str> },
 
@@ -61,7 +61,7 @@ pub(crate) enum Mesh {
     /// A relayed member asks to leave.
     MayLeave { conn: ConnId, request: Box<JoinRequest> },
     /// A relayed member is gone.
-    MemberGone { conn: ConnId },
+    MemberGone { conn: ConnId, user: UserId },
     /// A relayed member's user is called otherwise now.
     MemberProfile { conn: ConnId, profile: Box<Profile> },
     /// A relayed member missed cursor moves and can take them again.

@@ -100,27 +100,29 @@ impl Users {
         Some(record)
     }
 
-    /// A connection is now on another shard. Late news of an earlier move changes nothing.
-    pub(crate) fn moved(&mut self, user: UserId, presence: Presence) {
+    /// A connection is now on another shard. Late news of an earlier move changes nothing, and is `false`.
+    pub(crate) fn moved(&mut self, user: UserId, presence: Presence) -> bool {
         let known = self.users.get_mut(&user).and_then(|record| {
             record.connections.iter_mut().find(|known| known.conn == presence.conn)
         });
-        if let Some(known) = known
-            && known.hops < presence.hops
-        {
-            *known = presence;
+        match known {
+            Some(known) if known.hops < presence.hops => {
+                *known = presence;
+                true
+            }
+            _ => false,
         }
     }
 
     /// A connection is gone. The record of a user without any is kept only when the user can come back.
-    pub(crate) fn depart(&mut self, user: UserId, conn: ConnId, quota: NoteQuota) {
+    pub(crate) fn depart(&mut self, user: UserId, conn: ConnId, quota: Option<NoteQuota>) {
         let Some(record) = self.users.get_mut(&user) else { return };
         let before = record.connections.len();
         record.connections.retain(|presence| presence.conn != conn);
         if record.connections.len() == before {
             return;
         }
-        record.quota = quota;
+        record.quota = quota.unwrap_or(record.quota);
         if !record.connections.is_empty() {
             return;
         }
@@ -162,12 +164,12 @@ mod tests {
                 users.arrive(user, true, presence(100), Some(1), 5).is_none(),
                 "one connection each"
             );
-            users.depart(user, presence(n.into()).conn, NoteQuota::default());
+            users.depart(user, presence(n.into()).conn, None);
         }
         assert!(users.get(UserId([1; 12])).is_none(), "the longest absent is forgotten");
         assert!(users.get(UserId([2; 12])).is_some() && users.get(UserId([3; 12])).is_some());
         users.arrive(UserId([9; 12]), false, presence(9), None, 5);
-        users.depart(UserId([9; 12]), presence(9).conn, NoteQuota::default());
+        users.depart(UserId([9; 12]), presence(9).conn, None);
         assert!(users.get(UserId([9; 12])).is_none(), "a drawn id never returns");
     }
 }

@@ -43,8 +43,8 @@ const METRICS: &[Metric] = &[
     metric!("counter" "bytes_sent_total" "Bytes sent to connections." |r| r.stats.bytes_sent),
     metric!("counter" "sends_total" "Send calls." |r| r.stats.sends),
     metric!("counter" "messages_sent_total" "Messages that those calls carried: divided by sends, messages per send." |r| r.stats.messages_sent),
-    metric!("counter" "handed_over_total" "Connections handed to another shard." |r| r.stats.handed_over),
-    metric!("counter" "adopted_total" "Connections taken over from another shard." |r| r.stats.adopted),
+    metric!("counter" "handovers_out_total" "Connections handed to another shard." |r| r.stats.handed_over),
+    metric!("counter" "handovers_in_total" "Connections taken over from another shard." |r| r.stats.adopted),
     metric!("counter" "channels_created_total" "Channels created." |r| r.stats.channels_created),
     metric!("counter" "promotions_total" "Channels that became hot." |r| r.stats.promotions),
     metric!("counter" "demotions_total" "Channels that cooled." |r| r.stats.demotions),
@@ -181,8 +181,8 @@ fn turn_times(out: &mut String, reports: &[Report]) {
 
 fn process(out: &mut String, admission: &Admission) {
     let counts = admission.counts();
-    head(out, "connections_admitted", "gauge", "Sockets that count against limits.connections.");
-    let _ = writeln!(out, "tutti_connections_admitted {}", counts.connections);
+    head(out, "admitted_sockets", "gauge", "Sockets that count against limits.connections.");
+    let _ = writeln!(out, "tutti_admitted_sockets {}", counts.connections);
     head(
         out,
         "addresses",

@@ -30,8 +30,13 @@ const SCRATCH_BYTES: usize = 64 << 10;
 const ACCEPTS: usize = 64;
 /// Packets taken from the mesh in one turn.
 const PACKETS: usize = 1024;
-/// How long a connection whose last bytes are being sent may take to hang up, microseconds.
+/// How long a connection whose last bytes are being sent may take to take them, microseconds.
 const CLOSING_US: u64 = 5_000_000;
+/// How long one that was sent its last bytes may take to hang up. Closing at once, with input unread, would be a reset
+/// that swallows those bytes; waiting for long would hold what the connection counts against.
+const HANGUP_US: u64 = 1_000_000;
+/// The same while the server stops.
+const HANGUP_STOPPING_US: u64 = 200_000;
 /// Bytes that are taken from such a connection and thrown away; one that sends more is not listened to any more.
 const DRAINED_MAX: usize = 16 << 20;
 /// How long a listener rests when there are no descriptors left, microseconds.
@@ -65,8 +70,10 @@ pub(super) struct Driver {
     accept_again_us: Option<u64>,
     /// Connections that have to finish their greeting, oldest first.
     greeting: VecDeque<(u64, Token)>,
-    /// Connections that have to hang up, oldest first.
+    /// Connections that have to take their last bytes, oldest first.
     closing: VecDeque<(u64, Token)>,
+    /// Connections that have to hang up, oldest first.
+    hangup: VecDeque<(u64, Token)>,
     resumed: VecDeque<Key>,
     commands: Commands,
     scratch: Box<[u8]>,
@@ -100,6 +107,7 @@ impl Driver {
             accept_again_us: None,
             greeting: VecDeque::new(),
             closing: VecDeque::new(),
+            hangup: VecDeque::new(),
             resumed: VecDeque::new(),
             commands: Commands::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -157,6 +165,7 @@ impl Driver {
             self.core.next_deadline_us(),
             self.greeting.front().map(|&(at, _)| at),
             self.closing.front().map(|&(at, _)| at),
+            self.hangup.front().map(|&(at, _)| at),
             self.accept_again_us,
             delayed_until,
             retry,
@@ -342,23 +351,33 @@ impl Driver {
         peer.phase = Phase::Closing(Box::new(Closing::new(bytes, body)));
         self.closing.push_back((now.mono_us + CLOSING_US, token));
         self.peers.set_interest(idx, Interest { read: true, write: false });
-        self.pump(idx);
+        self.pump(now, idx);
     }
 
-    fn pump(&mut self, idx: u32) {
+    fn pump(&mut self, now: Now, idx: u32) {
+        let token = self.peers.token(idx);
         let Some(peer) = self.peers.get_mut(idx) else { return };
         let Phase::Closing(closing) = &mut peer.phase else { return };
+        if closing.shut {
+            return;
+        }
         let sending = closing.pump(&peer.socket);
         let interest = Interest { write: sending == Sending::Blocked, ..peer.interest };
         match sending {
             Sending::Broken => drop(self.peers.remove(idx)),
-            Sending::Done | Sending::Blocked => self.peers.set_interest(idx, interest),
+            Sending::Blocked => self.peers.set_interest(idx, interest),
+            Sending::Done => {
+                self.peers.set_interest(idx, interest);
+                let stopping = self.stop_at_us.is_some();
+                let patience = if stopping { HANGUP_STOPPING_US } else { HANGUP_US };
+                self.hangup.push_back((now.mono_us + patience, token));
+            }
         }
     }
 
     fn write(&mut self, now: Now, idx: u32) {
         let Some(peer) = self.peers.get_mut(idx) else { return };
-        let Phase::Live { key, .. } = &peer.phase else { return self.pump(idx) };
+        let Phase::Live { key, .. } = &peer.phase else { return self.pump(now, idx) };
         let (key, interest) = (*key, Interest { write: false, ..peer.interest });
         // Watched again by the send that does not take all.
         self.peers.set_interest(idx, interest);
@@ -496,9 +515,11 @@ impl Driver {
                 self.answer(now, idx, mpp::Door::too_slow(), None, Some("handshake_ms"));
             }
         }
-        while let Some((_, token)) = self.closing.pop_front_if(|(at, _)| *at <= now.mono_us) {
-            if let Some(idx) = self.peers.find(token) {
-                drop(self.peers.remove(idx));
+        for queue in [&mut self.closing, &mut self.hangup] {
+            while let Some((_, token)) = queue.pop_front_if(|(at, _)| *at <= now.mono_us) {
+                if let Some(idx) = self.peers.find(token) {
+                    drop(self.peers.remove(idx));
+                }
             }
         }
         if self.accept_again_us.is_some_and(|at| at <= now.mono_us) {
@@ -548,6 +569,10 @@ impl Driver {
                     self.pace.flushed(clock::now().mono_us);
                 }
                 self.act(now);
+                if self.core.pending() == Pending::Prompt {
+                    // What follows from the flush itself goes out in the next turn, at once.
+                    return Some(now.mono_us);
+                }
                 bulk_waits.then(|| self.pace.flush_at_us())
             }
         }

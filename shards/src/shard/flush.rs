@@ -53,8 +53,16 @@ struct Out<'a, T> {
     transport: &'a mut T,
     n_blocked: &'a mut u64,
     waiting_bytes: &'a mut u64,
-    /// Connections that have more waiting than they may.
+    outcome: Outcome,
+}
+
+/// What sending showed about connections.
+#[derive(Default)]
+struct Outcome {
+    /// They have more waiting than they may.
     overfull: Vec<Key>,
+    /// They took everything, and something was left out or put off until then.
+    caught_up: Vec<Key>,
 }
 
 impl<W: Wire> Shard<W> {
@@ -92,6 +100,9 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Sends what is pending: all of it, or with `bulk_waits` only what must not wait. Follow with the outputs.
+    ///
+    /// What follows from it (somebody closed for a full outbox, the rest of a long list) is pending afterwards: look
+    /// at [`Shard::pending`] again before waiting.
     pub fn flush<T: Transport>(&mut self, now: Now, transport: &mut T, bulk_waits: bool) {
         self.tell_followers();
         let mut fans = std::mem::take(&mut self.dirty_fans);
@@ -108,8 +119,10 @@ impl<W: Wire> Shard<W> {
             }
             self.flush_fan(now, fan, transport);
         }
+        // Closing who was overfull has told others of it, in channels that may have been flushed already.
         fans.clear();
         fans.append(&mut waiting);
+        fans.append(&mut self.dirty_fans);
         self.dirty_fans = fans;
 
         let mut dirty = std::mem::take(&mut self.dirty_conns);
@@ -121,11 +134,12 @@ impl<W: Wire> Shard<W> {
                 out.send(slot, key, &[], None);
             }
         }
-        let overfull = out.overfull;
+        let outcome = out.outcome;
         dirty.clear();
         self.dirty_conns = dirty;
-        self.prompt = false;
-        self.close_overfull(now, overfull);
+        self.prompt =
+            self.dirty_fans.iter().any(|&fan| self.fan(fan).is_some_and(|fan| fan.prompt));
+        self.follow_up(now, outcome);
         self.arm_heat(now);
     }
 
@@ -138,7 +152,7 @@ impl<W: Wire> Shard<W> {
             transport,
             n_blocked: &mut self.n_blocked,
             waiting_bytes: &mut self.waiting_bytes,
-            overfull: Vec::new(),
+            outcome: Outcome::default(),
         }
     }
 
@@ -172,7 +186,7 @@ impl<W: Wire> Shard<W> {
             let conn = &mut out.conns[slot];
             (conn.read_to, conn.own_last) = (0, NONE);
         }
-        let overfull = out.overfull;
+        let outcome = out.outcome;
         taken.clear(&mut self.pool);
         if let FanRef::Channel { channel, .. } = fan {
             for away in &mut self.channels[channel as usize].away {
@@ -180,7 +194,7 @@ impl<W: Wire> Shard<W> {
             }
         }
         *self.fan_mut(fan) = taken;
-        self.close_overfull(now, overfull);
+        self.follow_up(now, outcome);
     }
 
     fn fan_mut(&mut self, fan: FanRef) -> &mut FanOut {
@@ -190,11 +204,16 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    fn close_overfull(&mut self, now: Now, overfull: Vec<Key>) {
-        for key in overfull {
+    fn follow_up(&mut self, now: Now, outcome: Outcome) {
+        for key in outcome.overfull {
             if let Some(slot) = self.conns.slot(key) {
                 self.stats.limit(Limit::OutboxBytes);
                 self.close(now, slot, CloseReason::Backlog);
+            }
+        }
+        for key in outcome.caught_up {
+            if let Some(slot) = self.conns.slot(key) {
+                self.catch_up(slot);
             }
         }
     }
@@ -211,12 +230,8 @@ impl<W: Wire> Shard<W> {
         self.waiting_bytes -= conn.outbox.len() as u64;
         let mut out = self.out(transport);
         out.send(slot, key, &[], None);
-        let overfull = out.overfull;
-        self.close_overfull(now, overfull);
-        let Some(slot) = self.conns.slot(key) else { return };
-        if !self.conns[slot].blocked {
-            self.catch_up(slot);
-        }
+        let outcome = out.outcome;
+        self.follow_up(now, outcome);
     }
 
     /// Someone who had fallen behind has taken everything: tells what was left out meanwhile.
@@ -264,11 +279,11 @@ impl<T: Transport> Out<'_, T> {
                     slices.push(IoSlice::new(conn.outbox.unsent()));
                 }
                 slices.extend(ranges.iter().map(|range| IoSlice::new(range)));
-                if slices.is_empty() {
-                    return;
-                }
                 let total: usize = slices.iter().map(|slice| slice.len()).sum();
-                (self.transport.send(key, &slices), total)
+                match total {
+                    0 => (Sent::Bytes(0), 0),
+                    _ => (self.transport.send(key, &slices), total),
+                }
             };
             let taken = match sent {
                 Sent::Bytes(taken) => taken,
@@ -276,10 +291,13 @@ impl<T: Transport> Out<'_, T> {
                 Sent::Broken => return conn.outbox.take(self.pool),
             };
             assert!(taken <= total, "no more is sent than was given");
-            self.stats.sends += 1;
+            self.stats.sends += u64::from(total > 0);
             self.stats.bytes_sent += taken as u64;
             let from_outbox = taken.min(conn.outbox.len());
             if taken == total {
+                if conn.has_to_catch_up() {
+                    self.outcome.caught_up.push(key);
+                }
                 self.stats.messages_sent += u64::from(messages);
                 if from_outbox > 0 {
                     conn.outbox.advance(from_outbox, self.pool);
@@ -305,7 +323,7 @@ impl<T: Transport> Out<'_, T> {
         let max =
             if crowded { self.config.outbox_bytes_mark } else { self.config.outbox_bytes_max };
         if conn.outbox.len() > max as usize {
-            self.overfull.push(key);
+            self.outcome.overfull.push(key);
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, Event, Limit, Notice, Now, SettingsPatch, ShardId, UserId, Wire,
+    ChannelName, ConnId, Event, Limit, Notice, Now, SettingsPatch, ShardId, UserId, Wire,
     channel::{At, Member, dropped_at, on_screen},
     conn::JoinRequest,
     fan_out::Class,
     mesh::{BanOrder, Mesh, Payload},
     timers::Timer,
 };
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 impl<W: Wire> Shard<W> {
@@ -154,9 +155,12 @@ impl<W: Wire> Shard<W> {
         let removed = Arc::new(Notice::Removed { channel: channel_name.clone(), minutes });
         let certificate =
             (by == user).then(|| Arc::new(Notice::RemovedThemselves { name: name.clone() }));
+        // Those who are removed learn it here, before they go; the user's other connections wherever they are.
+        let mut told = SmallVec::<[ConnId; 1]>::new();
         if let Some(participant) = channel.roster.find(user) {
             let members = channel.roster[participant].members.clone();
             for member in members {
+                told.push(member.conn);
                 let mut events = vec![Event::Notice(&removed)];
                 events.extend(certificate.as_deref().map(Event::Notice));
                 self.tell_member(idx, member.conn, member.at, &events);
@@ -175,7 +179,7 @@ impl<W: Wire> Shard<W> {
         if let Some(certificate) = &certificate {
             self.broadcast(idx, None, Class::Prompt, Event::Notice(certificate));
         }
-        self.send_to_user(now, user, Payload::Notice(removed), Some(channel_name));
+        self.send_to_user(now, user, Payload::Notice(removed), &told);
         self.touch_list(idx, now.mono_us);
     }
 

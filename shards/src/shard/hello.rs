@@ -5,8 +5,8 @@
 
 use super::{Flow, Output, Shard};
 use crate::{
-    ChannelName, Color, ConnId, Event, Limit, NoteQuota, Notice, Now, Profile, ProfileChange,
-    ShardId, UserId, UserName, Wire,
+    Color, Command, ConnId, Event, Limit, NoteQuota, Notice, Now, Profile, ProfileChange, ShardId,
+    UserId, UserName, Wire,
     channel::Participant,
     conn::{Awaits, Seat},
     fan_out::Class,
@@ -91,13 +91,20 @@ impl<W: Wire> Shard<W> {
     }
 
     fn say_hello(&mut self, now: Now, slot: u32, profile: &Profile, token: Option<&str>) {
+        let hello = Event::Hello { profile, token, wall_ms: now.wall_ms };
         let preset = match self.conns[slot].seat {
+            Seat::None => self.config.quotas.normal,
             Seat::Owned { channel, .. } => {
                 self.channels[channel as usize].preset(&self.config, profile.user)
             }
-            _ => self.config.quotas.normal,
+            Seat::Relayed { relay } => {
+                // Which quota it is, the owner of its channel knows.
+                let (conn, owner) = (self.conns[slot].id, self.relays[relay as usize].of.owner);
+                let command = Box::new(Command::Hello { user: None, token: None });
+                self.mesh(owner, Mesh::FromMember { conn, command });
+                return self.tell(slot, &[hello]);
+            }
         };
-        let hello = Event::Hello { profile, token, wall_ms: now.wall_ms };
         self.tell(slot, &[hello, Event::Quota(preset)]);
     }
 
@@ -132,7 +139,7 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn depart_user(&mut self, user: UserId, conn: ConnId, quota: NoteQuota) {
+    pub(super) fn depart_user(&mut self, user: UserId, conn: ConnId, quota: Option<NoteQuota>) {
         let owner = self.owner_of_user(user);
         if owner == self.id {
             self.users.depart(user, conn, quota);
@@ -203,6 +210,17 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// A connection is on another shard now. What it was to be told may have missed it, if the way was long.
+    pub(super) fn on_moved(&mut self, user: UserId, to: Presence, version: u32, waits: bool) {
+        if self.users.moved(user, to)
+            && let Some(record) = self.users.get(user)
+            && (waits || version < record.profile.version)
+        {
+            let profile = record.profile.clone();
+            self.send_profile(to.shard, profile, smallvec![to.conn]);
+        }
+    }
+
     /// The record of these connections' user is now this.
     pub(super) fn on_profile(&mut self, profile: Rc<Profile>, conns: &[ConnId]) {
         for &conn in conns {
@@ -251,49 +269,36 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    /// Sends something to all connections of a user, wherever they are, but not to those in the channel `except`.
+    /// Sends something to all connections of a user but `except`, wherever they are.
     pub(super) fn send_to_user(
         &mut self,
         now: Now,
         user: UserId,
         payload: Payload,
-        except: Option<ChannelName>,
+        except: &[ConnId],
     ) {
         let owner = self.owner_of_user(user);
         if owner != self.id {
-            return self.mesh(owner, Mesh::ToUser { user, payload, except });
+            return self.mesh(owner, Mesh::ToUser { user, payload, except: except.into() });
         }
         let Some(record) = self.users.get(user) else { return };
-        for (shard, conns) in record.by_shard() {
+        for (shard, mut conns) in record.by_shard() {
+            conns.retain(|conn| !except.contains(conn));
             if shard == self.id {
-                self.send_to_conns(now, &conns, &payload, except.as_ref());
-            } else {
-                let (payload, except) = (payload.clone(), except.clone());
-                self.mesh(shard, Mesh::ToConns { conns, payload, except });
+                self.send_to_conns(now, &conns, &payload);
+            } else if !conns.is_empty() {
+                self.mesh(shard, Mesh::ToConns { conns, payload: payload.clone() });
             }
         }
     }
 
-    pub(super) fn send_to_conns(
-        &mut self,
-        now: Now,
-        conns: &[ConnId],
-        payload: &Payload,
-        except: Option<&ChannelName>,
-    ) {
+    pub(super) fn send_to_conns(&mut self, now: Now, conns: &[ConnId], payload: &Payload) {
         for &conn in conns {
             let Some(slot) = self.conns.find(conn) else {
-                let (payload, except) = (payload.clone(), except.cloned());
-                self.forward(conn, Mesh::ToConns { conns: smallvec![conn], payload, except });
+                let payload = payload.clone();
+                self.forward(conn, Mesh::ToConns { conns: smallvec![conn], payload });
                 continue;
             };
-            let channel = match self.conns[slot].seat {
-                Seat::Owned { channel, .. } => Some(&self.channels[channel as usize].name),
-                _ => None,
-            };
-            if except.is_some() && channel == except {
-                continue;
-            }
             match payload {
                 Payload::Notice(notice) => self.tell(slot, &[Event::Notice(notice)]),
                 Payload::Custom { from, body } => {

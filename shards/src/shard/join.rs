@@ -422,7 +422,15 @@ impl<W: Wire> Shard<W> {
         assert!(self.conns[slot].attached, "only a connection that is here can be handed over");
         let key = self.conns.key(slot);
         let follows_list = self.conns[slot].list_idx != NOWHERE;
-        let conn = self.extract(slot);
+        if follows_list {
+            // What it says it has seen, it must have been told.
+            self.tell_followers();
+        }
+        let list_from = self.conns[slot].extra.as_ref().and_then(|extra| extra.list_from.clone());
+        let mut conn = self.extract(slot);
+        if let Some(extra) = &mut conn.extra {
+            extra.list_from = list_from;
+        }
         self.stats.handed_over += 1;
         let bundle = Bundle {
             version: BUNDLE_VERSION,
@@ -512,7 +520,7 @@ impl<W: Wire> Shard<W> {
             self.waiting_bytes -= conn.outbox.len() as u64;
         }
         conn.outbox.prepend(unsent);
-        if !conn.outbox.is_empty() && !conn.listed {
+        if (!conn.outbox.is_empty() || conn.cursors_stale) && !conn.listed {
             conn.listed = true;
             self.dirty_conns.push(self.conns.key(slot));
             self.prompt = true;
@@ -526,13 +534,18 @@ impl<W: Wire> Shard<W> {
         }
         let check = now.mono_us + self.config.ping_after.as_micros() as u64;
         self.wheel.arm(check, now.mono_us, key);
-        if deferred {
-            self.arm_deferred(now.mono_us, slot);
+        if deferred && let Some(extra) = &self.conns[slot].extra {
+            let at = extra.join.ready_at_us(self.config.rates.join).max(now.mono_us);
+            self.arm_deferred(at, slot);
         }
         if let Some(seen) = list_seen {
             self.adopt_follower(slot, &seen);
         }
         if let Some(reason) = doom.or(self.stopping.then_some(crate::CloseReason::Stopping)) {
+            if let Purpose::Spread { channel } = purpose {
+                // Its channel has to be told, like that of any relayed member.
+                self.seat_relayed(slot, from, channel);
+            }
             self.close(now, slot, reason);
             return key;
         }
@@ -555,6 +568,7 @@ impl<W: Wire> Shard<W> {
     /// Tells the user's shard where the connection is now, and shares the profile with who has it here already.
     fn adopt_profile(&mut self, slot: u32, profile: Profile) {
         let (user, conn, hops) = (profile.user, self.conns[slot].id, self.conns[slot].hops);
+        let waits = matches!(self.conns[slot].awaits(), Some(Awaits::Profile));
         let owner = self.owner_of_user(user);
         let mut shared = Rc::new(profile);
         if owner == self.id {
@@ -565,8 +579,19 @@ impl<W: Wire> Shard<W> {
             {
                 shared = record.profile.clone();
             }
+            if waits && let Some(extra) = &mut self.conns[slot].extra {
+                // What it asked for is in the record, or is on its way here.
+                extra.awaits = None;
+            }
         } else {
-            self.mesh(owner, Mesh::Moved { user, conn, hops });
+            let version = shared.version;
+            self.mesh(owner, Mesh::Moved { user, conn, hops, version, waits });
+        }
+        // News of its user may have come here before its socket.
+        if let Some(known) = &self.conns[slot].profile
+            && known.version > shared.version
+        {
+            shared = known.clone();
         }
         self.conns[slot].profile = Some(shared.clone());
         if let Seat::Owned { channel, participant } = self.conns[slot].seat {

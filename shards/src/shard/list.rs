@@ -117,9 +117,9 @@ impl<W: Wire> Shard<W> {
     /// Someone who follows the list came from another shard: sends what that shard had not seen yet.
     pub(super) fn adopt_follower(&mut self, slot: u32, seen: &[u64]) {
         self.join_followers(slot);
-        let missed = self.directory.changed_since(seen);
-        for chunk in missed.chunks(CHUNK) {
-            self.tell_list(slot, chunk);
+        match self.directory.changed_since(seen) {
+            Some(missed) => missed.chunks(CHUNK).for_each(|chunk| self.tell_list(slot, chunk)),
+            None => self.conns[slot].extra().list_from = Some(ListFrom::Start),
         }
         self.continue_list(slot);
     }

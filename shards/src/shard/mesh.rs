@@ -9,20 +9,20 @@ impl<W: Wire> Shard<W> {
     pub fn handle_mesh(&mut self, now: Now, from: ShardId, message: MeshMessage) {
         match message.0 {
             Mesh::Hello { user, conn } => self.on_hello(now, from, user, conn),
-            Mesh::Moved { user, conn, hops } => {
-                self.users.moved(user, Presence { conn, shard: from, hops });
+            Mesh::Moved { user, conn, hops, version, waits } => {
+                self.on_moved(user, Presence { conn, shard: from, hops }, version, waits);
             }
             Mesh::Departed { user, conn, quota } => self.users.depart(user, conn, quota),
             Mesh::ChangeProfile { user, conn, change } => {
                 self.change_profile(now, user, conn.map(|conn| (from, conn)), *change);
             }
-            Mesh::ToUser { user, payload, except } => self.send_to_user(now, user, payload, except),
+            Mesh::ToUser { user, payload, except } => {
+                self.send_to_user(now, user, payload, &except);
+            }
             Mesh::FindForBan { user, ban } => self.find_for_ban(now, from, user, ban),
             Mesh::Welcome { conn, welcome } => self.on_welcome(now, conn, welcome),
             Mesh::Profile { profile, conns } => self.on_profile(Rc::new(*profile), &conns),
-            Mesh::ToConns { conns, payload, except } => {
-                self.send_to_conns(now, &conns, &payload, except.as_ref());
-            }
+            Mesh::ToConns { conns, payload } => self.send_to_conns(now, &conns, &payload),
             Mesh::FoundForBan { ban, name } => self.ban(now, *ban, name),
 
             Mesh::Broadcast { channel, batch } => self.on_broadcast(&channel, &batch),
@@ -38,11 +38,11 @@ impl<W: Wire> Shard<W> {
             }
             Mesh::Stay { conn } => self.on_stay(conn),
             Mesh::Recall { conn } => self.on_recall(now, from, conn),
-            Mesh::FromMember { conn, command } => self.on_member_command(now, conn, *command),
-            Mesh::MayLeave { conn, request } => self.may_leave(now, conn, *request),
-            Mesh::MemberGone { conn } => self.member_gone(now, conn),
-            Mesh::MemberProfile { conn, profile } => self.member_profile(conn, *profile),
-            Mesh::MemberCursors { conn } => self.member_cursors(conn),
+            Mesh::FromMember { conn, command } => self.on_member_command(now, from, conn, *command),
+            Mesh::MayLeave { conn, request } => self.may_leave(now, from, conn, *request),
+            Mesh::MemberGone { conn, user } => self.member_gone(now, from, conn, user),
+            Mesh::MemberProfile { conn, profile } => self.member_profile(from, conn, *profile),
+            Mesh::MemberCursors { conn } => self.member_cursors(from, conn),
 
             Mesh::Directory { sequence, entries } => {
                 self.on_directory(now, from, sequence, &entries)

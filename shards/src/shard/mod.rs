@@ -30,6 +30,8 @@ mod play;
 mod relay;
 mod staff;
 mod talk;
+#[cfg(test)]
+mod tests;
 mod tick;
 mod verify;
 
@@ -460,8 +462,13 @@ impl<W: Wire> Shard<W> {
             Command::SpeakBinaryCustom => self.member_mut(actor).binary_custom = true,
             Command::Speak(format) => self.reformat_away(actor, format),
             Command::Admin(admin) => self.staff(now, Some(actor), actor.conn, *admin),
-            Command::Hello { .. }
-            | Command::Bye
+            Command::Hello { .. } => {
+                let channel = &self.channels[actor.channel as usize];
+                let user = channel.roster[actor.participant].profile.user;
+                let preset = channel.preset(&self.config, user);
+                self.answer(actor, &[Event::Quota(preset)]);
+            }
+            Command::Bye
             | Command::Join { .. }
             | Command::SetProfile { .. }
             | Command::FollowList(_) => unreachable!("handled where the connection is"),
@@ -613,7 +620,7 @@ impl<W: Wire> Shard<W> {
         event: Event<'_>,
     ) {
         let channel = &mut self.channels[idx as usize];
-        let mut receivers = channel.fan.members.len() - usize::from(by.is_some());
+        let mut receivers = channel.fan.members.len();
         for format in (0..Format::COUNT).map(|f| Format(f as u8)) {
             if !channel.uses(format) {
                 continue;
@@ -633,9 +640,13 @@ impl<W: Wire> Shard<W> {
                 receivers += away.formats[format.index()] as usize;
             }
         }
-        self.stats.event(EventKind::from(&event), receivers);
+        // Whoever did it is a member, here or away.
+        self.stats.event(EventKind::from(&event), receivers - usize::from(by.is_some()));
         self.touch_fan(idx);
-        self.warm(idx);
+        // Heat is what people say and play. Those who come and go are not made cheaper by spreading members.
+        if matches!(event, Event::Notes { .. } | Event::Cursor { .. } | Event::Chat(_)) {
+            self.warm(idx);
+        }
     }
 
     /// Puts a channel on the list of what to flush.
@@ -675,7 +686,6 @@ impl<W: Wire> Shard<W> {
         for (bytes, _) in encoded.into_iter().flatten() {
             self.pool.give(bytes);
         }
-        self.warm(idx);
     }
 
     /// Closes a connection for a reason of ours, which the peer is told.
@@ -698,8 +708,9 @@ impl<W: Wire> Shard<W> {
         let mut told_by_owner = false;
         if let Seat::Relayed { relay } = self.conns[slot].seat {
             let (conn, owner) = (self.conns[slot].id, self.relays[relay as usize].of.owner);
+            let user = self.conns[slot].profile.as_ref().expect("members have said hello").user;
             self.unseat_relayed(slot);
-            self.mesh(owner, Mesh::MemberGone { conn });
+            self.mesh(owner, Mesh::MemberGone { conn, user });
             told_by_owner = true;
         }
         self.unseat(now, slot);
@@ -712,7 +723,7 @@ impl<W: Wire> Shard<W> {
         if let Some(user) = user
             && !told_by_owner
         {
-            self.depart_user(user, conn.id, quota);
+            self.depart_user(user, conn.id, Some(quota));
         }
         conn.outbox.into_unsent()
     }

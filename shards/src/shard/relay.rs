@@ -11,7 +11,7 @@
 
 use super::{Actor, FanRef, Flow, Output, Relay, Shard};
 use crate::{
-    ChannelRef, Command, ConnId, Format, NoteQuota, Now, Profile, ShardId, Wire,
+    ChannelRef, Command, ConnId, Format, NoteQuota, Now, Profile, ShardId, UserId, Wire,
     channel::{At, Away, has_moved},
     conn::{Awaits, JoinRequest, Purpose, Seat},
     fan_out::FanOut,
@@ -250,15 +250,21 @@ impl<W: Wire> Shard<W> {
         quota
     }
 
-    /// A relayed member as one who acts.
-    fn relayed_actor(&self, conn: ConnId) -> Option<Actor> {
+    /// A relayed member as one who acts, as the shard `from` says.
+    fn relayed_actor(&self, from: ShardId, conn: ConnId) -> Option<Actor> {
         if let Some(&(channel, participant)) = self.away.get(&conn) {
             let roster = &self.channels[channel as usize].roster;
             let member = roster[participant].members.iter().find(|member| member.conn == conn)?;
-            return Some(Actor { channel, participant, conn, at: member.at });
+            // One that was removed and came back another way is not where old messages come from.
+            return matches!(member.at, At::Away(shard, _) if shard == from).then_some(Actor {
+                channel,
+                participant,
+                conn,
+                at: member.at,
+            });
         }
         // On its way home: what it asked before it left arrives before it does.
-        let slot = self.conns.find(conn)?;
+        let slot = self.conns.find(conn).filter(|&slot| !self.conns[slot].attached)?;
         match self.conns[slot].seat {
             Seat::Owned { channel, participant } => {
                 Some(Actor { channel, participant, conn, at: At::Here(slot) })
@@ -267,16 +273,28 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn on_member_command(&mut self, now: Now, conn: ConnId, command: Command) {
-        if let Some(actor) = self.relayed_actor(conn) {
+    pub(super) fn on_member_command(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        conn: ConnId,
+        command: Command,
+    ) {
+        if let Some(actor) = self.relayed_actor(from, conn) {
             self.act(now, actor, command);
         }
     }
 
     /// A relayed member wants to go elsewhere.
-    pub(super) fn may_leave(&mut self, now: Now, conn: ConnId, request: JoinRequest) {
+    pub(super) fn may_leave(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        conn: ConnId,
+        request: JoinRequest,
+    ) {
         // One that was removed meanwhile has been told, and goes on from there.
-        let Some(actor) = self.relayed_actor(conn) else { return };
+        let Some(actor) = self.relayed_actor(from, conn) else { return };
         let stays = self.channels[actor.channel as usize].name == request.name();
         match actor.at {
             _ if stays => {
@@ -294,20 +312,21 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn member_gone(&mut self, now: Now, conn: ConnId) {
-        let Some(actor) = self.relayed_actor(conn) else {
-            // It was to be closed as soon as it came home.
-            if let Some(slot) = self.conns.find(conn).filter(|&slot| !self.conns[slot].attached) {
-                self.end_homecoming(now, slot);
+    pub(super) fn member_gone(&mut self, now: Now, from: ShardId, conn: ConnId, user: UserId) {
+        let Some(actor) = self.relayed_actor(from, conn) else {
+            match self.conns.find(conn).filter(|&slot| !self.conns[slot].attached) {
+                // It was to be closed or to go elsewhere as soon as it came home.
+                Some(slot) => self.end_homecoming(now, slot),
+                // It was let go while it ended; its shard leaves it to us to say so.
+                None => self.depart_user(user, conn, None),
             }
             return;
         };
-        let user = self.channels[actor.channel as usize].roster[actor.participant].profile.user;
         match actor.at {
             At::Here(slot) => self.end_homecoming(now, slot),
             At::Away(..) => {
                 let quota = self.release(now, actor.channel, actor.participant, conn, |_| None);
-                self.depart_user(user, conn, quota);
+                self.depart_user(user, conn, Some(quota));
             }
         }
     }
@@ -319,21 +338,23 @@ impl<W: Wire> Shard<W> {
         let conn = self.extract(slot);
         let quota = conn.extra.as_ref().map(|extra| extra.quota).unwrap_or_default();
         let user = conn.profile.as_ref().expect("members have said hello").user;
-        self.depart_user(user, conn.id, quota);
+        self.depart_user(user, conn.id, Some(quota));
     }
 
-    pub(super) fn member_profile(&mut self, conn: ConnId, profile: Profile) {
-        let Some(actor) = self.relayed_actor(conn) else { return };
+    pub(super) fn member_profile(&mut self, from: ShardId, conn: ConnId, profile: Profile) {
+        let Some(actor) = self.relayed_actor(from, conn) else { return };
         let profile = Rc::new(profile);
-        if let At::Here(slot) = actor.at {
+        if let At::Here(slot) = actor.at
+            && self.conns[slot].profile.as_ref().is_none_or(|known| known.version < profile.version)
+        {
             self.conns[slot].profile = Some(profile.clone());
         }
         self.show_profile(actor.channel, actor.participant, &profile);
     }
 
     /// A relayed member can take cursor moves again: it is told where everyone is now.
-    pub(super) fn member_cursors(&mut self, conn: ConnId) {
-        if let Some(actor) = self.relayed_actor(conn) {
+    pub(super) fn member_cursors(&mut self, from: ShardId, conn: ConnId) {
+        if let Some(actor) = self.relayed_actor(from, conn) {
             self.tell_cursors(actor);
         }
     }

@@ -42,7 +42,7 @@ impl<W: Wire> Shard<W> {
                     }
                     Audience::Channel(channel) => self.tell_channel(channel, notice),
                     Audience::User(user) => {
-                        self.send_to_user(now, user, Payload::Notice(Arc::new(notice)), None);
+                        self.send_to_user(now, user, Payload::Notice(Arc::new(notice)), &[]);
                     }
                 }
             }
@@ -66,7 +66,7 @@ impl<W: Wire> Shard<W> {
                 let request = JoinRequest { target: JoinTarget::Named(channel), set, overflows: 0 };
                 match (user, actor) {
                     (Some(user), _) => {
-                        self.send_to_user(now, user, Payload::Move(Box::new(request)), None);
+                        self.send_to_user(now, user, Payload::Move(Box::new(request)), &[]);
                     }
                     (None, Some(actor)) => {
                         let roster = &self.channels[actor.channel as usize].roster;

@@ -139,7 +139,7 @@ impl<W: Wire> Shard<W> {
             CustomTarget::Users(users) => {
                 for user in users.into_iter().filter(|&user| user != from.user) {
                     let payload = Payload::Custom { from: from.clone(), body: body.clone() };
-                    self.send_to_user(now, user, payload, None);
+                    self.send_to_user(now, user, payload, &[]);
                 }
             }
         }

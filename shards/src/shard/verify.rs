@@ -1,7 +1,7 @@
 //! The shard's own invariants, all of them. Dear; for the simulator, after each step.
 
 use super::Shard;
-use crate::{ChannelName, ConnId, Wire, channel::At, conn::Seat};
+use crate::{ChannelName, ConnId, Crown, Now, Position, UserId, Wire, channel::At, conn::Seat};
 use std::collections::BTreeMap;
 
 impl<W: Wire> Shard<W> {
@@ -122,5 +122,64 @@ impl<W: Wire> Shard<W> {
     #[must_use]
     pub fn presences(&self) -> usize {
         self.users.iter().map(|(_, user)| user.connections.len()).sum()
+    }
+
+    /// Everyone who participates in a channel that is owned here, and where their cursor is.
+    pub fn participants(&self) -> impl Iterator<Item = (&ChannelName, UserId, Position)> {
+        self.channels.iter().flat_map(|(_, channel)| {
+            channel.roster.iter().map(|(_, p)| (&channel.name, p.profile.user, p.position))
+        })
+    }
+
+    /// The crown of a channel that is owned here and has one.
+    #[must_use]
+    pub fn crown(&self, channel: &ChannelName) -> Option<Crown> {
+        self.channels[*self.by_name.get(channel)? as usize].crown
+    }
+
+    /// Checks that nothing waits and nothing is kept for what is gone: for a shard whose peers have read everything
+    /// and to which nothing is on its way, some seconds after the last of it.
+    ///
+    /// # Panics
+    /// When something does.
+    pub fn verify_at_rest(&self, now: Now) {
+        assert!(self.outputs.is_empty(), "all outputs were acted on");
+        assert_eq!(self.pending(), super::Pending::Nothing, "nothing is to be flushed");
+        assert!(self.dirty_fans.is_empty() && self.list_news.is_empty() && !self.prompt);
+        assert!(self.publish.is_empty() && self.ended.is_empty(), "everything is published");
+        let stale = self.forwarding.values().filter(|&&(_, until)| until < now.mono_us);
+        assert_eq!(stale.count(), 0, "nothing is sent for ever after those who went");
+        assert_eq!((self.n_blocked, self.waiting_bytes), (0, 0), "nobody waits for bytes");
+        for (_, conn) in self.conns.iter() {
+            let id = conn.id;
+            assert!(conn.attached, "{id} has come home");
+            assert!(!conn.blocked && conn.outbox.is_empty(), "{id} was sent everything");
+            assert!(!conn.listed && conn.awaits().is_none(), "{id} goes on");
+            assert!(!conn.cursors_stale, "{id} knows where the cursors are");
+            if let Some(extra) = &conn.extra {
+                assert!(extra.deferred.is_none(), "{id} went where it wanted");
+                assert!(extra.list_from.is_none(), "{id} has the whole list");
+                assert!(extra.doom.is_none());
+            }
+        }
+        let fans = self.channels.iter().map(|(_, channel)| &channel.fan);
+        for fan in fans.chain(self.relays.iter().map(|(_, relay)| &relay.fan)) {
+            assert!(!fan.listed && fan.pending_bytes() == 0, "everything broadcast was sent");
+        }
+        for (_, channel) in &self.channels {
+            assert!(channel.moved.is_empty(), "all cursor moves went out");
+            assert!(!channel.roster.is_empty() || channel.name.is_permanent(), "empty ones end");
+        }
+        let away: usize = self
+            .channels
+            .iter()
+            .flat_map(|(_, channel)| &channel.away)
+            .map(|away| away.members() as usize)
+            .sum();
+        assert_eq!(away, self.away.len(), "relayed members are known by their connection");
+        let followers = self.conns.iter().filter(|(_, conn)| conn.follows_custom).count();
+        assert_eq!(followers, self.custom_followers.len(), "subscribers are listed once");
+        let followers = self.conns.iter().filter(|(_, conn)| conn.list_idx != super::NOWHERE);
+        assert_eq!(followers.count(), self.followers.len(), "followers are listed once");
     }
 }

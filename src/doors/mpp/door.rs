@@ -187,7 +187,8 @@ impl Door {
         };
         let mut bytes = Vec::new();
         let unchanged = head.value("if-none-match").is_some_and(|tags| tags.contains(&asset.etag));
-        let headers = [("ETag", asset.etag.as_str()), ("Cache-Control", "no-cache")];
+        let mut headers = vec![("ETag", asset.etag.as_str()), ("Cache-Control", "no-cache")];
+        headers.extend(self.shared.assets.headers());
         let (status, body) =
             if unchanged { (Status::NotModified, &[][..]) } else { (Status::Ok, &asset.body[..]) };
         let response =

@@ -1,0 +1,65 @@
+//! The simulator: the shard core under load, delay, loss of peers and full queues, all of it drawn from one seed.
+//!
+//! A run builds a [`World`] of 1 to 6 shards and up to a thousand peers in one thread, with virtual time. Everything
+//! random comes from the seed, so a run that fails replays exactly: the failure names the seed, the step and the
+//! command. It is *not* a test of the driver: its own small driver keeps the contract that the core documents.
+//!
+//! Reading order: [`Setup`] (what a run is like), [`World`] (what happens), [`Script`] (what peers say), [`View`]
+//! (what a peer may be told, the independent model), [`check`] (what must hold).
+#![forbid(unsafe_code)]
+
+pub mod check;
+mod draw;
+mod script;
+mod setup;
+mod view;
+pub mod wire;
+mod world;
+
+pub use draw::Draw;
+pub use script::Script;
+pub use setup::{Op, Setup};
+pub use view::{Ledger, Room, Stream, View};
+pub use world::{Node, Peer, Place, Report, Socket, World};
+
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind, set_hook},
+    sync::Once,
+};
+
+thread_local! {
+    /// Where the last panic of this thread was.
+    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Runs one seed; with `traced`, everything that happens is written to standard error.
+///
+/// # Errors
+/// Says what did not hold, with the seed, the step and the command that replays it.
+pub fn run(seed: u64, traced: bool) -> Result<Report, String> {
+    // The failure is reported once, with all that is needed to replay it.
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        set_hook(Box::new(|info| {
+            let place = info.location().map(ToString::to_string).unwrap_or_default();
+            if std::thread::panicking() && std::env::var_os("SIM_BACKTRACE").is_some() {
+                eprintln!("{}", std::backtrace::Backtrace::force_capture());
+            }
+            let text = info.payload_as_str().unwrap_or_default().to_owned();
+            PLACE.set(format!("{place}: {text}"));
+        }));
+    });
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let setup = Setup::draw(seed);
+        if traced {
+            eprintln!("{setup:#?}");
+        }
+        World::new(seed, setup, traced).run()
+    }));
+    result.map_err(|_| {
+        let what = PLACE.take();
+        let step = world::current_step();
+        format!("seed {seed:#x}, step {step}: {what}\nreplay: scripts/sim --seed {seed:#x}")
+    })
+}
