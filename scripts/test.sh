@@ -67,7 +67,7 @@ need_node() {
 
 find_browser() {
   local candidate
-  for candidate in "${CHROME:-}" chromium chromium-browser google-chrome google-chrome-stable; do
+  for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable; do
     if [ -n "$candidate" ] && command -v "$candidate" >/dev/null; then
       command -v "$candidate"
       return
@@ -142,19 +142,17 @@ step_browser() {
     return
   fi
   need_node
-  if ! CHROME=$(find_browser); then
+  if ! CHROMIUM=$(find_browser); then
     echo "installing chromium"
-    if ! apt_install chromium || ! CHROME=$(find_browser); then
+    if ! apt_install chromium || ! CHROMIUM=$(find_browser); then
       echo "SKIPPED: there is no Chromium, and it cannot be installed"
       return
     fi
   fi
-  export CHROME
+  export CHROMIUM
   build_server
   cd tests/browser
-  if [ -f package-lock.json ]; then
-    npm ci --no-audit --no-fund --loglevel=error
-  fi
+  npm ci --no-audit --no-fund --loglevel=error
   node --test
 }
 

@@ -527,9 +527,8 @@ impl World {
             for shard in 0..self.shards.len() {
                 self.flush(shard, false);
             }
-            self.verify();
             if !delivered {
-                return;
+                return self.verify();
             }
         }
         panic!("messages go round for ever");
