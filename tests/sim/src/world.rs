@@ -479,8 +479,7 @@ impl World {
                 self.sockets[idx].place = Place::Closed;
                 self.note(|| format!("shard {s} sees that peer {idx} is gone"));
                 self.maybe_outputs(s);
-            } else if !socket.paused
-                && !(socket.inbox.is_empty() && socket.pending.is_empty())
+            } else if !(socket.paused || socket.inbox.is_empty() && socket.pending.is_empty())
                 && (self.calm || self.turn_draw.chance(50))
             {
                 self.serve(s, idx, key);
