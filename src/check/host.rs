@@ -78,8 +78,8 @@ impl Host for ThisHost {
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        socket.bind(&address.into())?;
-        socket.listen(1)
+        // Binding fails when somebody listens there. Listening as well would take connections that nobody serves.
+        Ok(socket.bind(&address.into())?)
     }
 
     fn writable(&self, dir: &Path) -> io::Result<()> {

@@ -554,8 +554,15 @@ impl<W: Wire> Shard<W> {
             Purpose::Spread { channel } => self.seat_relayed(slot, from, channel),
             Purpose::Home => {
                 if released && let Some(extra) = &mut self.conns[slot].extra {
-                    // Its question arrived before it did, and was kept as where it goes on to.
-                    extra.awaits = None;
+                    // Its question arrived before it did, and was kept as where it goes on to; unless it was
+                    // removed before that: then what it asked comes after where it is sent.
+                    let wish = extra.awaits.take();
+                    if let (Some(sent), Some(Awaits::Release(wish))) = (&moved_on, wish)
+                        && *sent != wish
+                    {
+                        extra.deferred = Some(wish);
+                        self.arm_deferred(now.mono_us, slot);
+                    }
                 }
                 if let Some(request) = moved_on {
                     self.join(now, slot, request);

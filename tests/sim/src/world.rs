@@ -73,6 +73,10 @@ pub struct Socket {
 }
 
 impl Socket {
+    fn has_input(&self) -> bool {
+        !self.paused && (!self.inbox.is_empty() || !self.pending.is_empty())
+    }
+
     fn free(&self) -> usize {
         self.capacity.saturating_sub(self.out.len())
     }
@@ -479,9 +483,7 @@ impl World {
                 self.sockets[idx].place = Place::Closed;
                 self.note(|| format!("shard {s} sees that peer {idx} is gone"));
                 self.maybe_outputs(s);
-            } else if !(socket.paused || socket.inbox.is_empty() && socket.pending.is_empty())
-                && (self.calm || self.turn_draw.chance(50))
-            {
+            } else if socket.has_input() && (self.calm || self.turn_draw.chance(50)) {
                 self.serve(s, idx, key);
             }
         }

@@ -126,7 +126,7 @@ impl Stage {
         if let Some(&key) = self.peers.get(name) {
             return key;
         }
-        let (key, _) = self.shard.open(self.now, Format::MPP_TEXT);
+        let (key, _) = self.shard.open(self.now, Format::MPP_TEXT, b"");
         let user = Some(user(name));
         let flow = self.shard.handle_command(self.now, key, Command::Hello { user, token: None });
         assert_eq!(flow, Flow::Continue);
@@ -212,9 +212,8 @@ impl Stage {
         while self.shard.pending() != Pending::Nothing {
             self.shard.flush(self.now, &mut self.sockets, false);
         }
-        while let Some(output) = self.shard.poll_output() {
-            panic!("one shard has nothing to ask for: {output:?}");
-        }
+        let output = self.shard.poll_output();
+        assert!(output.is_none(), "one shard has nothing to ask for: {output:?}");
         self.shard.verify();
         let mut heard = Vec::new();
         for (name, key) in &self.peers {
