@@ -117,7 +117,7 @@ step_doc() {
 # shards against the server that this builds.
 step_test() {
   need_compiler
-  cargo test --quiet --locked --workspace
+  cargo test --quiet --locked --workspace --no-fail-fast
 }
 
 step_sim() {

@@ -230,8 +230,12 @@ fn documents_name_keys_that_exist() {
     let documents: Vec<Source> =
         sources().into_iter().filter(|source| source.name.ends_with(".md")).collect();
     check(&documents, |_, line| {
+        if line.contains("unknown key") {
+            return None;
+        }
         let unknown = line.split('`').skip(1).step_by(2).find(|code| {
             tables.iter().any(|table| code.starts_with(table))
+                && !code.ends_with(".rs")
                 && code.chars().all(|c| c.is_ascii_lowercase() || "._0123456789".contains(c))
                 && !keys.contains(&format!("\"{code}\""))
                 && !keys.contains(&format!("\"{code}."))
