@@ -97,10 +97,12 @@ class Server {
 
 /** The first event of this name that fits, as a promise made before whatever causes it. */
 function heard(client, name, fits = () => true) {
+  // Made here, so that its stack names who waited.
+  const late = new Error(`no fitting \`${name}\` within ${WITHIN_MS} ms`);
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       client.off(name, listener);
-      reject(new Error(`no fitting \`${name}\` within ${WITHIN_MS} ms`));
+      reject(late);
     }, WITHIN_MS);
     const listener = (message) => {
       if (!fits(message)) return;
