@@ -79,7 +79,7 @@ impl Host for ThisHost {
             socket.set_only_v6(true)?;
         }
         // Binding fails when somebody listens there. Listening as well would take connections that nobody serves.
-        Ok(socket.bind(&address.into())?)
+        socket.bind(&address.into())
     }
 
     fn writable(&self, dir: &Path) -> io::Result<()> {
