@@ -120,8 +120,9 @@ mod tests {
                     points = ceiling.min(points + i64::from(preset.allowance));
                 }
                 tick += gap;
-                let price = i64::from(notes)
-                    * if history.iter().sum::<i64>() <= 0 { i64::from(preset.allowance) } else { 1 };
+                let exhausted = history.iter().sum::<i64>() <= 0;
+                let factor = if exhausted { i64::from(preset.allowance) } else { 1 };
+                let price = i64::from(notes) * factor;
                 let granted = price <= points;
                 if granted {
                     points -= price;

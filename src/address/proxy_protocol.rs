@@ -299,7 +299,10 @@ mod tests {
 
         #[test]
         fn arbitrary_version_2_headers_agree_in_all_splits(
-            command: u8, family: u8, length in 0u16..600, body in prop::collection::vec(any::<u8>(), 0..600)
+            command: u8,
+            family: u8,
+            length in 0u16..600,
+            body in prop::collection::vec(any::<u8>(), 0..600),
         ) {
             let command = if command % 3 == 0 { command } else { 0x21 };
             let mut bytes = V2_START.to_vec();

@@ -35,6 +35,8 @@ impl<W: Wire> Shard<W> {
             if !conn.extra().hello.take(rate, now.mono_us, 1) {
                 return self.stats.limit(Limit::HelloRate);
             }
+            // A token for another user than the connection has would make its client come back as somebody else.
+            let token = token.filter(|_| user == Some(profile.user));
             return self.say_hello(now, slot, &profile, token.as_deref());
         }
         let (user, durable) = match user {

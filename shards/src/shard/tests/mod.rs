@@ -126,7 +126,7 @@ impl Stage {
         if let Some(&key) = self.peers.get(name) {
             return key;
         }
-        let (key, _) = self.shard.open(self.now, Format::MPP_TEXT);
+        let (key, _) = self.shard.open(self.now, Format::MPP_TEXT, b"");
         let user = Some(user(name));
         let flow = self.shard.handle_command(self.now, key, Command::Hello { user, token: None });
         assert_eq!(flow, Flow::Continue);

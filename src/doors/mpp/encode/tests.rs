@@ -395,7 +395,8 @@ proptest! {
             ..Profile::new(user(A), 0)
         };
         let position = Position { x, y };
-        let notes = vec![Note { key: (x.unsigned_abs() % 88) as u8, stop: y > 0, velocity, delay_ms }; count];
+        let key = (x.unsigned_abs() % 88) as u8;
+        let notes = vec![Note { key, stop: y > 0, velocity, delay_ms }; count];
         let said: VecDeque<ChatMessage> = ChatText::parse(&texts[2], 512)
             .into_iter()
             .map(|text| ChatMessage { text, ..message(profile.clone(), "x", None) })

@@ -256,10 +256,14 @@ fn text_beyond_its_length_field_is_cut_at_a_character() {
 proptest! {
     #[test]
     fn any_frames_are_survived(
-        frames in prop::collection::vec((0u8..0x12, prop::collection::vec(any::<u8>(), 0..60)), 0..4),
+        frames in prop::collection::vec(
+            (0u8..0x12, prop::collection::vec(any::<u8>(), 0..60)),
+            0..4,
+        ),
         cut in any::<prop::sample::Index>(),
     ) {
-        let payload = frames.iter().flat_map(|(opcode, body)| frame_of(*opcode, body)).collect::<Vec<_>>();
+        let payload: Vec<u8> =
+            frames.iter().flat_map(|(opcode, body)| frame_of(*opcode, body)).collect();
         check::binary(&payload);
         check::binary(&payload[..cut.index(payload.len() + 1)]);
     }
