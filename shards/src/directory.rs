@@ -51,6 +51,16 @@ impl Directory {
         }
     }
 
+    /// Knows a permanent channel from the start, before its owner says anything.
+    pub(crate) fn seed(&mut self, from: ShardId, info: ChannelInfo) {
+        assert!(Self::belongs(&info), "only permanent channels are there from the start");
+        let name = info.name.clone();
+        let entry = Listed { info: Arc::new(info), from, sequence: 0, since_us: 0, listed: true };
+        let before = self.channels.insert(name, entry);
+        assert!(before.is_none(), "each of them once");
+        self.n_listed += 1;
+    }
+
     /// Whether a channel belongs into the list.
     fn belongs(info: &ChannelInfo) -> bool {
         info.settings.visible && (info.count > 0 || info.name.is_permanent())

@@ -560,7 +560,7 @@ pub const KEYS: &[Key] = &[
     key(
         "flush.delay_max_ms",
         number("milliseconds", 0, 1_000),
-        "4",
+        "10",
         "Longest time that a busy shard holds notes back to send more of them at once; 0 never waits.",
         "Latency under load, against many times the throughput. Idle shards never wait.",
     ),

@@ -50,7 +50,7 @@ fn defaults_are_those_of_the_core() {
     assert_eq!(config.data, Data::Dir("./data".into()));
     assert_eq!((config.shards, config.cpus.len(), config.tokens), (2, 4, false));
     assert_eq!(config.limits.message_bytes, 128 << 10);
-    assert_eq!(config.flush_delay_max, Duration::from_millis(4));
+    assert_eq!(config.flush_delay_max, Duration::from_millis(10));
 }
 
 #[test]

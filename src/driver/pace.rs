@@ -8,6 +8,10 @@ use std::time::Duration;
 /// The stretch over which busyness is measured, microseconds.
 const WINDOW_US: u64 = 20_000;
 
+/// Shares of a window, in 1024ths, from which on a shard waits at all, and over which the wait grows to its whole.
+const BUSY_FROM: u64 = 512;
+const BUSY_SPAN: u64 = 307;
+
 /// Busyness of a shard, and the delay that follows from it.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -42,9 +46,9 @@ impl Pace {
         }
     }
 
-    /// How long what can wait does now: nothing up to half a busy shard, then more and more.
+    /// How long what can wait does now: not at all up to half a busy shard, and the whole time from four fifths on.
     fn delay_us(&self) -> u64 {
-        self.delay_max_us * self.share.saturating_sub(512) / 512
+        self.delay_max_us * self.share.saturating_sub(BUSY_FROM).min(BUSY_SPAN) / BUSY_SPAN
     }
 
     /// When what waits goes out.

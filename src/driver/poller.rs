@@ -5,8 +5,8 @@
 //! the executor still sleeps in one place, where everything else that it runs can wake it.
 //!
 //! Going to sleep on the ring and waking up cost some eight system calls (measured: six or seven `io_uring_enter` and a
-//! `membarrier`), waiting in `epoll_wait` one. So while there is traffic the loop waits there, for moments, and
-//! sleeps on the ring only when a moment brought nothing.
+//! `membarrier`), waiting in `epoll_wait` one. So while there is traffic the loop waits there, and sleeps on the ring
+//! only after a moment that brought nothing.
 
 use glommio::io::PollableFd;
 use rustix::{
@@ -140,12 +140,12 @@ impl Poller {
         Ok(epoll::delete(self.set.get_ref(), fd)?)
     }
 
-    /// Appends what is ready, waiting for something for at most so many microseconds.
-    ///
-    /// Waiting here blocks the executor's thread, so it is only for moments; [`Poller::sleep`] is for longer.
-    pub(super) fn ready(&mut self, wait_us: u64, out: &mut Vec<Ready>) -> io::Result<()> {
-        let timeout = timespec(wait_us);
-        let events = match epoll::wait(self.set.get_ref(), &mut *self.events, Some(&timeout)) {
+    /// Appends what is ready. With `block` waits until there is something, which is at the latest when the time comes
+    /// that [`Poller::set_timer`] was given; it blocks the executor's thread meanwhile.
+    pub(super) fn ready(&mut self, block: bool, out: &mut Vec<Ready>) -> io::Result<()> {
+        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let timeout = if block { None } else { Some(&none) };
+        let events = match epoll::wait(self.set.get_ref(), &mut *self.events, timeout) {
             Ok((events, _)) => events,
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -161,16 +161,24 @@ impl Poller {
         Ok(())
     }
 
-    /// Sleeps until something is ready, or until `until_us` on the monotonic clock.
-    pub(super) async fn sleep(&mut self, until_us: Option<u64>) -> io::Result<()> {
-        if self.timer_us != until_us {
-            self.timer_us = until_us;
-            // A time of zero would switch the timer off.
-            let value = timespec(until_us.map_or(0, |us| us.max(1)));
-            let value = Itimerspec { it_interval: timespec(0), it_value: value };
-            timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &value)?;
-        }
+    /// Sleeps on the ring until something is ready, the timer among it.
+    pub(super) async fn sleep(&mut self) -> io::Result<()> {
         self.set.readable().await.map_err(io::Error::other)
+    }
+
+    /// Makes the timer ring at `at_us` on the monotonic clock, or before.
+    ///
+    /// One that rings earlier is left alone: it costs a turn in which nothing happens, now and then. Setting it costs a
+    /// system call, and in a virtual machine an exit, which is dearer than all the rest of a turn.
+    pub(super) fn set_timer(&mut self, at_us: u64) -> io::Result<()> {
+        if self.timer_us.is_some_and(|set| set <= at_us) {
+            return Ok(());
+        }
+        self.timer_us = Some(at_us);
+        // A time of zero would switch the timer off.
+        let value = Itimerspec { it_interval: timespec(0), it_value: timespec(at_us.max(1)) };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &value)?;
+        Ok(())
     }
 
     /// Takes the ring of the timer back.

@@ -43,7 +43,7 @@ const DRAINED_MAX: usize = 16 << 20;
 const EXHAUSTED_US: u64 = 100_000;
 /// How long the loop waits for traffic before it goes to sleep, microseconds. What else the executor runs waits as
 /// long at worst.
-const MOMENT_US: u64 = 5_000;
+const MOMENT_US: u64 = 50_000;
 /// How soon packets are tried again that another shard's queue had no room for, microseconds.
 const BACKLOG_RETRY_US: u64 = 1_000;
 
@@ -120,10 +120,10 @@ impl Driver {
     pub(super) async fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::with_capacity(EVENTS);
         self.act(clock::now());
-        let (mut wait_us, mut waits_since_us) = (0, clock::now().mono_us);
+        let (mut block, mut waits_since_us, mut traffic_us) = (false, clock::now().mono_us, 0);
         loop {
             ready.clear();
-            self.peers.poller.ready(wait_us, &mut ready)?;
+            self.peers.poller.ready(block, &mut ready)?;
             self.mesh.bell.disarm();
             let now = clock::now();
             self.pace.waited(waits_since_us, now.mono_us);
@@ -142,17 +142,27 @@ impl Driver {
             }
             // The executor looks after what else it runs.
             glommio::yield_if_needed().await;
-            let until = self.deadline(end, delayed_until);
-            let left_us = until.map_or(u64::MAX, |until| until.saturating_sub(end.mono_us));
-            let idle = ready.is_empty() && packets == 0 && wait_us >= MOMENT_US;
-            self.mesh.bell.arm();
-            wait_us = if self.mesh.inbox_len() > 0 { 0 } else { left_us.min(MOMENT_US) };
-            if idle && wait_us == MOMENT_US {
-                self.stats.sleeps += 1;
-                self.peers.poller.sleep(until).await?;
-                wait_us = 0;
-            }
             waits_since_us = end.mono_us;
+            if packets > 0 || ready.iter().any(|event| event.token != Token::Timer) {
+                traffic_us = end.mono_us;
+            }
+            let until = self.deadline(end, delayed_until);
+            self.mesh.bell.arm();
+            block = self.mesh.inbox_len() == 0 && until.is_none_or(|until| until > end.mono_us);
+            if !block {
+                continue;
+            }
+            if end.mono_us < traffic_us + MOMENT_US {
+                let moment = traffic_us + MOMENT_US;
+                self.peers.poller.set_timer(until.map_or(moment, |until| until.min(moment)))?;
+            } else {
+                if let Some(until) = until {
+                    self.peers.poller.set_timer(until)?;
+                }
+                self.stats.sleeps += 1;
+                self.peers.poller.sleep().await?;
+                block = false;
+            }
         }
     }
 

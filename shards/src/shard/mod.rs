@@ -247,10 +247,15 @@ impl<W: Wire> Shard<W> {
             config,
         };
         for name in [ChannelName::lobby(), ChannelName::awkward()] {
-            if shard.owner(&name) == id {
-                let channel = shard.create_channel(name, None);
-                shard.touch_list(channel, 0);
+            let owner = shard.owner(&name);
+            let idx = (owner == id).then(|| shard.create_channel(name.clone(), None));
+            if let Some(idx) = idx {
+                // The others know it without being told.
+                shard.channels[idx as usize].published = true;
             }
+            let (settings, banned) = (crate::Settings::new(name.kind()), Arc::default());
+            let info = ChannelInfo { name, settings, count: 0, crown: None, banned };
+            shard.directory.seed(owner, info);
         }
         shard
     }
