@@ -294,7 +294,7 @@ impl Driver {
                 let input = &mut scratch[..count];
                 match &mut peer.phase {
                     Phase::Greeting(_) => self.greet(now, idx, input),
-                    Phase::Live { .. } => self.feed(now, idx, input),
+                    Phase::Live { .. } => self.take_in(now, idx, input),
                     Phase::Closing(closing) => {
                         closing.drained += count;
                         if closing.drained > DRAINED_MAX {
@@ -333,7 +333,7 @@ impl Driver {
                 peer.phase = Phase::Live { key, session: self.door.session(client), held: None };
                 self.peers.bind(key, idx);
                 if !rest.is_empty() {
-                    self.feed(now, idx, &mut rest);
+                    self.take_in(now, idx, &mut rest);
                 }
             }
         }
@@ -395,6 +395,15 @@ impl Driver {
         self.act(now);
     }
 
+    /// Counts bytes of a live connection that were just read, and gives the core what they say.
+    fn take_in(&mut self, now: Now, idx: u32, input: &mut [u8]) {
+        if let Some(Peer { phase: Phase::Live { key, .. }, .. }) = self.peers.get_mut(idx)
+            && self.core.charge(now, *key, input.len(), 0) == Flow::Continue
+        {
+            self.feed(now, idx, input);
+        }
+    }
+
     /// Gives the core what bytes of a live connection say. What it cannot take yet is held.
     fn feed(&mut self, now: Now, idx: u32, mut input: &mut [u8]) {
         let Some(Peer { phase: Phase::Live { key, session, held }, .. }) = self.peers.get_mut(idx)
@@ -402,7 +411,7 @@ impl Driver {
             return;
         };
         let key = *key;
-        let mut flow = self.core.charge(now, key, input.len(), 0);
+        let mut flow = self.core.flow(key);
         let mut ended = None;
         while flow == Flow::Continue {
             let mut format = self.core.format(key).unwrap_or(Format::MPP_TEXT);
