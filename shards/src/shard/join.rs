@@ -362,9 +362,16 @@ impl<W: Wire> Shard<W> {
         channel.moved.retain(|&moved| moved != participant);
         let user = left.profile.user;
         let was_holder = channel.is_holder(user);
-        self.broadcast(idx, None, Class::Prompt, Event::Left(user));
-        if was_holder {
-            self.pass_crown_on(now, idx, &left);
+        if self.stopping {
+            // Everyone leaves: those who are left are about to be told that themselves, and nothing else.
+            if let Some(crown) = channel.crown.as_mut().filter(|_| was_holder) {
+                crown.held = false;
+            }
+        } else {
+            self.broadcast(idx, None, Class::Prompt, Event::Left(user));
+            if was_holder {
+                self.pass_crown_on(now, idx, &left);
+            }
         }
         let channel = &mut self.channels[idx as usize];
         if channel.roster.is_empty() {

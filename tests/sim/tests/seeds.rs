@@ -20,6 +20,8 @@ const FAILED_ONCE: [u64; 10] = [
 fn check(seeds: impl IntoIterator<Item = u64>) {
     for seed in seeds {
         if let Err(failure) = run(seed, false) {
+            // The simulator's hook keeps panics quiet, this one included.
+            eprintln!("{failure}");
             panic!("{failure}");
         }
     }
