@@ -152,9 +152,13 @@ impl FanOut {
         for log in &mut self.logs {
             if !log.entries.is_empty() {
                 pool.give(std::mem::take(&mut log.bytes));
+                // A channel that was loud once does not keep the memory for ever, and one that is loud each turn does
+                // not ask for it anew each time.
+                let (used, capacity) = (log.entries.len(), log.entries.capacity());
                 log.entries.clear();
-                // A channel that was loud once does not keep the memory for ever.
-                log.entries.shrink_to(64);
+                if used < capacity / 8 {
+                    log.entries.shrink_to((capacity / 2).max(64));
+                }
             }
         }
         self.listed = false;

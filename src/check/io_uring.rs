@@ -10,6 +10,10 @@ const KERNEL_MIN: (u32, u32) = (5, 8);
 /// Entries of the ring that is tried; the runtime makes several of this size for each shard.
 const ENTRIES: u32 = 128;
 
+/// The runtime does not start a shard with a smaller limit of locked memory, in bytes, even where the kernel counts
+/// rings elsewhere.
+const LOCKED_MEMORY_MIN: u64 = 512 << 10;
+
 /// Operations without which connections cannot be served.
 const OPERATIONS: [(&str, u8); 8] = [
     ("POLL_ADD", opcode::PollAdd::CODE),
@@ -82,7 +86,11 @@ pub enum Refusal {
 /// # Errors
 /// The reason, which knows what to change.
 pub fn probe_io_uring(host: &impl Host) -> Result<(), Refusal> {
-    host.ring().map_err(|failure| explain(&failure, host))
+    host.ring().map_err(|failure| explain(&failure, host))?;
+    match host.locked_memory().soft {
+        Some(soft) if soft < LOCKED_MEMORY_MIN => Err(Refusal::Memlock { soft }),
+        _ => Ok(()),
+    }
 }
 
 fn explain(failure: &RingFailure, host: &impl Host) -> Refusal {

@@ -15,6 +15,7 @@ struct Fake {
 
 fn fake() -> Fake {
     let many = Limit { soft: Some(1024), hard: Some(1 << 20) };
+    let locked_memory = Limit { soft: Some(8 << 20), hard: Some(8 << 20) };
     let texts = [
         ("/proc/sys/kernel/osrelease", "6.12.3-generic\n"),
         ("/proc/sys/kernel/io_uring_disabled", "0\n"),
@@ -31,7 +32,7 @@ fn fake() -> Fake {
         texts: texts.into(),
         ring: Ok(()),
         descriptors: many,
-        locked_memory: many,
+        locked_memory,
         bind: None,
         writable: None,
     }
@@ -112,6 +113,12 @@ fn each_refusal_of_io_uring_is_told_from_the_others() {
     let memlock = refused(Errno::NOMEM, locked);
     assert_eq!(memlock, Refusal::Memlock { soft: 65_536 });
     assert!(memlock.to_string().contains("64 KiB"));
+    // The kernel may make a ring that the runtime then refuses.
+    let mut little = fake();
+    little.locked_memory.soft = Some((512 << 10) - 1);
+    assert!(matches!(probe_io_uring(&little), Err(Refusal::Memlock { .. })));
+    little.locked_memory.soft = Some(512 << 10);
+    assert_eq!(probe_io_uring(&little), Ok(()));
     let unlimited = |host: &mut Fake| host.locked_memory.soft = None;
     assert!(matches!(refused(Errno::NOMEM, unlimited), Refusal::Other { .. }));
     assert_eq!(refused(Errno::MFILE, |_| {}), Refusal::Descriptors);

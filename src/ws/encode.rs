@@ -30,12 +30,12 @@ pub fn begin(out: &mut Vec<u8>) -> Mark {
     Mark { start }
 }
 
-/// Writes the header of the frame that `mark` started, in its shortest form.
+/// Writes the header of the frame that `mark` started, in its shortest form, and returns its length.
 ///
 /// # Panics
 /// If `out` is not the buffer that `mark` is from, as far as its length shows.
 #[inline]
-pub fn finish(out: &mut Vec<u8>, mark: Mark, opcode: Opcode) {
+pub fn finish(out: &mut Vec<u8>, mark: Mark, opcode: Opcode) -> usize {
     let Mark { start } = mark;
     let payload = start + HEADER_KEPT;
     assert!(payload <= out.len(), "the mark belongs to this buffer");
@@ -51,6 +51,7 @@ pub fn finish(out: &mut Vec<u8>, mark: Mark, opcode: Opcode) {
         out.truncate(out.len() - (HEADER_KEPT - header.len()));
     }
     out[start..start + header.len()].copy_from_slice(header);
+    header.len()
 }
 
 /// Appends a frame whose payload is at hand.

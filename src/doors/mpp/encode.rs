@@ -1,8 +1,9 @@
 //! Events into frames for peers (protocol page, sections 7 and 10).
 
-use super::{
-    frame::{self, Kind, Open},
-    keys, notice, quick, write,
+use super::{keys, notice, quick, write};
+use crate::ws::{
+    Opcode,
+    encode::{begin, finish, ping},
 };
 use tutti_shards::{
     ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Crown, CustomBody, Event,
@@ -152,16 +153,16 @@ impl Wire for MppWire {
                     custom_blob(from, body, out);
                 }
                 [first, ..] if shape(format, first) == Shape::Quick => {
-                    let frame = Open::new(Kind::Binary, out);
+                    let frame = begin(out);
                     run.iter().for_each(|event| quick::encode(event, out));
-                    frame.close(out);
+                    finish(out, frame, Opcode::Binary);
                 }
                 _ => {
-                    let frame = Open::new(Kind::Text, out);
+                    let frame = begin(out);
                     out.push(b'[');
                     separated(run, out, |event, out| self.message(event, out));
                     out.push(b']');
-                    frame.close(out);
+                    finish(out, frame, Opcode::Text);
                 }
             }
         }
@@ -173,12 +174,12 @@ impl Wire for MppWire {
         view: ChannelView<'_>,
         out: &mut Vec<u8>,
     ) -> usize {
-        let frame = Open::new(Kind::Text, out);
+        let frame = begin(out);
         let payload = out.len();
         out.push(b'[');
         let hole = channel(view, None, out) - payload;
         out.push(b']');
-        frame.close(out) + hole
+        finish(out, frame, Opcode::Text) + hole
     }
 
     fn address(&self, _format: Format, encoded: &mut [u8], hole: usize, me: UserId) {
@@ -190,7 +191,7 @@ impl Wire for MppWire {
     }
 
     fn ping(&self, _format: Format, out: &mut Vec<u8>) {
-        out.extend_from_slice(&frame::PING);
+        ping(&[], out);
     }
 }
 
@@ -459,7 +460,7 @@ fn custom(from: &Profile, body: &CustomBody, out: &mut Vec<u8>) {
 
 /// A custom message with its binary part: the length of the JSON object, the object, the bytes.
 fn custom_blob(from: &Profile, body: &CustomBody, out: &mut Vec<u8>) {
-    let frame = Open::new(Kind::Binary, out);
+    let frame = begin(out);
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     custom(from, body, out);
@@ -468,7 +469,7 @@ fn custom_blob(from: &Profile, body: &CustomBody, out: &mut Vec<u8>) {
         *field = length.to_be_bytes();
     }
     out.extend_from_slice(body.blob.as_deref().unwrap_or_default());
-    frame.close(out);
+    finish(out, frame, Opcode::Binary);
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //!
 //! Reading order: `decode` (frames and JSON messages), `scan` (the short cut for notes and cursor moves), `quick`
 //! (the binary dialect, both ways), `encode` (frames and JSON events), `notice` (what notifications say). `json` and
-//! `write` are the reading and writing of JSON values, `keys` the names of the piano's keys, `frame` WebSocket headers.
+//! `write` are the reading and writing of JSON values, `keys` the names of the piano's keys. Frames are [`crate::ws`]'s.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod door;
@@ -16,7 +16,6 @@ mod decode;
 mod scan;
 
 mod encode;
-mod frame;
 mod notice;
 mod quick;
 

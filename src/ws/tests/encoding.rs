@@ -43,8 +43,9 @@ fn encoded(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let mut patched = b"before".to_vec();
     let mark = encode::begin(&mut patched);
     patched.extend_from_slice(payload);
-    encode::finish(&mut patched, mark, opcode);
+    let header_len = encode::finish(&mut patched, mark, opcode);
     assert_eq!(at_once, patched);
+    assert_eq!(header_len, at_once.len() - 6 - payload.len());
     assert_eq!(&at_once[..6], b"before");
     at_once.split_off(6)
 }
