@@ -77,6 +77,8 @@ pub(crate) struct Extra {
     pub(crate) awaits: Option<Awaits>,
     /// The latest join over the rate.
     pub(crate) deferred: Option<JoinRequest>,
+    /// Announcements that it has heard elsewhere and this shard has not heard yet.
+    pub(crate) heard_ahead: Option<Vec<u64>>,
     /// Where the list that is being sent goes on.
     pub(crate) list_from: Option<ListFrom>,
     /// Why it is closed as soon as its socket is here.
@@ -245,6 +247,8 @@ pub struct Bundle {
     pub(crate) unsent: Vec<u8>,
     /// For one who follows the channel list: which batches of each shard it has seen.
     pub(crate) list_seen: Option<Vec<u64>>,
+    /// The last announcement of each shard that it has heard.
+    pub(crate) heard: Vec<u64>,
     pub(crate) purpose: Purpose,
 }
 

@@ -6,7 +6,7 @@
 use crate::{
     AdminCommand, Bundle, ChannelInfo, ChannelName, ChannelRef, ChatText, Class, Command, ConnId,
     Custom, CustomBody, CustomTarget, Format, NoteQuota, Notice, Profile, ProfileChange, UserId,
-    conn::JoinRequest,
+    conn::JoinRequest, shard::Announcement,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -70,10 +70,8 @@ pub(crate) enum Mesh {
     // To everyone.
     /// What changed in the sender's part of the channel list; numbered from 1 by each sender.
     Directory { sequence: u64, entries: Arc<[Arc<ChannelInfo>]> },
-    /// For every connection.
-    ToAll { notice: Arc<Notice> },
-    /// A custom message for subscribers everywhere.
-    ToSubscribers { from: Arc<Profile>, body: Arc<CustomBody> },
+    /// Something for many; numbered from 1 by each sender.
+    Announcement { sequence: u64, announcement: Announcement },
 
     // To the owner of a channel, from staff.
     /// Shows a notice in it.

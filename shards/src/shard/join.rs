@@ -434,9 +434,11 @@ impl<W: Wire> Shard<W> {
             self.tell_followers();
         }
         let list_from = self.conns[slot].extra.as_ref().and_then(|extra| extra.list_from.clone());
+        let heard = self.heard_by(slot);
         let mut conn = self.extract(slot);
         if let Some(extra) = &mut conn.extra {
             extra.list_from = list_from;
+            extra.heard_ahead = None;
         }
         self.stats.handed_over += 1;
         let bundle = Bundle {
@@ -454,6 +456,7 @@ impl<W: Wire> Shard<W> {
             extra: conn.extra,
             unsent: conn.outbox.into_unsent(),
             list_seen: follows_list.then(|| self.directory.seen().to_vec()),
+            heard,
             purpose,
         };
         let until = now.mono_us + FORWARDED_US;
@@ -539,6 +542,7 @@ impl<W: Wire> Shard<W> {
         if bundle.follows_custom {
             self.custom_followers.insert(slot);
         }
+        self.catch_up_announcements(slot, bundle.heard);
         let check = now.mono_us + self.config.ping_after.as_micros() as u64;
         self.wheel.arm(check, now.mono_us, key);
         if deferred && let Some(extra) = &self.conns[slot].extra {

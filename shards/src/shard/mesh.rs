@@ -47,8 +47,9 @@ impl<W: Wire> Shard<W> {
             Mesh::Directory { sequence, entries } => {
                 self.on_directory(now, from, sequence, &entries)
             }
-            Mesh::ToAll { notice } => self.tell_all(&notice),
-            Mesh::ToSubscribers { from, body } => self.send_to_subscribers(&from, &body),
+            Mesh::Announcement { sequence, announcement } => {
+                self.on_announcement(now, from, sequence, announcement);
+            }
             Mesh::ChannelNotice { channel, notice } => self.tell_channel(channel, *notice),
             Mesh::ChannelChat { channel, text } => self.staff_chat(now, channel, text),
         }

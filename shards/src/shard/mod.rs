@@ -20,6 +20,7 @@
 //! Reading order: this file, `join`, `play`, `talk`, `govern`; then `hello` for users, `list` for the directory,
 //! `relay` for members on other shards, `flush` for how bytes leave.
 
+mod announce;
 mod flush;
 mod govern;
 mod hello;
@@ -36,6 +37,8 @@ mod tick;
 mod verify;
 
 pub use flush::{Pending, Sent, Transport};
+
+pub(crate) use announce::Announcement;
 
 use crate::{
     Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
@@ -178,6 +181,7 @@ pub struct Shard<W> {
     list_news: Vec<Arc<ChannelInfo>>,
     list_cache: [Option<(u64, Vec<u8>)>; Format::COUNT],
     custom_followers: BTreeSet<u32>,
+    announcements: announce::Announcements,
 
     pool: Pool,
     dirty_fans: Vec<FanRef>,
@@ -230,6 +234,7 @@ impl<W: Wire> Shard<W> {
             list_news: Vec::new(),
             list_cache: [const { None }; Format::COUNT],
             custom_followers: BTreeSet::new(),
+            announcements: announce::Announcements::new(shards),
             pool: Pool::default(),
             dirty_fans: Vec::new(),
             dirty_conns: Vec::new(),

@@ -1,6 +1,6 @@
 //! What staff do. Doors let only those through who proved that they are staff.
 
-use super::{Actor, Shard};
+use super::{Actor, Announcement, Shard};
 use crate::{
     AdminCommand, Audience, ChannelName, ChatText, Color, ConnId, Event, JoinTarget, Notice, Now,
     Profile, UserId, UserName, Wire,
@@ -37,8 +37,7 @@ impl<W: Wire> Shard<W> {
                         }
                     }
                     Audience::Everyone => {
-                        self.tell_all(&notice);
-                        self.mesh_all(&Mesh::ToAll { notice: Arc::new(notice) });
+                        self.announce(now, Announcement::Notice(Arc::new(notice)));
                     }
                     Audience::Channel(channel) => self.tell_channel(channel, notice),
                     Audience::User(user) => {
@@ -90,15 +89,6 @@ impl<W: Wire> Shard<W> {
                 }
                 (None, None) => {}
             },
-        }
-    }
-
-    /// Shows a notice to every connection of this shard.
-    pub(super) fn tell_all(&mut self, notice: &Notice) {
-        let slots: Vec<u32> =
-            self.conns.iter().filter(|(_, conn)| conn.attached).map(|(slot, _)| slot).collect();
-        for slot in slots {
-            self.tell(slot, &[Event::Notice(notice)]);
         }
     }
 

@@ -1,12 +1,9 @@
 //! Chat, direct messages and custom messages.
 
-use super::{Actor, Shard};
+use super::{Actor, Announcement, Shard};
 use crate::{
-    ChatMessage, ChatText, Custom, CustomBody, CustomTarget, Event, Limit, MessageRef, Now,
-    Profile, UserId, Wire,
-    channel::Member,
-    fan_out::Class,
-    mesh::{Mesh, Payload},
+    ChatMessage, ChatText, Custom, CustomTarget, Event, Limit, MessageRef, Now, Profile, UserId,
+    Wire, channel::Member, fan_out::Class, mesh::Payload,
 };
 use std::sync::Arc;
 
@@ -133,8 +130,7 @@ impl<W: Wire> Shard<W> {
         let (from, body) = (Arc::new(from.clone()), Arc::new(custom.body));
         match custom.target {
             CustomTarget::Subscribed => {
-                self.send_to_subscribers(&from, &body);
-                self.mesh_all(&Mesh::ToSubscribers { from, body });
+                self.announce(now, Announcement::Custom { from, body });
             }
             CustomTarget::Users(users) => {
                 for user in users.into_iter().filter(|&user| user != from.user) {
@@ -142,19 +138,6 @@ impl<W: Wire> Shard<W> {
                     self.send_to_user(now, user, payload, &[]);
                 }
             }
-        }
-    }
-
-    /// Sends a custom message to all connections of this shard that follow them, but not to the sender's.
-    pub(super) fn send_to_subscribers(&mut self, from: &Profile, body: &CustomBody) {
-        let slots: Vec<u32> = self.custom_followers.iter().copied().collect();
-        for slot in slots {
-            let conn = &self.conns[slot];
-            if conn.profile.as_ref().is_none_or(|profile| profile.user == from.user) {
-                continue;
-            }
-            let with_blob = conn.binary_custom && body.blob.is_some();
-            self.tell(slot, &[Event::Custom { from, body, with_blob }]);
         }
     }
 }
