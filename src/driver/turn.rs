@@ -294,7 +294,7 @@ impl Driver {
                 let input = &mut scratch[..count];
                 match &mut peer.phase {
                     Phase::Greeting(_) => self.greet(now, idx, input),
-                    Phase::Live { .. } => self.feed(now, idx, input),
+                    Phase::Live { .. } => self.hear(now, idx, input),
                     Phase::Closing(closing) => {
                         closing.drained += count;
                         if closing.drained > DRAINED_MAX {
@@ -333,7 +333,7 @@ impl Driver {
                 peer.phase = Phase::Live { key, session: self.door.session(client), held: None };
                 self.peers.bind(key, idx);
                 if !rest.is_empty() {
-                    self.feed(now, idx, &mut rest);
+                    self.hear(now, idx, &mut rest);
                 }
             }
         }
@@ -395,14 +395,25 @@ impl Driver {
         self.act(now);
     }
 
-    /// Gives the core what bytes of a live connection say. What it cannot take yet is held.
+    /// Takes bytes that a live connection has just sent.
+    fn hear(&mut self, now: Now, idx: u32, input: &mut [u8]) {
+        let Some(Peer { phase: Phase::Live { key, .. }, .. }) = self.peers.get_mut(idx) else {
+            return;
+        };
+        if self.core.charge(now, *key, input.len(), 0) != Flow::Gone {
+            self.feed(now, idx, input);
+        }
+    }
+
+    /// Gives the core what bytes of a live connection say. What it cannot take yet is held; it was charged for when it
+    /// was heard.
     fn feed(&mut self, now: Now, idx: u32, mut input: &mut [u8]) {
         let Some(Peer { phase: Phase::Live { key, session, held }, .. }) = self.peers.get_mut(idx)
         else {
             return;
         };
         let key = *key;
-        let mut flow = self.core.charge(now, key, input.len(), 0);
+        let mut flow = self.core.flow(key);
         let mut ended = None;
         while flow == Flow::Continue {
             let mut format = self.core.format(key).unwrap_or(Format::MPP_TEXT);
