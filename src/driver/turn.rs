@@ -131,6 +131,9 @@ impl Driver {
                 self.handle(now, event);
             }
             let packets = self.take_packets(now);
+            if self.mesh.is_told_to_stop() {
+                self.stop(now);
+            }
             self.take_time(now);
             let delayed_until = self.flush();
             self.mesh.settle();
@@ -148,7 +151,10 @@ impl Driver {
             }
             let until = self.deadline(end, delayed_until);
             self.mesh.bell.arm();
-            block = self.mesh.inbox_len() == 0 && until.is_none_or(|until| until > end.mono_us);
+            let told = self.mesh.is_told_to_stop() && self.stop_at_us.is_none();
+            block = self.mesh.inbox_len() == 0
+                && !told
+                && until.is_none_or(|until| until > end.mono_us);
             if !block {
                 continue;
             }
@@ -497,7 +503,6 @@ impl Driver {
                     // Whoever asked may have stopped waiting.
                     let _ = to.send(self.report());
                 }
-                Packet::Stop => self.stop(now),
             }
             self.act(now);
             if self.core.is_pressed() {
@@ -616,6 +621,7 @@ impl Driver {
             }
         }
         self.core.stop(now);
+        self.act(now);
     }
 
     fn report(&self) -> Report {

@@ -305,9 +305,9 @@ fn bytes_that_wait_count_once(plan: Plan) {
     for _ in 0..60 {
         bytes.extend(frame(true, TEXT, format!("[\"{}\"]", "x".repeat(800)).as_bytes()));
     }
-    // Whether a user's record is on another shard is a matter of chance.
-    for _ in 0..6 {
-        let mut a = server.guest();
+    // Whether a member's record is on another shard is a matter of chance.
+    for i in 0..8 {
+        let mut a = server.join(&format!("room of waiter {i}"));
         a.ws().send_raw(&bytes).expect("it takes all");
         a.barrier();
     }
