@@ -79,8 +79,8 @@ pub(crate) struct Extra {
     pub(crate) deferred: Option<JoinRequest>,
     /// Announcements that it has heard elsewhere and this shard has not heard yet.
     pub(crate) heard_ahead: Option<Vec<u64>>,
-    /// Where the list that is being sent goes on.
-    pub(crate) list_from: Option<ListFrom>,
+    /// What of the channel list is still to be sent.
+    pub(crate) list_due: Option<ListDue>,
     /// Why it is closed as soon as its socket is here.
     pub(crate) doom: Option<CloseReason>,
 }
@@ -96,13 +96,26 @@ pub(crate) enum Awaits {
     Release(JoinRequest),
 }
 
-/// Where the sending of a channel list goes on.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(crate) enum ListFrom {
-    /// From the beginning.
-    Start,
-    /// After this channel.
-    After(crate::ChannelName),
+/// What of the channel list is still to be sent to one who follows it: all of it, unless said otherwise.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ListDue {
+    /// Only what is newer than these batches, one of each shard; ends among it, which the list itself does not show.
+    pub(crate) since: Option<Vec<u64>>,
+    /// Up to this channel it has been sent.
+    pub(crate) after: Option<crate::ChannelName>,
+    /// Changes were left out meanwhile: what is newer than these batches follows.
+    pub(crate) then: Option<Vec<u64>>,
+}
+
+impl ListDue {
+    /// What is due to one who missed everything after `seen`, besides what is due anyway.
+    pub(crate) fn missed(due: &mut Option<ListDue>, seen: &[u64]) {
+        let since = match due {
+            Some(due) => &mut due.then,
+            None => &mut due.insert(ListDue::default()).since,
+        };
+        since.get_or_insert_with(|| seen.to_vec());
+    }
 }
 
 /// A wish to be somewhere else.
@@ -151,7 +164,7 @@ impl Conn {
     pub(crate) fn has_to_catch_up(&self) -> bool {
         self.cursors_stale
             || (self.list_idx != NONE
-                && self.extra.as_ref().is_some_and(|extra| extra.list_from.is_some()))
+                && self.extra.as_ref().is_some_and(|extra| extra.list_due.is_some()))
     }
 
     pub(crate) fn awaits(&self) -> Option<&Awaits> {

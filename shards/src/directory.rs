@@ -147,19 +147,35 @@ impl Directory {
         &self.seen
     }
 
-    /// What changed for one who has seen these batches, elsewhere; `None` when that is not remembered any more.
-    pub(crate) fn changed_since(&self, seen: &[u64]) -> Option<Vec<Arc<ChannelInfo>>> {
-        let last_seen = |from: ShardId| seen.get(from.index()).copied().unwrap_or(0);
-        let ahead = |batches: &[u64]| {
-            batches.iter().enumerate().any(|(i, &s)| s > last_seen(ShardId(i as u16)))
-        };
-        if ahead(&self.forgotten) {
-            return None;
-        }
-        if !ahead(&self.seen) {
-            return Some(Vec::new());
-        }
-        let new = self.channels.values().filter(|entry| entry.sequence > last_seen(entry.from));
-        Some(new.map(|entry| entry.info.clone()).collect())
+    /// Whether something changed after these batches.
+    pub(crate) fn has_news(&self, since: &[u64]) -> bool {
+        is_ahead(&self.seen, since)
     }
+
+    /// Whether a channel ended after these batches that is not remembered any more.
+    pub(crate) fn has_forgotten(&self, since: &[u64]) -> bool {
+        is_ahead(&self.forgotten, since)
+    }
+
+    /// The channels after `after`, by name, that changed after these batches; ended ones among them, as long as they
+    /// are remembered.
+    pub(crate) fn changed_after(
+        &self,
+        since: &[u64],
+        after: Option<&ChannelName>,
+    ) -> impl Iterator<Item = &ChannelInfo> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.channels
+            .range::<ChannelName, _>((start, Bound::Unbounded))
+            .filter(|(_, entry)| entry.sequence > batch_of(since, entry.from.index()))
+            .map(|(_, entry)| &*entry.info)
+    }
+}
+
+fn batch_of(batches: &[u64], shard: usize) -> u64 {
+    batches.get(shard).copied().unwrap_or(0)
+}
+
+fn is_ahead(batches: &[u64], of: &[u64]) -> bool {
+    batches.iter().enumerate().any(|(shard, &batch)| batch > batch_of(of, shard))
 }

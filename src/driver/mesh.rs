@@ -5,7 +5,15 @@
 
 use super::{peers::Peer, report::Report, wake::Bell};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 use tutti_shards::{Bundle, MeshMessage, ShardId};
 
 /// Messages that a queue holds. More wait at their senders.
@@ -19,8 +27,6 @@ pub(super) enum Packet {
     Handover(Box<(Bundle, Peer)>),
     /// Say what you have counted.
     Report(Sender<Report>),
-    /// Tell everyone that the server stops, and end.
-    Stop,
 }
 
 /// A packet and the shard that it is from; what is not from a shard carries the receiver's own id.
@@ -31,14 +37,22 @@ type Envelope = (ShardId, Packet);
 pub(super) struct Address {
     shard: ShardId,
     queue: Sender<Envelope>,
+    /// Beside the queue, so that a shard whose queue is full can be told.
+    stop: Arc<AtomicBool>,
     bell: Arc<Bell>,
 }
 
 impl Address {
-    /// Writes from outside the shards, waiting for room.
-    pub(super) fn post(&self, packet: Packet) {
+    /// Writes from outside the shards, waiting for room until the deadline. A shard that is stuck does not get it.
+    pub(super) fn post(&self, packet: Packet, deadline: Instant) {
         // A shard that has ended hears nothing any more, and needs not.
-        let _ = self.queue.send((self.shard, packet));
+        let _ = self.queue.send_deadline((self.shard, packet), deadline);
+        self.bell.ring();
+    }
+
+    /// Tells the shard to tell everyone that the server stops, and to end. Never waits.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
         self.bell.ring();
     }
 }
@@ -48,6 +62,7 @@ pub(super) struct Mesh {
     me: ShardId,
     addresses: Vec<Address>,
     inbox: Receiver<Envelope>,
+    stop: Arc<AtomicBool>,
     pub(super) bell: Arc<Bell>,
     backlog: Vec<VecDeque<Packet>>,
     /// Shards that were written to since they were last woken.
@@ -63,12 +78,14 @@ pub(super) fn connect(shards: u16) -> io::Result<(Vec<Mesh>, Vec<Address>)> {
     for shard in (0..shards).map(ShardId) {
         let (queue, inbox) = bounded(QUEUE_MESSAGES);
         let bell = Arc::new(Bell::new()?);
-        inboxes.push((shard, inbox, bell.clone()));
-        addresses.push(Address { shard, queue, bell });
+        let stop = Arc::new(AtomicBool::new(false));
+        inboxes.push((shard, inbox, stop.clone(), bell.clone()));
+        addresses.push(Address { shard, queue, stop, bell });
     }
-    let ends = inboxes.into_iter().map(|(me, inbox, bell)| Mesh {
+    let ends = inboxes.into_iter().map(|(me, inbox, stop, bell)| Mesh {
         me,
         inbox,
+        stop,
         bell,
         addresses: addresses.clone(),
         backlog: (0..shards).map(|_| VecDeque::new()).collect(),
@@ -121,6 +138,11 @@ impl Mesh {
         self.inbox.try_recv().ok()
     }
 
+    /// Whether this shard was told to stop.
+    pub(super) fn is_told_to_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// Packets that wait here for other shards' queues.
     pub(super) fn backlog_len(&self) -> usize {
         self.backlog.iter().map(VecDeque::len).sum()
@@ -129,5 +151,27 @@ impl Mesh {
     /// Packets that wait in this shard's queue.
     pub(super) fn inbox_len(&self) -> usize {
         self.inbox.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_shard_that_is_stuck_holds_nobody_up() {
+        let (ends, addresses) = connect(2).unwrap();
+        let (to, _reports) = bounded(1);
+        let past = Instant::now();
+        for _ in 0..QUEUE_MESSAGES + 10 {
+            addresses[0].post(Packet::Report(to.clone()), past);
+        }
+        assert_eq!(ends[0].inbox_len(), QUEUE_MESSAGES);
+        let deadline = Instant::now() + Duration::from_millis(20);
+        addresses[0].post(Packet::Report(to.clone()), deadline);
+        assert!(Instant::now() >= deadline, "it waits for room that long");
+        addresses[0].stop();
+        assert!(ends[0].is_told_to_stop() && !ends[1].is_told_to_stop());
     }
 }

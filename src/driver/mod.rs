@@ -176,10 +176,10 @@ impl Shards {
 }
 
 impl Control {
-    /// Tells all shards to stop: everyone is told, and what waits is sent, within the configured time.
+    /// Tells all shards to stop: everyone is told, and what waits is sent, within the configured time. Never waits.
     pub fn stop(&self) {
         for address in &self.addresses {
-            address.post(Packet::Stop);
+            address.stop();
         }
     }
 
@@ -187,11 +187,11 @@ impl Control {
     #[must_use]
     pub fn reports(&self, timeout: Duration) -> Vec<Report> {
         let (to, reports) = crossbeam_channel::bounded(self.addresses.len());
+        let deadline = std::time::Instant::now() + timeout;
         for address in &self.addresses {
-            address.post(Packet::Report(to.clone()));
+            address.post(Packet::Report(to.clone()), deadline);
         }
         drop(to);
-        let deadline = std::time::Instant::now() + timeout;
         let mut all: Vec<Report> =
             std::iter::from_fn(|| reports.recv_deadline(deadline).ok()).collect();
         all.sort_by_key(|report| report.shard);

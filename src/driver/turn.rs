@@ -131,6 +131,9 @@ impl Driver {
                 self.handle(now, event);
             }
             let packets = self.take_packets(now);
+            if self.mesh.is_told_to_stop() {
+                self.stop(now);
+            }
             self.take_time(now);
             let delayed_until = self.flush();
             self.mesh.settle();
@@ -148,7 +151,10 @@ impl Driver {
             }
             let until = self.deadline(end, delayed_until);
             self.mesh.bell.arm();
-            block = self.mesh.inbox_len() == 0 && until.is_none_or(|until| until > end.mono_us);
+            let told = self.mesh.is_told_to_stop() && self.stop_at_us.is_none();
+            block = self.mesh.inbox_len() == 0
+                && !told
+                && until.is_none_or(|until| until > end.mono_us);
             if !block {
                 continue;
             }
@@ -294,7 +300,7 @@ impl Driver {
                 let input = &mut scratch[..count];
                 match &mut peer.phase {
                     Phase::Greeting(_) => self.greet(now, idx, input),
-                    Phase::Live { .. } => self.take_in(now, idx, input),
+                    Phase::Live { .. } => self.hear(now, idx, input),
                     Phase::Closing(closing) => {
                         closing.drained += count;
                         if closing.drained > DRAINED_MAX {
@@ -333,7 +339,7 @@ impl Driver {
                 peer.phase = Phase::Live { key, session: self.door.session(client), held: None };
                 self.peers.bind(key, idx);
                 if !rest.is_empty() {
-                    self.take_in(now, idx, &mut rest);
+                    self.hear(now, idx, &mut rest);
                 }
             }
         }
@@ -395,16 +401,18 @@ impl Driver {
         self.act(now);
     }
 
-    /// Counts bytes of a live connection that were just read, and gives the core what they say.
-    fn take_in(&mut self, now: Now, idx: u32, input: &mut [u8]) {
-        if let Some(Peer { phase: Phase::Live { key, .. }, .. }) = self.peers.get_mut(idx)
-            && self.core.charge(now, *key, input.len(), 0) == Flow::Continue
-        {
+    /// Takes bytes that a live connection has just sent.
+    fn hear(&mut self, now: Now, idx: u32, input: &mut [u8]) {
+        let Some(Peer { phase: Phase::Live { key, .. }, .. }) = self.peers.get_mut(idx) else {
+            return;
+        };
+        if self.core.charge(now, *key, input.len(), 0) != Flow::Gone {
             self.feed(now, idx, input);
         }
     }
 
-    /// Gives the core what bytes of a live connection say. What it cannot take yet is held.
+    /// Gives the core what bytes of a live connection say. What it cannot take yet is held; it was charged for when it
+    /// was heard.
     fn feed(&mut self, now: Now, idx: u32, mut input: &mut [u8]) {
         let Some(Peer { phase: Phase::Live { key, session, held }, .. }) = self.peers.get_mut(idx)
         else {
@@ -495,7 +503,6 @@ impl Driver {
                     // Whoever asked may have stopped waiting.
                     let _ = to.send(self.report());
                 }
-                Packet::Stop => self.stop(now),
             }
             self.act(now);
             if self.core.is_pressed() {
@@ -614,6 +621,7 @@ impl Driver {
             }
         }
         self.core.stop(now);
+        self.act(now);
     }
 
     fn report(&self) -> Report {

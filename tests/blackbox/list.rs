@@ -2,6 +2,7 @@
 
 use crate::ROOMS;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::time::Duration;
 use tutti_tests::eventually;
 use tutti_tests::mpp::{Client, Item};
@@ -17,6 +18,7 @@ on_1_2_5_shards!(
     asking_again_sends_it_again,
     bans_show_only_to_the_banned,
     updates_come_from_every_shard,
+    every_end_is_told_to_those_who_fell_behind,
 );
 
 fn start(plan: Plan) -> Server {
@@ -278,4 +280,30 @@ fn updates_come_from_every_shard(plan: Plan) {
             update(subscriber, room, 0);
         }
     }
+}
+
+/// Statement 119, for more changes at once than are sent at once: clients never remove a room by themselves.
+fn every_end_is_told_to_those_who_fell_behind(plan: Plan) {
+    const N: usize = 150;
+    let server = plan.set("directory.tick_ms", 400).set("limits.outbox_mark_bytes", 1024).start();
+    let mut a = server.guest();
+    a.send(json!({"m": "+ls"}));
+    let guests: Vec<Client> = (0..N).map(|i| server.join(&format!("short lived {i}"))).collect();
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    let mut rooms_with = |a: &mut Client, count: u64| {
+        eventually(&format!("{N} rooms with {count}"), || {
+            a.watch(Duration::from_millis(20));
+            for ls in a.drain_kind("ls") {
+                for u in ls["u"].as_array().into_iter().flatten() {
+                    let room = u["_id"].as_str().expect("a name").to_owned();
+                    counts.insert(room, u["count"].as_u64().expect("a count"));
+                }
+            }
+            let ours = counts.iter().filter(|(room, _)| room.starts_with("short lived"));
+            (ours.filter(|&(_, &n)| n == count).count() == N).then_some(())
+        });
+    };
+    rooms_with(&mut a, 1);
+    guests.into_iter().for_each(Client::hang_up);
+    rooms_with(&mut a, 0);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tutti_tests::http;
 use tutti_tests::mpp::{Client, Ended, now_ms};
 use tutti_tests::server::Plan;
-use tutti_tests::ws::{Dial, Event, TEXT};
+use tutti_tests::ws::{Dial, Event, TEXT, frame};
 use tutti_tests::{WITHIN, eventually};
 
 on_1_2_5_shards!(
@@ -24,6 +24,7 @@ on_1_2_5_shards!(
     silence_is_4004,
     a_flood_is_4007,
     too_many_bytes_is_4002,
+    bytes_that_wait_count_once,
     a_slow_reader_costs_others_nothing,
 );
 
@@ -291,6 +292,25 @@ fn too_many_bytes_is_4002(plan: Plan) {
     }
     a.closed_with(4002);
     server.guest().barrier();
+}
+
+/// Statement 17, the other side: what waits for another shard, as after each change of a name, counts once.
+fn bytes_that_wait_count_once(plan: Plan) {
+    let server = plan.start();
+    let mut bytes = Vec::new();
+    for i in 0..60 {
+        let name = json!([{"m": "userset", "set": {"name": format!("name {i}")}}]).to_string();
+        bytes.extend(frame(true, TEXT, name.as_bytes()));
+    }
+    for _ in 0..60 {
+        bytes.extend(frame(true, TEXT, format!("[\"{}\"]", "x".repeat(800)).as_bytes()));
+    }
+    // Whether a member's record is on another shard is a matter of chance.
+    for i in 0..8 {
+        let mut a = server.join(&format!("room of waiter {i}"));
+        a.ws().send_raw(&bytes).expect("it takes all");
+        a.barrier();
+    }
 }
 
 /// Statement 18.

@@ -433,11 +433,11 @@ impl<W: Wire> Shard<W> {
             // What it says it has seen, it must have been told.
             self.tell_followers();
         }
-        let list_from = self.conns[slot].extra.as_ref().and_then(|extra| extra.list_from.clone());
+        let list_due = self.conns[slot].extra.as_ref().and_then(|extra| extra.list_due.clone());
         let heard = self.heard_by(slot);
         let mut conn = self.extract(slot);
         if let Some(extra) = &mut conn.extra {
-            extra.list_from = list_from;
+            extra.list_due = list_due;
             extra.heard_ahead = None;
         }
         self.stats.handed_over += 1;

@@ -2,7 +2,7 @@
 
 use super::{NOWHERE, Shard};
 use crate::{
-    ChannelInfo, Event, Format, Limit, Now, ShardId, UserId, Wire, conn::ListFrom, mesh::Mesh,
+    ChannelInfo, Event, Format, Limit, Now, ShardId, UserId, Wire, conn::ListDue, mesh::Mesh,
     timers::Timer,
 };
 use std::sync::Arc;
@@ -68,6 +68,7 @@ impl<W: Wire> Shard<W> {
     ) {
         self.directory.apply(from, sequence, entries, now.mono_us);
         if self.followers.is_empty() {
+            self.list_told.copy_from_slice(self.directory.seen());
             return;
         }
         for info in entries {
@@ -87,7 +88,7 @@ impl<W: Wire> Shard<W> {
             return self.unfollow_list(slot);
         }
         self.join_followers(slot);
-        self.conns[slot].extra().list_from = Some(ListFrom::Start);
+        self.conns[slot].extra().list_due = Some(ListDue::default());
         self.continue_list(slot);
     }
 
@@ -106,7 +107,7 @@ impl<W: Wire> Shard<W> {
             return;
         }
         if let Some(extra) = &mut conn.extra {
-            extra.list_from = None;
+            extra.list_due = None;
         }
         self.followers.swap_remove(idx as usize);
         if let Some(&moved) = self.followers.get(idx as usize) {
@@ -117,39 +118,48 @@ impl<W: Wire> Shard<W> {
     /// Someone who follows the list came from another shard: sends what that shard had not seen yet.
     pub(super) fn adopt_follower(&mut self, slot: u32, seen: &[u64]) {
         self.join_followers(slot);
-        match self.directory.changed_since(seen) {
-            Some(missed) => missed.chunks(CHUNK).for_each(|chunk| self.tell_list(slot, chunk)),
-            None => self.conns[slot].extra().list_from = Some(ListFrom::Start),
+        if self.directory.has_news(seen) {
+            ListDue::missed(&mut self.conns[slot].extra().list_due, seen);
         }
         self.continue_list(slot);
     }
 
-    /// Sends more of the list to someone who is being sent all of it, as long as they take it.
+    /// Sends more of the list to someone to whom some of it is due, as long as they take it.
     pub(super) fn continue_list(&mut self, slot: u32) {
         loop {
             let conn = &self.conns[slot];
             if conn.outbox.len() > self.config.outbox_bytes_mark as usize {
                 return;
             }
-            let Some(from) = conn.extra.as_ref().and_then(|extra| extra.list_from.clone()) else {
+            let Some(due) = conn.extra.as_ref().and_then(|extra| extra.list_due.clone()) else {
                 return;
             };
+            let ListDue { since, after, then } = due;
             let user = conn.profile.as_ref().map(|profile| profile.user);
             let banned = user.filter(|&user| self.directory.is_banned_somewhere(user));
-            if from == ListFrom::Start && banned.is_none() && self.directory.len() <= CHUNK {
-                self.conns[slot].extra().list_from = None;
-                return self.send_cached_list(slot);
+            let complete = since.is_none() && after.is_none();
+            if complete && banned.is_none() && self.directory.len() <= CHUNK {
+                self.send_cached_list(slot);
+                self.conns[slot].extra().list_due =
+                    then.map(|seen| ListDue { since: Some(seen), ..ListDue::default() });
+                continue;
             }
-            let after = match &from {
-                ListFrom::Start => None,
-                ListFrom::After(name) => Some(name),
+            let entries: Vec<&ChannelInfo> = match &since {
+                None => self.directory.listed_after(after.as_ref()).take(CHUNK).collect(),
+                Some(since) if self.directory.has_forgotten(since) => {
+                    self.conns[slot].extra().list_due = Some(ListDue::default());
+                    continue;
+                }
+                Some(since) => {
+                    self.directory.changed_after(since, after.as_ref()).take(CHUNK).collect()
+                }
             };
-            let entries: Vec<&ChannelInfo> =
-                self.directory.listed_after(after).take(CHUNK).collect();
-            let next = (entries.len() == CHUNK)
-                .then(|| entries.last().map(|last| ListFrom::After(last.name.clone())))
-                .flatten();
-            let complete = from == ListFrom::Start;
+            let next = match entries.last() {
+                Some(last) if entries.len() == CHUNK => {
+                    Some(ListDue { since, after: Some(last.name.clone()), then })
+                }
+                _ => then.map(|seen| ListDue { since: Some(seen), ..ListDue::default() }),
+            };
             if complete || !entries.is_empty() {
                 let mut bytes = self.pool.take();
                 let event = Event::List { complete, entries: &entries, banned };
@@ -158,7 +168,7 @@ impl<W: Wire> Shard<W> {
                 self.deliver(slot, &bytes, 1);
                 self.pool.give(bytes);
             }
-            self.conns[slot].extra().list_from = next;
+            self.conns[slot].extra().list_due = next;
         }
     }
 
@@ -206,8 +216,8 @@ impl<W: Wire> Shard<W> {
             for &slot in &followers {
                 let conn = &self.conns[slot];
                 if conn.outbox.len() > self.config.outbox_bytes_mark as usize {
-                    // Someone who does not keep up gets the whole list again later, instead of all that led to it.
-                    self.conns[slot].extra().list_from = Some(ListFrom::Start);
+                    // Someone who does not keep up is told later what became of it, instead of all that led there.
+                    ListDue::missed(&mut self.conns[slot].extra().list_due, &self.list_told);
                     continue;
                 }
                 if self.banned_among(slot, chunk).is_some() {
@@ -229,5 +239,6 @@ impl<W: Wire> Shard<W> {
                 self.pool.give(bytes);
             }
         }
+        self.list_told.copy_from_slice(self.directory.seen());
     }
 }

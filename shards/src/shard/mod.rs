@@ -179,6 +179,8 @@ pub struct Shard<W> {
     ended: Vec<Arc<ChannelInfo>>,
     followers: Vec<u32>,
     list_news: Vec<Arc<ChannelInfo>>,
+    /// The last batch of each shard that followers were told of.
+    list_told: Vec<u64>,
     list_cache: [Option<(u64, Vec<u8>)>; Format::COUNT],
     custom_followers: BTreeSet<u32>,
     announcements: announce::Announcements,
@@ -232,6 +234,7 @@ impl<W: Wire> Shard<W> {
             ended: Vec::new(),
             followers: Vec::new(),
             list_news: Vec::new(),
+            list_told: vec![0; usize::from(shards)],
             list_cache: [const { None }; Format::COUNT],
             custom_followers: BTreeSet::new(),
             announcements: announce::Announcements::new(shards),

@@ -158,7 +158,7 @@ impl<W: Wire> Shard<W> {
             assert!(!conn.cursors_stale, "{id} knows where the cursors are");
             if let Some(extra) = &conn.extra {
                 assert!(extra.deferred.is_none(), "{id} went where it wanted");
-                assert!(extra.list_from.is_none(), "{id} has the whole list");
+                assert!(extra.list_due.is_none(), "{id} has the whole list");
                 assert!(extra.doom.is_none());
             }
         }
