@@ -7,7 +7,8 @@
 //!
 //! Reading order: `decode` (frames and JSON messages), `scan` (the short cut for notes and cursor moves), `quick`
 //! (the binary dialect, both ways), `encode` (frames and JSON events), `notice` (what notifications say). `json` and
-//! `write` are the reading and writing of JSON values, `keys` the names of the piano's keys. Frames are [`crate::ws`]'s.
+//! `write` are the reading and writing of JSON values, `keys` the names of the piano's keys. Frames are written by
+//! [`crate::ws::encode`].
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod door;
