@@ -44,6 +44,7 @@ const RELATIONS: &[Below] = &[
     at_most("quota.lobby.allowance", "quota.lobby.max", "clients cap the quota at max"),
     at_most("quota.normal.allowance", "quota.normal.max", "clients cap the quota at max"),
     at_most("quota.crown.allowance", "quota.crown.max", "clients cap the quota at max"),
+    at_most("notice.default_ms", "notice.max_ms", "a notification stays no longer than that"),
 ];
 
 /// Checks every relation.

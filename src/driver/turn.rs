@@ -21,6 +21,7 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
+    time::Duration,
 };
 use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId};
 
@@ -30,15 +31,9 @@ const SCRATCH_BYTES: usize = 64 << 10;
 const ACCEPTS: usize = 64;
 /// Packets taken from the mesh in one turn.
 const PACKETS: usize = 1024;
-/// How long a connection whose last bytes are being sent may take to take them, microseconds.
-const CLOSING_US: u64 = 5_000_000;
-/// How long one that was sent its last bytes may take to hang up. Closing at once, with input unread, would be a reset
-/// that swallows those bytes; waiting for long would hold what the connection counts against.
-const HANGUP_US: u64 = 1_000_000;
-/// The same while the server stops.
-const HANGUP_STOPPING_US: u64 = 200_000;
-/// Bytes that are taken from such a connection and thrown away; one that sends more is not listened to any more.
-const DRAINED_MAX: usize = 16 << 20;
+/// How long one that was sent its last bytes may take to hang up at most while the server stops. Closing at once, with
+/// input unread, would be a reset that swallows those bytes.
+const HANGUP_STOPPING: Duration = Duration::from_millis(200);
 /// How long a listener rests when there are no descriptors left, microseconds.
 const EXHAUSTED_US: u64 = 100_000;
 /// How long the loop waits for traffic before it goes to sleep, microseconds. What else the executor runs waits as
@@ -297,7 +292,7 @@ impl Driver {
                     Phase::Live { .. } => self.feed(now, idx, input),
                     Phase::Closing(closing) => {
                         closing.drained += count;
-                        if closing.drained > DRAINED_MAX {
+                        if closing.drained > self.config.limits.drain_bytes {
                             let interest = Interest { read: false, ..peer.interest };
                             self.peers.set_interest(idx, interest);
                         }
@@ -359,7 +354,8 @@ impl Driver {
         let token = self.peers.token(idx);
         let Some(peer) = self.peers.get_mut(idx) else { return };
         peer.phase = Phase::Closing(Box::new(Closing::new(bytes, body)));
-        self.closing.push_back((now.mono_us + CLOSING_US, token));
+        let patience = self.config.limits.last_bytes.as_micros() as u64;
+        self.closing.push_back((now.mono_us + patience, token));
         self.peers.set_interest(idx, Interest { read: true, write: false });
         self.pump(now, idx);
     }
@@ -379,8 +375,9 @@ impl Driver {
             Sending::Done => {
                 self.peers.set_interest(idx, interest);
                 let stopping = self.stop_at_us.is_some();
-                let patience = if stopping { HANGUP_STOPPING_US } else { HANGUP_US };
-                self.hangup.push_back((now.mono_us + patience, token));
+                let patience = self.config.limits.hangup;
+                let patience = if stopping { patience.min(HANGUP_STOPPING) } else { patience };
+                self.hangup.push_back((now.mono_us + patience.as_micros() as u64, token));
             }
         }
     }

@@ -7,9 +7,6 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Channels in one message of a list: some 30 KB. More follow when the receiver has taken these.
-const CHUNK: usize = 100;
-
 impl<W: Wire> Shard<W> {
     /// Something changed that the channel list shows.
     pub(super) fn touch_list(&mut self, idx: u32, now_us: u64) {
@@ -99,6 +96,11 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// Channels in one message of a list.
+    fn list_chunk(&self) -> usize {
+        self.config.list_chunk.max(1) as usize
+    }
+
     pub(super) fn unfollow_list(&mut self, slot: u32) {
         let conn = &mut self.conns[slot];
         let idx = std::mem::replace(&mut conn.list_idx, NOWHERE);
@@ -118,7 +120,9 @@ impl<W: Wire> Shard<W> {
     pub(super) fn adopt_follower(&mut self, slot: u32, seen: &[u64]) {
         self.join_followers(slot);
         match self.directory.changed_since(seen) {
-            Some(missed) => missed.chunks(CHUNK).for_each(|chunk| self.tell_list(slot, chunk)),
+            Some(missed) => {
+                missed.chunks(self.list_chunk()).for_each(|chunk| self.tell_list(slot, chunk));
+            }
             None => self.conns[slot].extra().list_from = Some(ListFrom::Start),
         }
         self.continue_list(slot);
@@ -136,7 +140,10 @@ impl<W: Wire> Shard<W> {
             };
             let user = conn.profile.as_ref().map(|profile| profile.user);
             let banned = user.filter(|&user| self.directory.is_banned_somewhere(user));
-            if from == ListFrom::Start && banned.is_none() && self.directory.len() <= CHUNK {
+            if from == ListFrom::Start
+                && banned.is_none()
+                && self.directory.len() <= self.list_chunk()
+            {
                 self.conns[slot].extra().list_from = None;
                 return self.send_cached_list(slot);
             }
@@ -145,8 +152,8 @@ impl<W: Wire> Shard<W> {
                 ListFrom::After(name) => Some(name),
             };
             let entries: Vec<&ChannelInfo> =
-                self.directory.listed_after(after).take(CHUNK).collect();
-            let next = (entries.len() == CHUNK)
+                self.directory.listed_after(after).take(self.list_chunk()).collect();
+            let next = (entries.len() == self.list_chunk())
                 .then(|| entries.last().map(|last| ListFrom::After(last.name.clone())))
                 .flatten();
             let complete = from == ListFrom::Start;
@@ -200,7 +207,7 @@ impl<W: Wire> Shard<W> {
         }
         let news = std::mem::take(&mut self.list_news);
         let followers = self.followers.clone();
-        for chunk in news.chunks(CHUNK) {
+        for chunk in news.chunks(self.list_chunk()) {
             let entries: Vec<&ChannelInfo> = chunk.iter().map(|info| &**info).collect();
             let mut encoded: [Option<Vec<u8>>; Format::COUNT] = [const { None }; Format::COUNT];
             for &slot in &followers {

@@ -7,10 +7,10 @@ use super::{
 use simd_json::{Buffers, Tape};
 use std::{collections::VecDeque, mem};
 use tutti_shards::{
-    AdminCommand, Audience, CUSTOM_TARGETS_MAX, ChannelName, ChatText, Color, Command, Custom,
-    CustomBody, CustomTarget, Format, JoinTarget, LIMIT_MAX, MIN_ONLINE_MS_MAX, MessageRef, Note,
-    NoteBatch, OperatorNotice, Position, ProfileChange, SettingsPatch, Tag, UserId, UserName,
-    clean, utf16_len,
+    AdminCommand, Audience, ChannelName, ChatText, Color, Command, Custom, CustomBody,
+    CustomTarget, Format, JoinTarget, LIMIT_MAX, MIN_ONLINE_MS_MAX, MessageRef, Note, NoteBatch,
+    OperatorNotice, Position, ProfileChange, SettingsPatch, Tag, UserId, UserName, clean,
+    utf16_len,
 };
 
 /// Who peers are, and who of them is staff.
@@ -32,24 +32,38 @@ pub struct Limits {
     pub name_length_max: usize,
     /// Longest chat message, in UTF-16 code units.
     pub chat_length_max: usize,
+    /// Longest channel name that peers may join, in UTF-16 code units.
+    pub channel_name_length_max: usize,
+    /// Longest label, in UTF-16 code units.
+    pub tag_length_max: usize,
+    /// Longest JSON part of a binary custom message, in bytes; below 2^24, so that its first byte is 0.
+    pub custom_json_bytes_max: usize,
+    /// Most users that one custom message can name.
+    pub custom_targets_max: usize,
+    /// Longest time for which an operator's notification stays, milliseconds.
+    pub notice_ms_max: i32,
+    /// How long an operator's notification stays when nothing else is asked, milliseconds.
+    pub notice_ms_default: i32,
     /// Deepest nesting of JSON arrays and objects, the frame's own array included.
     pub json_depth_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { name_length_max: 40, chat_length_max: 512, json_depth_max: 32 }
+        Limits {
+            name_length_max: 40,
+            chat_length_max: 512,
+            channel_name_length_max: 512,
+            tag_length_max: 50,
+            custom_json_bytes_max: 16_384,
+            custom_targets_max: 32,
+            notice_ms_max: 60_000,
+            notice_ms_default: 7_000,
+            json_depth_max: 32,
+        }
     }
 }
 
-/// Longest JSON part of a binary custom message, in bytes. A longer one's first byte would not be 0.
-const CUSTOM_JSON_BYTES_MAX: usize = 16_384;
-/// Longest label, in UTF-16 code units.
-const TAG_LENGTH_MAX: usize = 50;
-/// Longest time for which an operator's notification stays, milliseconds.
-const NOTICE_MS_MAX: f64 = 60_000.0;
-/// How long an operator's notification stays when nothing else is asked, milliseconds.
-const NOTICE_MS_DEFAULT: i32 = 7_000;
 /// A channel name that leads into the first lobby however full it is; old bots use it.
 const BACKDOOR: &str = "lolwutsecretlobbybackdoor";
 
@@ -155,15 +169,16 @@ impl Decoder {
     fn binary_custom(&mut self, payload: &[u8]) -> Option<Custom> {
         let (length, rest) = payload.split_first_chunk()?;
         let length = u32::from_be_bytes(*length) as usize;
-        if length > CUSTOM_JSON_BYTES_MAX {
+        if length > self.limits.custom_json_bytes_max {
             return None;
         }
         let (json, blob) = rest.split_at_checked(length)?;
         self.scratch.clear();
         self.scratch.extend_from_slice(json);
+        let limits = &self.limits;
         with_json(&mut self.buffers, &mut self.tape, &mut self.scratch, |message| {
             let mut message =
-                (message.get("m")?.string()? == "custom").then(|| custom(message))??;
+                (message.get("m")?.string()? == "custom").then(|| custom(message, limits))??;
             message.body.blob = Some(blob.into());
             Some(message)
         })
@@ -214,7 +229,7 @@ fn command(message: Value<'_>, limits: &Limits, auth: &dyn Auth) -> Option<Comma
         }
         "bye" => Command::Bye,
         "ch" => Command::Join {
-            target: join_target(text("_id")?),
+            target: join_target(text("_id")?, limits),
             set: message.get("set").and_then(settings).map(Box::new),
         },
         "chset" => Command::ChangeSettings(Box::new(settings(message.get("set")?)?)),
@@ -233,7 +248,7 @@ fn command(message: Value<'_>, limits: &Limits, auth: &dyn Auth) -> Option<Comma
         "-ls" => Command::FollowList(false),
         "+custom" => Command::FollowCustom(true),
         "-custom" => Command::FollowCustom(false),
-        "custom" => Command::Custom(Box::new(custom(message)?)),
+        "custom" => Command::Custom(Box::new(custom(message, limits)?)),
         "dm" => Command::Direct {
             to: UserId::parse(text("_id")?)?,
             text: chat()?,
@@ -251,11 +266,13 @@ fn command(message: Value<'_>, limits: &Limits, auth: &dyn Auth) -> Option<Comma
 
 /// Where a join to a channel of this name leads. A bad name leads to the lobby: a client that got no answer would be
 /// left without any channel.
-pub(super) fn join_target(name: &str) -> JoinTarget {
+pub(super) fn join_target(name: &str, limits: &Limits) -> JoinTarget {
     if name == BACKDOOR {
         return JoinTarget::LobbyBackdoor;
     }
-    JoinTarget::Named(ChannelName::parse(name).unwrap_or_else(ChannelName::lobby))
+    let fits = |name: &ChannelName| utf16_len(name.as_str()) <= limits.channel_name_length_max;
+    let name = ChannelName::parse(name).filter(fits);
+    JoinTarget::Named(name.unwrap_or_else(ChannelName::lobby))
 }
 
 /// A removal of `user` for `ms` milliseconds; a negative time is none.
@@ -345,7 +362,7 @@ fn settings(set: Value<'_>) -> Option<SettingsPatch> {
     (!patch.is_empty()).then_some(patch)
 }
 
-fn custom(message: Value<'_>) -> Option<Custom> {
+fn custom(message: Value<'_>, limits: &Limits) -> Option<Custom> {
     let target = message.get("target")?;
     let global = match target.get("global") {
         Some(value) => value.boolean()?,
@@ -359,7 +376,7 @@ fn custom(message: Value<'_>) -> Option<Custom> {
         }
         "ids" => {
             let mut ids = target.get("ids")?.items()?;
-            if ids.len() > CUSTOM_TARGETS_MAX {
+            if ids.len() > limits.custom_targets_max {
                 return None;
             }
             // A value that is no string spoils the message; a string that is nobody's id is only skipped.
@@ -390,7 +407,7 @@ fn admin(message: Value<'_>, limits: &Limits) -> Option<AdminCommand> {
     match text("m")? {
         "notification" => Some(AdminCommand::Notify {
             audience: audience(message)?,
-            notice: Box::new(operator_notice(message)),
+            notice: Box::new(operator_notice(message, limits)),
         }),
         "clear_chat" => Some(AdminCommand::ClearChat),
         "color" | "setcolor" => {
@@ -400,7 +417,7 @@ fn admin(message: Value<'_>, limits: &Limits) -> Option<AdminCommand> {
             profile(ProfileChange { name: Some(name(message, limits)?), ..nothing })
         }
         "tag" => {
-            let tag = tag(message.get("tag")?)?;
+            let tag = tag(message.get("tag")?, limits)?;
             profile(ProfileChange { tag: Some(Some(Box::new(tag))), ..nothing })
         }
         "remove_tag" => profile(ProfileChange { tag: Some(None), ..nothing }),
@@ -423,12 +440,13 @@ fn admin(message: Value<'_>, limits: &Limits) -> Option<AdminCommand> {
     }
 }
 
-fn tag(value: Value<'_>) -> Option<Tag> {
+fn tag(value: Value<'_>, limits: &Limits) -> Option<Tag> {
     let text = clean(value.get("text")?.string()?)?;
     let color = value.get("color")?.string()?;
     let digits = color.strip_prefix('#')?;
     let colored = matches!(digits.len(), 3 | 6) && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    (colored && utf16_len(&text) <= TAG_LENGTH_MAX).then(|| Tag { text, color: color.into() })
+    let fits = utf16_len(&text) <= limits.tag_length_max;
+    (colored && fits).then(|| Tag { text, color: color.into() })
 }
 
 fn audience(message: Value<'_>) -> Option<Audience> {
@@ -442,7 +460,7 @@ fn audience(message: Value<'_>) -> Option<Audience> {
 }
 
 /// An operator's notification. Fields that would break pages are left out: the id and the target end up in selectors.
-fn operator_notice(message: Value<'_>) -> OperatorNotice {
+fn operator_notice(message: Value<'_>, limits: &Limits) -> OperatorNotice {
     let text = |key| message.get(key)?.string();
     let one_of = |key, known: &[&str]| text(key).filter(|value| known.contains(value));
     let is_id = |id: &&str| MessageRef::parse(id).is_some();
@@ -454,7 +472,11 @@ fn operator_notice(message: Value<'_>) -> OperatorNotice {
         html: text("html").map(Into::into),
         class: one_of("class", &["classic", "short"]).map(Into::into),
         target: one_of("target", &["#piano", "#room", "#names", "#chat"]).map(Into::into),
-        duration_ms: Some(duration.map_or(NOTICE_MS_DEFAULT, |ms| ms.min(NOTICE_MS_MAX) as i32)),
+        duration_ms: Some(
+            duration.map_or(limits.notice_ms_default, |ms| {
+                ms.min(f64::from(limits.notice_ms_max)) as i32
+            }),
+        ),
     }
 }
 

@@ -74,6 +74,12 @@ impl Door {
         let codec = Limits {
             name_length_max: limits.name_length,
             chat_length_max: limits.chat_length,
+            channel_name_length_max: limits.channel_name_length,
+            tag_length_max: limits.tag_length,
+            custom_json_bytes_max: limits.custom_json_bytes,
+            custom_targets_max: limits.custom_targets,
+            notice_ms_max: limits.notice_ms_max,
+            notice_ms_default: limits.notice_ms_default,
             json_depth_max: limits.json_depth,
         };
         let limits = ws::Limits { message_bytes: limits.message_bytes };

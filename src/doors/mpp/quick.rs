@@ -91,7 +91,7 @@ fn command(
         }
         opcode::UNBAN => UserId::parse(body.string()?).map(Command::Unban),
         opcode::CHANNEL => {
-            let target = join_target(body.string()?);
+            let target = join_target(body.string()?, limits);
             let set = if body.rest.is_empty() { None } else { Some(Box::new(body.settings()?)) };
             Some(Command::Join { target, set })
         }
