@@ -51,6 +51,10 @@ pub struct AdmissionCounts {
     pub refused_address: u64,
     /// Refusals for [`Refused::Attempts`].
     pub refused_attempts: u64,
+    /// Wrong staff passwords.
+    pub wrong_passwords: u64,
+    /// Staff passwords that were ignored, right or wrong.
+    pub ignored_passwords: u64,
 }
 
 /// The process's counts. Shared as `Arc<Admission>`; times are monotonic, from any fixed start.
@@ -68,6 +72,8 @@ pub struct Admission {
     attempts: Attempts,
     guessers: Mutex<HashMap<AddressKey, Guesses, RandomState>>,
     refused: [AtomicU64; 3],
+    wrong_passwords: AtomicU64,
+    ignored_passwords: AtomicU64,
 }
 
 impl Admission {
@@ -88,6 +94,8 @@ impl Admission {
             guessers: Mutex::new(HashMap::with_hasher(hasher.clone())),
             hasher,
             refused: Default::default(),
+            wrong_passwords: AtomicU64::new(0),
+            ignored_passwords: AtomicU64::new(0),
         }
     }
 
@@ -109,11 +117,15 @@ impl Admission {
     #[must_use]
     pub fn may_guess(&self, client: IpAddr, now: Duration) -> bool {
         let guessers = lock(&self.guessers);
-        guessers.get(&AddressKey::of(client)).is_none_or(|guesses| now >= guesses.ignored_until)
+        let guesses = guessers.get(&AddressKey::of(client));
+        let may = guesses.is_none_or(|guesses| now >= guesses.ignored_until);
+        self.ignored_passwords.fetch_add(u64::from(!may), Relaxed);
+        may
     }
 
     /// Notes a wrong staff password.
     pub fn wrong_guess(&self, client: IpAddr, now: Duration) {
+        self.wrong_passwords.fetch_add(1, Relaxed);
         let key = AddressKey::of(client);
         let mut guessers = lock(&self.guessers);
         if guessers.len() >= GUESSERS_MAX && !guessers.contains_key(&key) {
@@ -158,6 +170,8 @@ impl Admission {
             refused_connections: refused(Refused::Connections),
             refused_address: refused(Refused::Address),
             refused_attempts: refused(Refused::Attempts),
+            wrong_passwords: self.wrong_passwords.load(Relaxed),
+            ignored_passwords: self.ignored_passwords.load(Relaxed),
         }
     }
 

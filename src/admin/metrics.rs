@@ -95,6 +95,11 @@ pub(super) fn render(reports: &[Report], admission: &Admission) -> String {
         Limit::LABELS,
         |r| &r.stats.limits,
     );
+    for report in reports {
+        for (limit, count) in &report.driver.limits {
+            line(&mut out, "limit_hits_total", report, &format!(",limit=\"{limit}\""), *count);
+        }
+    }
     by_label(
         &mut out,
         reports,
@@ -190,6 +195,17 @@ fn process(out: &mut String, admission: &Admission) {
         "Client addresses with connections that count for their address.",
     );
     let _ = writeln!(out, "tutti_addresses {}", counts.addresses);
+    for (name, help, count) in [
+        ("wrong_passwords_total", "Wrong staff passwords.", counts.wrong_passwords),
+        (
+            "ignored_passwords_total",
+            "Staff passwords ignored because the address had too many wrong ones (admin.guesses).",
+            counts.ignored_passwords,
+        ),
+    ] {
+        head(out, name, "counter", help);
+        let _ = writeln!(out, "tutti_{name} {count}");
+    }
     head(out, "build_info", "gauge", "The version, as a label.");
     let _ = writeln!(out, "tutti_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
     if let Some(bytes) = resident_bytes() {

@@ -293,6 +293,7 @@ impl Driver {
                     Phase::Closing(closing) => {
                         closing.drained += count;
                         if closing.drained > self.config.limits.drain_bytes {
+                            *self.stats.limits.entry("drain_bytes").or_default() += 1;
                             let interest = Interest { read: false, ..peer.interest };
                             self.peers.set_interest(idx, interest);
                         }
@@ -522,9 +523,12 @@ impl Driver {
                 self.answer(now, idx, mpp::Door::too_slow(), None, Some("handshake_ms"));
             }
         }
-        for queue in [&mut self.closing, &mut self.hangup] {
+        for (queue, limit) in
+            [(&mut self.closing, "last_bytes_ms"), (&mut self.hangup, "hangup_ms")]
+        {
             while let Some((_, token)) = queue.pop_front_if(|(at, _)| *at <= now.mono_us) {
                 if let Some(idx) = self.peers.find(token) {
+                    *self.stats.limits.entry(limit).or_default() += 1;
                     drop(self.peers.remove(idx));
                 }
             }
@@ -611,6 +615,7 @@ impl Driver {
             mesh_backlog: self.mesh.backlog_len() as u64,
             mesh_inbox: self.mesh.inbox_len() as u64,
             sockets: self.peers.len() as u64,
+            limits: self.stats.limits.clone().into_iter().chain(self.door.limit_hits()).collect(),
             ..self.stats.clone()
         };
         Report {

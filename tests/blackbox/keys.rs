@@ -134,6 +134,7 @@ fn a_rate_comes_back(plan: Plan) {
 
 fn lengths_and_depths(plan: Plan) {
     let server = plan
+        .admin()
         .set("limits.chat_length", 5)
         .set("limits.name_length", 4)
         .set("limits.channel_name_length", 16)
@@ -152,10 +153,14 @@ fn lengths_and_depths(plan: Plan) {
     assert_eq!(b.expect("a")["a"], "flat");
     assert_eq!(a.enter(json!({"m": "ch", "_id": "x".repeat(16)})).room(), "x".repeat(16));
     assert_eq!(a.enter(json!({"m": "ch", "_id": "x".repeat(17)})).room(), "lobby");
+    for limit in ["chat_length", "name_length", "channel_name_length", "json_depth"] {
+        assert_eq!(hits(&server, limit), 1, "{limit}");
+    }
 }
 
 fn custom_messages(plan: Plan) {
     let server = plan
+        .admin()
         .set("limits.custom_bytes", 100)
         .set("limits.custom_per_ms", 3_600_000)
         .set("limits.custom_targets", 1)
@@ -188,6 +193,19 @@ fn custom_messages(plan: Plan) {
         b.barrier();
         assert_eq!(!b.drain_kind("custom").is_empty(), arrives, "{} bytes", head.len());
     }
+    for limit in ["custom_targets", "custom_json_bytes", "custom_rate"] {
+        assert_eq!(hits(&server, limit), 1, "{limit}");
+    }
+}
+
+/// How often a limit was hit, by the metrics.
+fn hits(server: &Server, limit: &str) -> u64 {
+    let text = http::get(server.admin(), "/metrics").text();
+    let label = format!("limit=\"{limit}\"");
+    text.lines()
+        .filter(|line| line.starts_with("tutti_limit_hits_total{") && line.contains(&label))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
 }
 
 fn bytes_and_messages_in(plan: Plan) {
@@ -365,6 +383,7 @@ fn refused_connections_go_when_set(plan: Plan) {
 
 fn passwords_can_be_guessed_as_often_as_set(plan: Plan) {
     let server = plan
+        .admin()
         .set("admin.password", "\"correct horse\"")
         .set("admin.guesses", 2)
         .set("admin.guess_window_ms", 3_600_000)
@@ -388,6 +407,10 @@ fn passwords_can_be_guessed_as_often_as_set(plan: Plan) {
         assert!(locked.elapsed() < Duration::from_secs(20), "it lasts longer than was set");
     }
     assert!(locked.elapsed() >= Duration::from_millis(650), "{:?}", locked.elapsed());
+    let text = http::get(server.admin(), "/metrics").text();
+    assert!(text.contains("\ntutti_wrong_passwords_total 2\n"), "{text}");
+    let ignored = text.lines().find(|line| line.starts_with("tutti_ignored_passwords_total "));
+    assert!(ignored.is_some_and(|line| !line.ends_with(" 0")), "{ignored:?}");
 }
 
 fn notices_stay_as_long_as_set(plan: Plan) {
@@ -428,19 +451,12 @@ fn slow_readers_have_an_outbox(plan: Plan) {
     slow.join(ROOMS[0]);
     let text_bytes = 500;
     let text = "x".repeat(text_bytes);
-    let hits = "tutti_limit_hits_total";
     for n in 0..100_000 {
         a.say(&text);
         if n % 100 == 0 {
             a.barrier();
             a.clear();
-            let label = format!("{hits}{{shard=");
-            let text = http::get(server.admin(), "/metrics").text();
-            let closed = text
-                .lines()
-                .filter(|line| line.starts_with(&label) && line.contains("\"outbox_bytes\""))
-                .any(|line| !line.ends_with(" 0"));
-            if closed {
+            if hits(&server, "outbox_bytes") > 0 {
                 // The default is more than has been said so far.
                 assert!(n * text_bytes < 1 << 20, "closed after {n} messages");
                 return;

@@ -86,6 +86,11 @@ impl Door {
         Door { decoder: Decoder::new(codec), limits, shared }
     }
 
+    /// How often limits of single messages were hit, by their labels.
+    pub fn limit_hits(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.decoder.limit_hits()
+    }
+
     /// How this door's events are encoded.
     #[must_use]
     pub fn wire(&self) -> MppWire {
