@@ -225,7 +225,8 @@ fn protocol_page_has_its_statements() {
 /// Every key that the README and the protocol page name exists.
 #[test]
 fn documents_name_keys_that_exist() {
-    let keys = fs::read_to_string(root().join("src/config/keys.rs")).expect("the keys are there");
+    let keys =
+        fs::read_to_string(root().join("src/config/keys/table.rs")).expect("the keys are there");
     let tables = [
         "limits.",
         "hot.",
@@ -237,6 +238,7 @@ fn documents_name_keys_that_exist() {
         "cursor.",
         "admin.",
         "directory.",
+        "mesh.",
         "notes.",
         "notice.",
         "chat.",

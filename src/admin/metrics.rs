@@ -50,6 +50,7 @@ const METRICS: &[Metric] = &[
     metric!("counter" "demotions_total" "Channels that cooled." |r| r.stats.demotions),
     metric!("counter" "relay_batches_total" "Batches of messages sent to shards that relay a channel." |r| r.stats.relay_batches),
     metric!("counter" "cursors_merged_total" "Cursor moves replaced by newer ones before they were sent." |r| r.stats.cursors_merged),
+    metric!("counter" "cursors_held_total" "Ticks at which a channel's cursor moves were kept back (mesh.backlog_mark)." |r| r.stats.cursors_held),
     metric!("counter" "cursors_shed_total" "Cursor moves not sent to slow readers." |r| r.stats.cursors_shed),
     metric!("counter" "mesh_packets_total" "Packets sent to other shards." |r| r.driver.mesh_sent),
     metric!("counter" "mesh_wakes_total" "Other shards woken." |r| r.driver.mesh_wakes),

@@ -148,6 +148,10 @@ pub struct Config {
     pub admin_password: Option<Hidden>,
     /// Limits of the doors and the driver.
     pub limits: DoorLimits,
+    /// Packets waiting for other shards over which a shard keeps back cursor moves for them.
+    pub mesh_backlog_mark: usize,
+    /// Packets waiting for other shards over which a shard refuses new connections.
+    pub mesh_backlog: usize,
     /// Longest time that a busy shard holds notes back to batch them.
     pub flush_delay_max: Duration,
     /// How long a graceful stop may take.
@@ -244,6 +248,8 @@ impl Config {
                 guess_lockout: read.ms("admin.lockout_ms"),
                 json_depth: read.length("limits.json_depth"),
             },
+            mesh_backlog_mark: read.length("mesh.backlog_mark"),
+            mesh_backlog: read.length("mesh.backlog"),
             flush_delay_max: read.ms("flush.delay_max_ms"),
             shutdown_deadline: read.ms("shutdown.deadline_ms"),
         };

@@ -126,6 +126,7 @@ impl Driver {
                 self.handle(now, event);
             }
             let packets = self.take_packets(now);
+            self.core.set_mesh_crowded(self.mesh.backlog_len() > self.config.mesh_backlog_mark);
             self.take_time(now);
             let delayed_until = self.flush();
             self.mesh.settle();
@@ -218,12 +219,21 @@ impl Driver {
                 }
             };
             self.stats.accepted += 1;
-            let Ok(mut grant) = self.admission.admit() else {
-                *self.stats.refused.entry("connections").or_default() += 1;
-                // No grant, so nothing is kept for it: it is told with what its socket takes at once.
-                let _ =
-                    rustix::net::send(&socket, mpp::Door::FULL, rustix::net::SendFlags::NOSIGNAL);
-                continue;
+            // What waits for other shards is never dropped, so the last resort is to let nobody in who would add to it.
+            let admitted = if self.mesh.backlog_len() > self.config.mesh_backlog {
+                Err("mesh_backlog")
+            } else {
+                self.admission.admit().map_err(|_| "connections")
+            };
+            let mut grant = match admitted {
+                Ok(grant) => grant,
+                Err(why) => {
+                    *self.stats.refused.entry(why).or_default() += 1;
+                    // No grant, so nothing is kept for it: it is told with what its socket takes at once.
+                    let flags = rustix::net::SendFlags::NOSIGNAL;
+                    let _ = rustix::net::send(&socket, mpp::Door::FULL, flags);
+                    continue;
+                }
             };
             let greeting = self.door.greet(peer, &mut grant, clock::since_zero(now));
             let (phase, answer) = match greeting {

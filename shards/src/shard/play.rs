@@ -46,7 +46,8 @@ impl<W: Wire> Shard<W> {
             self.stats.cursors_merged += 1;
             return;
         }
-        if channel.cursors_at_us <= now.mono_us && !channel.cursors_armed {
+        let held = self.mesh_crowded && !channel.away.is_empty();
+        if channel.cursors_at_us <= now.mono_us && !channel.cursors_armed && !held {
             channel.cursors_at_us = now.mono_us + self.config.cursor_tick.as_micros() as u64;
             return self.send_cursor(idx, actor.participant);
         }
@@ -55,15 +56,21 @@ impl<W: Wire> Shard<W> {
         if !channel.cursors_armed {
             channel.cursors_armed = true;
             let timer = Timer::Cursors { channel: idx, serial: channel.serial };
-            let at = channel.cursors_at_us;
+            let at = channel.cursors_at_us.max(now.mono_us);
             self.arm(at, timer);
         }
     }
 
     pub(super) fn send_gathered_cursors(&mut self, now: Now, idx: u32) {
         let channel = &mut self.channels[idx as usize];
-        channel.cursors_armed = false;
         channel.cursors_at_us = now.mono_us + self.config.cursor_tick.as_micros() as u64;
+        if self.mesh_crowded && !channel.away.is_empty() {
+            self.stats.cursors_held += 1;
+            let timer = Timer::Cursors { channel: idx, serial: channel.serial };
+            let at = channel.cursors_at_us;
+            return self.arm(at, timer);
+        }
+        channel.cursors_armed = false;
         let mut moved = std::mem::take(&mut channel.moved);
         for &participant in &moved {
             self.channels[idx as usize].roster[participant].cursor_pending = false;
