@@ -23,12 +23,8 @@ const STRIPES: usize = 32;
 const ATTEMPT_SLOTS: usize = 16_384;
 /// Most addresses whose wrong passwords are remembered; about 64 bytes each.
 const GUESSERS_MAX: usize = 4_096;
-/// Wrong passwords of one address in [`GUESS_WINDOW`] after which its passwords are ignored.
-const GUESSES_MAX: u32 = 3;
-const GUESS_WINDOW: Duration = Duration::from_secs(60);
-const GUESS_BAN: Duration = Duration::from_secs(600);
 
-/// Why a connection is refused. A peer is over our limits; the answer is HTTP 429.
+/// Why a connection is refused. A peer is over our limits; the answer is HTTP 429, or 503 when the process is full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refused {
     /// The process has as many connections as it may.
@@ -55,6 +51,10 @@ pub struct AdmissionCounts {
     pub refused_address: u64,
     /// Refusals for [`Refused::Attempts`].
     pub refused_attempts: u64,
+    /// Wrong staff passwords.
+    pub wrong_passwords: u64,
+    /// Staff passwords that were ignored, right or wrong.
+    pub ignored_passwords: u64,
 }
 
 /// The process's counts. Shared as `Arc<Admission>`; times are monotonic, from any fixed start.
@@ -63,12 +63,17 @@ pub struct Admission {
     connections_max: u32,
     per_address_max: Option<u32>,
     attempts_max: Option<u32>,
+    guesses_max: u32,
+    guess_window: Duration,
+    guess_lockout: Duration,
     connections: AtomicU32,
     hasher: RandomState,
     addresses: [Mutex<HashMap<AddressKey, u32, RandomState>>; STRIPES],
     attempts: Attempts,
     guessers: Mutex<HashMap<AddressKey, Guesses, RandomState>>,
     refused: [AtomicU64; 3],
+    wrong_passwords: AtomicU64,
+    ignored_passwords: AtomicU64,
 }
 
 impl Admission {
@@ -80,12 +85,17 @@ impl Admission {
             connections_max: limits.connections.unwrap_or(u32::MAX),
             per_address_max: limits.connections_per_address,
             attempts_max: limits.accepts_per_second,
+            guesses_max: limits.guesses,
+            guess_window: limits.guess_window,
+            guess_lockout: limits.guess_lockout,
             connections: AtomicU32::new(0),
             addresses: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))),
             attempts: Attempts::new(limits.accepts_per_second.is_some()),
             guessers: Mutex::new(HashMap::with_hasher(hasher.clone())),
             hasher,
             refused: Default::default(),
+            wrong_passwords: AtomicU64::new(0),
+            ignored_passwords: AtomicU64::new(0),
         }
     }
 
@@ -102,38 +112,46 @@ impl Admission {
         }
     }
 
-    /// Whether an address may try a staff password now: after 3 wrong ones in a minute it is ignored for 10
-    /// minutes, right passwords too.
+    /// Whether an address may try a staff password now: after [`DoorLimits::guesses`] wrong ones in
+    /// [`DoorLimits::guess_window`] its passwords are ignored for [`DoorLimits::guess_lockout`], right ones too.
     #[must_use]
     pub fn may_guess(&self, client: IpAddr, now: Duration) -> bool {
         let guessers = lock(&self.guessers);
-        guessers.get(&AddressKey::of(client)).is_none_or(|guesses| now >= guesses.ignored_until)
+        let guesses = guessers.get(&AddressKey::of(client));
+        let may = guesses.is_none_or(|guesses| now >= guesses.ignored_until);
+        self.ignored_passwords.fetch_add(u64::from(!may), Relaxed);
+        may
     }
 
     /// Notes a wrong staff password.
     pub fn wrong_guess(&self, client: IpAddr, now: Duration) {
+        self.wrong_passwords.fetch_add(1, Relaxed);
         let key = AddressKey::of(client);
         let mut guessers = lock(&self.guessers);
         if guessers.len() >= GUESSERS_MAX && !guessers.contains_key(&key) {
-            guessers.retain(|_, guesses| guesses.forgotten_at() > now);
+            guessers.retain(|_, guesses| self.forgotten_at(guesses) > now);
             // All are recent: the one that would be forgotten first makes room.
             if guessers.len() >= GUESSERS_MAX
                 && let Some(first) = guessers
                     .iter()
-                    .min_by_key(|(key, guesses)| (guesses.forgotten_at(), **key))
+                    .min_by_key(|(key, guesses)| (self.forgotten_at(guesses), **key))
                     .map(|(key, _)| *key)
             {
                 guessers.remove(&first);
             }
         }
         let guesses = guessers.entry(key).or_insert(Guesses::since(now));
-        if now >= guesses.window_start + GUESS_WINDOW {
+        if now >= guesses.window_start + self.guess_window {
             *guesses = Guesses::since(now);
         }
         guesses.wrong += 1;
-        if guesses.wrong >= GUESSES_MAX {
-            guesses.ignored_until = now + GUESS_BAN;
+        if guesses.wrong >= self.guesses_max {
+            guesses.ignored_until = now + self.guess_lockout;
         }
+    }
+
+    fn forgotten_at(&self, guesses: &Guesses) -> Duration {
+        guesses.ignored_until.max(guesses.window_start + self.guess_window)
     }
 
     /// Whether no connection holds a grant.
@@ -152,6 +170,8 @@ impl Admission {
             refused_connections: refused(Refused::Connections),
             refused_address: refused(Refused::Address),
             refused_attempts: refused(Refused::Attempts),
+            wrong_passwords: self.wrong_passwords.load(Relaxed),
+            ignored_passwords: self.ignored_passwords.load(Relaxed),
         }
     }
 
@@ -285,10 +305,6 @@ impl Guesses {
     fn since(now: Duration) -> Self {
         Guesses { window_start: now, wrong: 0, ignored_until: Duration::ZERO }
     }
-
-    fn forgotten_at(&self) -> Duration {
-        self.ignored_until.max(self.window_start + GUESS_WINDOW)
-    }
 }
 
 /// The counts are whole after every statement, so a panic elsewhere while a lock was held leaves them usable.
@@ -307,11 +323,7 @@ mod tests {
             connections: Some(connections),
             connections_per_address: Some(per_address),
             accepts_per_second: Some(attempts),
-            message_bytes: 1,
-            name_length: 1,
-            chat_length: 1,
-            handshake: Duration::from_secs(1),
-            json_depth: 1,
+            ..limits("")
         };
         Arc::new(Admission::new(&limits))
     }
@@ -375,7 +387,7 @@ mod tests {
 
     #[test]
     fn unlimited_counts_nothing_per_address() {
-        let mut limits = admission_limits_off();
+        let mut limits = limits("limits.enabled = false");
         let admission = Arc::new(Admission::new(&limits));
         let grants: Vec<_> =
             (0..100).map(|_| connect(&admission, "203.0.113.1").unwrap()).collect();
@@ -385,9 +397,10 @@ mod tests {
         assert!(Arc::new(Admission::new(&limits)).admit().is_err());
     }
 
-    fn admission_limits_off() -> DoorLimits {
+    /// The limits that a configuration file sets.
+    fn limits(file: &str) -> DoorLimits {
         let mut raw = crate::config::RawConfig::default();
-        raw.add_file("t.toml", "limits.enabled = false").unwrap();
+        raw.add_file("t.toml", file).unwrap();
         let host = crate::config::HostCpus { allowed: vec![0], parallelism: 1 };
         crate::config::Config::new(&raw, &host).unwrap().limits
     }

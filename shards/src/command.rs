@@ -196,15 +196,12 @@ impl CustomBody {
     }
 }
 
-/// Most users that one custom message can name.
-pub const CUSTOM_TARGETS_MAX: usize = 32;
-
 /// To whom a custom message goes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum CustomTarget {
     /// All connections that follow custom messages.
     Subscribed,
-    /// All connections of these users, at most [`CUSTOM_TARGETS_MAX`].
+    /// All connections of these users; the door bounds how many.
     Users(SmallVec<[UserId; 1]>),
 }
 

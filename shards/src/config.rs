@@ -84,7 +84,7 @@ pub struct Rates {
     pub custom_toggle: Rate,
     /// Bytes of custom messages.
     pub custom_bytes: Rate,
-    /// Hellos and device lists.
+    /// Hellos after the first of a connection.
     pub hello: Rate,
     /// Bytes from one connection, of any kind; over it the connection is closed with 4002.
     pub bytes_in: Rate,
@@ -116,6 +116,8 @@ pub struct Config {
     pub crown_pickup: Duration,
     /// Most participants of a lobby; `None` for any number.
     pub lobby_capacity: Option<u32>,
+    /// Most full lobbies that a join passes before it leads to `test/awkward`.
+    pub lobby_overflows_max: u16,
     /// Whether the participant limits of channels are enforced.
     pub channel_limits: bool,
     /// How long an empty channel is kept.
@@ -130,10 +132,16 @@ pub struct Config {
     pub ban_max: Duration,
     /// Note quotas.
     pub quotas: Quotas,
+    /// How often at most one is told that one plays too fast.
+    pub too_fast_told_every: Duration,
+    /// A batch of notes whose time is further from the server's than this sounds now instead.
+    pub note_time_off_max: Duration,
     /// Rates.
     pub rates: Rates,
     /// Most connections of one user; `None` for any number.
     pub connections_per_user: Option<u32>,
+    /// How long a connection beyond that has to read why before it is closed.
+    pub refused_kept: Duration,
     /// Most user profiles that one shard remembers while nobody of them is connected.
     pub profiles_max: u32,
     /// How long a connection may take to say hello.
@@ -146,6 +154,8 @@ pub struct Config {
     pub cursor_tick: Duration,
     /// How often changes of the channel list go to the other shards.
     pub directory_tick: Duration,
+    /// Most channels in one message of the channel list, at least 1. More follow when the receiver has taken these.
+    pub list_chunk: u32,
     /// Most bytes that may wait for one connection before it is closed with 4003.
     pub outbox_bytes_max: u32,
     /// Bytes waiting for one connection over which its cursor moves are dropped.
@@ -162,6 +172,7 @@ impl Default for Config {
             crown_on_leave: CrownOnLeave::Transfer,
             crown_pickup: Duration::from_millis(15_000),
             lobby_capacity: Some(20),
+            lobby_overflows_max: 10_000,
             channel_limits: true,
             channel_empty: Duration::from_millis(3_000),
             channels_max: 100_000,
@@ -175,14 +186,18 @@ impl Default for Config {
                 normal: QuotaPreset { allowance: 400, max: 1_200 },
                 crown: QuotaPreset { allowance: 600, max: 1_800 },
             },
+            too_fast_told_every: Duration::from_secs(10),
+            note_time_off_max: Duration::from_secs(10),
             rates: Rates::default(),
             connections_per_user: Some(8),
+            refused_kept: Duration::from_secs(3),
             profiles_max: 100_000,
             hello_deadline: Duration::from_secs(30),
             ping_after: Duration::from_secs(30),
             silence_max: Duration::from_secs(90),
             cursor_tick: Duration::from_millis(40),
             directory_tick: Duration::from_millis(100),
+            list_chunk: 100,
             outbox_bytes_max: 1 << 20,
             outbox_bytes_mark: 64 << 10,
             outbox_bytes_total: 1 << 30,

@@ -143,6 +143,8 @@ pub struct Stats {
     pub relay_batches: u64,
     /// Cursor moves merged into newer ones.
     pub cursors_merged: u64,
+    /// Ticks at which a channel's cursor moves were kept back because too much waited for other shards.
+    pub cursors_held: u64,
     /// Cursor moves dropped for slow readers.
     pub cursors_shed: u64,
     /// Calls of the transport.

@@ -50,6 +50,7 @@ const METRICS: &[Metric] = &[
     metric!("counter" "demotions_total" "Channels that cooled." |r| r.stats.demotions),
     metric!("counter" "relay_batches_total" "Batches of messages sent to shards that relay a channel." |r| r.stats.relay_batches),
     metric!("counter" "cursors_merged_total" "Cursor moves replaced by newer ones before they were sent." |r| r.stats.cursors_merged),
+    metric!("counter" "cursors_held_total" "Ticks at which a channel's cursor moves were kept back (mesh.backlog_mark)." |r| r.stats.cursors_held),
     metric!("counter" "cursors_shed_total" "Cursor moves not sent to slow readers." |r| r.stats.cursors_shed),
     metric!("counter" "mesh_packets_total" "Packets sent to other shards." |r| r.driver.mesh_sent),
     metric!("counter" "mesh_wakes_total" "Other shards woken." |r| r.driver.mesh_wakes),
@@ -95,6 +96,11 @@ pub(super) fn render(reports: &[Report], admission: &Admission) -> String {
         Limit::LABELS,
         |r| &r.stats.limits,
     );
+    for report in reports {
+        for (limit, count) in &report.driver.limits {
+            line(&mut out, "limit_hits_total", report, &format!(",limit=\"{limit}\""), *count);
+        }
+    }
     by_label(
         &mut out,
         reports,
@@ -190,6 +196,17 @@ fn process(out: &mut String, admission: &Admission) {
         "Client addresses with connections that count for their address.",
     );
     let _ = writeln!(out, "tutti_addresses {}", counts.addresses);
+    for (name, help, count) in [
+        ("wrong_passwords_total", "Wrong staff passwords.", counts.wrong_passwords),
+        (
+            "ignored_passwords_total",
+            "Staff passwords ignored because the address had too many wrong ones (admin.guesses).",
+            counts.ignored_passwords,
+        ),
+    ] {
+        head(out, name, "counter", help);
+        let _ = writeln!(out, "tutti_{name} {count}");
+    }
     head(out, "build_info", "gauge", "The version, as a label.");
     let _ = writeln!(out, "tutti_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
     if let Some(bytes) = resident_bytes() {

@@ -79,8 +79,32 @@ pub struct DoorLimits {
     pub name_length: usize,
     /// Longest chat or direct message, in UTF-16 units.
     pub chat_length: usize,
+    /// Longest channel name that may be joined, in UTF-16 units.
+    pub channel_name_length: usize,
+    /// Longest label of a user, in UTF-16 units.
+    pub tag_length: usize,
+    /// Longest JSON part of a binary custom message, in bytes.
+    pub custom_json_bytes: usize,
+    /// Most users that one custom message can name.
+    pub custom_targets: usize,
+    /// Longest time for which an operator's notification stays, in milliseconds; at least `notice_ms_default`.
+    pub notice_ms_max: i32,
+    /// How long it stays when nothing else is asked, in milliseconds.
+    pub notice_ms_default: i32,
     /// How long a connection may take to finish its HTTP request.
     pub handshake: Duration,
+    /// How long a connection that is closed may take to take its last bytes.
+    pub last_bytes: Duration,
+    /// How long one that took them may take to hang up.
+    pub hangup: Duration,
+    /// Bytes of its input that are read and thrown away meanwhile.
+    pub drain_bytes: usize,
+    /// Wrong staff passwords of one address in `guess_window` after which its passwords are ignored.
+    pub guesses: u32,
+    /// The time in which wrong staff passwords are counted together.
+    pub guess_window: Duration,
+    /// How long an address's staff passwords are ignored.
+    pub guess_lockout: Duration,
     /// Deepest nesting of JSON taken.
     pub json_depth: usize,
 }
@@ -124,6 +148,10 @@ pub struct Config {
     pub admin_password: Option<Hidden>,
     /// Limits of the doors and the driver.
     pub limits: DoorLimits,
+    /// Packets waiting for other shards over which a shard keeps back cursor moves for them.
+    pub mesh_backlog_mark: usize,
+    /// Packets waiting for other shards over which a shard refuses new connections.
+    pub mesh_backlog: usize,
     /// Longest time that a busy shard holds notes back to batch them.
     pub flush_delay_max: Duration,
     /// How long a graceful stop may take.
@@ -205,9 +233,23 @@ impl Config {
                 message_bytes: read.length("limits.message_bytes"),
                 name_length: read.length("limits.name_length"),
                 chat_length: read.length("limits.chat_length"),
+                channel_name_length: read.length("limits.channel_name_length"),
+                tag_length: read.length("limits.tag_length"),
+                custom_json_bytes: read.length("limits.custom_json_bytes"),
+                custom_targets: read.length("limits.custom_targets"),
+                notice_ms_max: read.i32("notice.max_ms"),
+                notice_ms_default: read.i32("notice.default_ms"),
                 handshake: read.ms("limits.handshake_ms"),
+                last_bytes: read.ms("limits.last_bytes_ms"),
+                hangup: read.ms("limits.hangup_ms"),
+                drain_bytes: read.length("limits.drain_bytes"),
+                guesses: read.u32("admin.guesses"),
+                guess_window: read.ms("admin.guess_window_ms"),
+                guess_lockout: read.ms("admin.lockout_ms"),
                 json_depth: read.length("limits.json_depth"),
             },
+            mesh_backlog_mark: read.length("mesh.backlog_mark"),
+            mesh_backlog: read.length("mesh.backlog"),
             flush_delay_max: read.ms("flush.delay_max_ms"),
             shutdown_deadline: read.ms("shutdown.deadline_ms"),
         };
@@ -349,6 +391,10 @@ impl Reader<'_> {
         u32::try_from(self.u64(name)).expect("the key's range is that of u32")
     }
 
+    fn i32(&self, name: &str) -> i32 {
+        i32::try_from(self.u64(name)).expect("the key's range is that of i32")
+    }
+
     fn length(&self, name: &str) -> usize {
         usize::try_from(self.u64(name)).expect("the key's range is that of usize")
     }
@@ -458,6 +504,8 @@ fn core(read: &Reader<'_>) -> tutti_shards::Config {
         },
         crown_pickup: read.ms("crown.pickup_ms"),
         lobby_capacity: read.capacity("lobby.capacity"),
+        lobby_overflows_max: u16::try_from(read.u64("lobby.overflows"))
+            .expect("the key's range is that of u16"),
         channel_limits: read.flag("channel.limits"),
         channel_empty: read.ms("channel.empty_ms"),
         channels_max: read.u32("channel.max"),
@@ -471,14 +519,18 @@ fn core(read: &Reader<'_>) -> tutti_shards::Config {
             normal: preset("quota.normal.allowance", "quota.normal.max"),
             crown: preset("quota.crown.allowance", "quota.crown.max"),
         },
+        too_fast_told_every: read.ms("quota.notice_ms"),
+        note_time_off_max: read.ms("notes.time_off_ms"),
         rates: rates(read),
         connections_per_user: read.capacity("limits.connections_per_user"),
+        refused_kept: read.ms("limits.refused_ms"),
         profiles_max: read.u32("limits.profiles"),
         hello_deadline: read.ms("limits.hello_ms"),
         ping_after: read.ms("limits.ping_ms"),
         silence_max: read.ms("limits.silence_ms"),
         cursor_tick: read.ms("cursor.tick_ms"),
         directory_tick: read.ms("directory.tick_ms"),
+        list_chunk: read.u32("directory.chunk"),
         outbox_bytes_max: read.u32("limits.outbox_bytes"),
         outbox_bytes_mark: read.u32("limits.outbox_mark_bytes"),
         outbox_bytes_total: read.u64("limits.outbox_total_bytes"),

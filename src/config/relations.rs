@@ -39,11 +39,13 @@ const RELATIONS: &[Below] = &[
         "limits.outbox_total_bytes",
         "one connection's share cannot exceed the whole",
     ),
+    at_most("mesh.backlog_mark", "mesh.backlog", "cursors wait before connections are refused"),
     less("limits.ping_ms", "limits.silence_ms", "a ping needs time for its answer"),
     less("hot.demote_rate", "hot.promote_rate", "a channel would keep changing"),
     at_most("quota.lobby.allowance", "quota.lobby.max", "clients cap the quota at max"),
     at_most("quota.normal.allowance", "quota.normal.max", "clients cap the quota at max"),
     at_most("quota.crown.allowance", "quota.crown.max", "clients cap the quota at max"),
+    at_most("notice.default_ms", "notice.max_ms", "a notification stays no longer than that"),
 ];
 
 /// Checks every relation.

@@ -32,6 +32,8 @@ pub struct DriverStats {
     pub refused: BTreeMap<&'static str, u64>,
     /// Connections that ended because the peer broke the transport's protocol, by reason.
     pub faults: BTreeMap<&'static str, u64>,
+    /// Times a limit was hit that the core does not know, by its label.
+    pub limits: BTreeMap<&'static str, u64>,
     /// Pages and files served.
     pub pages: u64,
     /// Panics while bytes were decoded: bugs of ours.
@@ -62,6 +64,7 @@ impl DriverStats {
             accept_failures: 0,
             refused: BTreeMap::new(),
             faults: BTreeMap::new(),
+            limits: BTreeMap::new(),
             pages: 0,
             decode_panics: 0,
             mesh_sent: 0,

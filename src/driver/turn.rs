@@ -21,6 +21,7 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
+    time::Duration,
 };
 use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId};
 
@@ -30,15 +31,9 @@ const SCRATCH_BYTES: usize = 64 << 10;
 const ACCEPTS: usize = 64;
 /// Packets taken from the mesh in one turn.
 const PACKETS: usize = 1024;
-/// How long a connection whose last bytes are being sent may take to take them, microseconds.
-const CLOSING_US: u64 = 5_000_000;
-/// How long one that was sent its last bytes may take to hang up. Closing at once, with input unread, would be a reset
-/// that swallows those bytes; waiting for long would hold what the connection counts against.
-const HANGUP_US: u64 = 1_000_000;
-/// The same while the server stops.
-const HANGUP_STOPPING_US: u64 = 200_000;
-/// Bytes that are taken from such a connection and thrown away; one that sends more is not listened to any more.
-const DRAINED_MAX: usize = 16 << 20;
+/// How long one that was sent its last bytes may take to hang up at most while the server stops. Closing at once, with
+/// input unread, would be a reset that swallows those bytes.
+const HANGUP_STOPPING: Duration = Duration::from_millis(200);
 /// How long a listener rests when there are no descriptors left, microseconds.
 const EXHAUSTED_US: u64 = 100_000;
 /// How long the loop waits for traffic before it goes to sleep, microseconds. What else the executor runs waits as
@@ -134,6 +129,7 @@ impl Driver {
             if self.mesh.is_told_to_stop() {
                 self.stop(now);
             }
+            self.core.set_mesh_crowded(self.mesh.backlog_len() > self.config.mesh_backlog_mark);
             self.take_time(now);
             let delayed_until = self.flush();
             self.mesh.settle();
@@ -229,12 +225,21 @@ impl Driver {
                 }
             };
             self.stats.accepted += 1;
-            let Ok(mut grant) = self.admission.admit() else {
-                *self.stats.refused.entry("connections").or_default() += 1;
-                // No grant, so nothing is kept for it: it is told with what its socket takes at once.
-                let _ =
-                    rustix::net::send(&socket, mpp::Door::FULL, rustix::net::SendFlags::NOSIGNAL);
-                continue;
+            // What waits for other shards is never dropped, so the last resort is to let nobody in who would add to it.
+            let admitted = if self.mesh.backlog_len() > self.config.mesh_backlog {
+                Err("mesh_backlog")
+            } else {
+                self.admission.admit().map_err(|_| "connections")
+            };
+            let mut grant = match admitted {
+                Ok(grant) => grant,
+                Err(why) => {
+                    *self.stats.refused.entry(why).or_default() += 1;
+                    // No grant, so nothing is kept for it: it is told with what its socket takes at once.
+                    let flags = rustix::net::SendFlags::NOSIGNAL;
+                    let _ = rustix::net::send(&socket, mpp::Door::FULL, flags);
+                    continue;
+                }
             };
             let greeting = self.door.greet(peer, &mut grant, clock::since_zero(now));
             let (phase, answer) = match greeting {
@@ -303,7 +308,8 @@ impl Driver {
                     Phase::Live { .. } => self.hear(now, idx, input),
                     Phase::Closing(closing) => {
                         closing.drained += count;
-                        if closing.drained > DRAINED_MAX {
+                        if closing.drained > self.config.limits.drain_bytes {
+                            *self.stats.limits.entry("drain_bytes").or_default() += 1;
                             let interest = Interest { read: false, ..peer.interest };
                             self.peers.set_interest(idx, interest);
                         }
@@ -365,7 +371,8 @@ impl Driver {
         let token = self.peers.token(idx);
         let Some(peer) = self.peers.get_mut(idx) else { return };
         peer.phase = Phase::Closing(Box::new(Closing::new(bytes, body)));
-        self.closing.push_back((now.mono_us + CLOSING_US, token));
+        let patience = self.config.limits.last_bytes.as_micros() as u64;
+        self.closing.push_back((now.mono_us + patience, token));
         self.peers.set_interest(idx, Interest { read: true, write: false });
         self.pump(now, idx);
     }
@@ -385,8 +392,9 @@ impl Driver {
             Sending::Done => {
                 self.peers.set_interest(idx, interest);
                 let stopping = self.stop_at_us.is_some();
-                let patience = if stopping { HANGUP_STOPPING_US } else { HANGUP_US };
-                self.hangup.push_back((now.mono_us + patience, token));
+                let patience = self.config.limits.hangup;
+                let patience = if stopping { patience.min(HANGUP_STOPPING) } else { patience };
+                self.hangup.push_back((now.mono_us + patience.as_micros() as u64, token));
             }
         }
     }
@@ -541,9 +549,12 @@ impl Driver {
                 self.answer(now, idx, mpp::Door::too_slow(), None, Some("handshake_ms"));
             }
         }
-        for queue in [&mut self.closing, &mut self.hangup] {
+        for (queue, limit) in
+            [(&mut self.closing, "last_bytes_ms"), (&mut self.hangup, "hangup_ms")]
+        {
             while let Some((_, token)) = queue.pop_front_if(|(at, _)| *at <= now.mono_us) {
                 if let Some(idx) = self.peers.find(token) {
+                    *self.stats.limits.entry(limit).or_default() += 1;
                     drop(self.peers.remove(idx));
                 }
             }
@@ -631,6 +642,7 @@ impl Driver {
             mesh_backlog: self.mesh.backlog_len() as u64,
             mesh_inbox: self.mesh.inbox_len() as u64,
             sockets: self.peers.len() as u64,
+            limits: self.stats.limits.clone().into_iter().chain(self.door.limit_hits()).collect(),
             ..self.stats.clone()
         };
         Report {

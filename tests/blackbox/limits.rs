@@ -137,8 +137,19 @@ fn staff_messages_with_the_password(plan: Plan) {
     assert!(b.expect("p").get("tag").is_none());
     say(json!({"m": "move", "_id": b.id(), "ch": ROOMS[2]}));
     assert_eq!(b.joined().room(), ROOMS[2]);
+    say(json!({"m": "admin_chat", "message": "from above", "_id": ROOMS[2]}));
+    let said = b.expect("a");
+    assert_eq!((&said["a"], &said["p"]["name"]), (&json!("from above"), &json!("Server")));
     say(json!({"m": "eval", "str": "1"}));
     b.barrier();
+    // The other dialect's form, and what it does where its sender is.
+    let admin =
+        json!({"m": "adminmsg", "password": "correct horse", "message": {"m": "clear_chat"}});
+    a.say("to be forgotten");
+    a.expect("a");
+    a.send(admin);
+    assert_eq!(a.expect("c")["c"], json!([]));
+    assert_eq!(server.guest().join(ROOMS[0]).c["c"], json!([]));
 }
 
 /// Statement 158.

@@ -22,6 +22,7 @@
 //! | `pages` | - | the HTTP side and the admin listener |
 //! | `process` | - | command line, configuration, signals |
 //! | `handover` | - | pipelined input and wandering connections |
+//! | `keys` | - | configuration keys that no statement turns |
 //! | `hot` | - | channels that change temperature under load |
 //!
 //! A test function takes a [`Plan`](tutti_tests::server::Plan) with the number of shards set, and its doc names
@@ -59,6 +60,7 @@ mod direct;
 mod handover;
 mod hello;
 mod hot;
+mod keys;
 mod limits;
 mod list;
 mod notes;

@@ -17,10 +17,6 @@ use crate::{
 use smallvec::{SmallVec, smallvec};
 use std::rc::Rc;
 
-/// How long a refused connection has to read why, in microseconds. Old clients come back 50 ms after a socket that
-/// was open closes, so closing at once would make them a storm.
-const REFUSED_KEPT_US: u64 = 3_000_000;
-
 impl<W: Wire> Shard<W> {
     pub(super) fn hello(
         &mut self,
@@ -80,7 +76,10 @@ impl<W: Wire> Shard<W> {
             self.tell(slot, &[Event::Notice(&Notice::TooManyConnections)]);
             let key = self.conns.key(slot);
             let timer = Timer::Refused { slot: key.slot, generation: key.generation };
-            return self.arm(now.mono_us + REFUSED_KEPT_US, timer);
+            // Old clients come back 50 ms after a socket that was open closes, so closing at once would make them a
+            // storm.
+            let kept_us = self.config.refused_kept.as_micros() as u64;
+            return self.arm(now.mono_us + kept_us, timer);
         };
         let conn = &mut self.conns[slot];
         if quota != NoteQuota::default() {

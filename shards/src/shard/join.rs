@@ -19,8 +19,6 @@ use std::rc::Rc;
 
 /// The version of what [`Bundle`] holds.
 const BUNDLE_VERSION: u16 = 1;
-/// Full lobbies that a join passes before it ends in `test/awkward`.
-const OVERFLOWS_MAX: u16 = 10_000;
 /// How long messages for a connection that went elsewhere are sent after it.
 const FORWARDED_US: u64 = 10_000_000;
 
@@ -124,7 +122,7 @@ impl<W: Wire> Shard<W> {
             if owner != self.id {
                 // Lobbies that the directory knows to be full are passed without a visit.
                 if request.overflows > 0
-                    && request.overflows < OVERFLOWS_MAX
+                    && request.overflows < self.config.lobby_overflows_max
                     && let (Some(info), Some(capacity)) =
                         (self.directory.get(&name), self.config.lobby_capacity)
                     && info.count >= capacity
@@ -142,7 +140,7 @@ impl<W: Wire> Shard<W> {
                     self.unseat(now, slot);
                     return self.enter(now, slot, &profile, name, request.set.as_deref());
                 }
-                Admission::Overflow if request.overflows < OVERFLOWS_MAX => {
+                Admission::Overflow if request.overflows < self.config.lobby_overflows_max => {
                     self.stats.limit(Limit::LobbyCapacity);
                     request.target = JoinTarget::Named(name.next_lobby());
                     request.overflows += 1;

@@ -7,9 +7,6 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Channels in one message of a list: some 30 KB. More follow when the receiver has taken these.
-const CHUNK: usize = 100;
-
 impl<W: Wire> Shard<W> {
     /// Something changed that the channel list shows.
     pub(super) fn touch_list(&mut self, idx: u32, now_us: u64) {
@@ -100,6 +97,11 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// Channels in one message of a list.
+    fn list_chunk(&self) -> usize {
+        self.config.list_chunk.max(1) as usize
+    }
+
     pub(super) fn unfollow_list(&mut self, slot: u32) {
         let conn = &mut self.conns[slot];
         let idx = std::mem::replace(&mut conn.list_idx, NOWHERE);
@@ -138,24 +140,28 @@ impl<W: Wire> Shard<W> {
             let user = conn.profile.as_ref().map(|profile| profile.user);
             let banned = user.filter(|&user| self.directory.is_banned_somewhere(user));
             let complete = since.is_none() && after.is_none();
-            if complete && banned.is_none() && self.directory.len() <= CHUNK {
+            if complete && banned.is_none() && self.directory.len() <= self.list_chunk() {
                 self.send_cached_list(slot);
                 self.conns[slot].extra().list_due =
                     then.map(|seen| ListDue { since: Some(seen), ..ListDue::default() });
                 continue;
             }
             let entries: Vec<&ChannelInfo> = match &since {
-                None => self.directory.listed_after(after.as_ref()).take(CHUNK).collect(),
+                None => {
+                    self.directory.listed_after(after.as_ref()).take(self.list_chunk()).collect()
+                }
                 Some(since) if self.directory.has_forgotten(since) => {
                     self.conns[slot].extra().list_due = Some(ListDue::default());
                     continue;
                 }
-                Some(since) => {
-                    self.directory.changed_after(since, after.as_ref()).take(CHUNK).collect()
-                }
+                Some(since) => self
+                    .directory
+                    .changed_after(since, after.as_ref())
+                    .take(self.list_chunk())
+                    .collect(),
             };
             let next = match entries.last() {
-                Some(last) if entries.len() == CHUNK => {
+                Some(last) if entries.len() == self.list_chunk() => {
                     Some(ListDue { since, after: Some(last.name.clone()), then })
                 }
                 _ => then.map(|seen| ListDue { since: Some(seen), ..ListDue::default() }),
@@ -210,7 +216,7 @@ impl<W: Wire> Shard<W> {
         }
         let news = std::mem::take(&mut self.list_news);
         let followers = self.followers.clone();
-        for chunk in news.chunks(CHUNK) {
+        for chunk in news.chunks(self.list_chunk()) {
             let entries: Vec<&ChannelInfo> = chunk.iter().map(|info| &**info).collect();
             let mut encoded: [Option<Vec<u8>>; Format::COUNT] = [const { None }; Format::COUNT];
             for &slot in &followers {

@@ -154,6 +154,8 @@ pub struct Shard<W> {
     rng: Rng,
     serial: u64,
     stopping: bool,
+    /// Whether so much waits for other shards that what can wait is not added to it.
+    mesh_crowded: bool,
 
     conns: Conns,
     channels: Slab<Channel>,
@@ -252,6 +254,7 @@ impl<W: Wire> Shard<W> {
             rng,
             serial: 0,
             stopping: false,
+            mesh_crowded: false,
             config,
         };
         for name in [ChannelName::lobby(), ChannelName::awkward()] {
@@ -311,6 +314,12 @@ impl<W: Wire> Shard<W> {
             outbox_bytes: self.waiting_bytes,
             blocked: self.n_blocked,
         }
+    }
+
+    /// Says whether too much waits for other shards. While it does, cursor moves of channels that have members there
+    /// are kept back: of each participant the newest goes out once it is over. Nothing else can wait.
+    pub fn set_mesh_crowded(&mut self, crowded: bool) {
+        self.mesh_crowded = crowded;
     }
 
     /// Takes the next thing for the caller to do.

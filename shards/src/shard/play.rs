@@ -3,11 +3,6 @@
 use super::{Actor, Shard};
 use crate::{Event, Limit, NoteBatch, Notice, Now, Position, Wire, fan_out::Class, timers::Timer};
 
-/// A batch whose time is further from the server's than this sounds now instead, in milliseconds.
-const NOTE_TIME_OFF_MAX: f64 = 10_000.0;
-/// How often at most one is told that one plays too fast, in milliseconds.
-const TOO_FAST_TOLD_MS: u64 = 10_000;
-
 impl<W: Wire> Shard<W> {
     pub(super) fn play(&mut self, now: Now, actor: Actor, batch: NoteBatch) {
         let channel = &mut self.channels[actor.channel as usize];
@@ -21,7 +16,8 @@ impl<W: Wire> Shard<W> {
             let told = participant.too_fast_told_ms;
             let now_ms = now.mono_ms();
             self.stats.limit(Limit::NoteQuota);
-            if told == 0 || now_ms >= told + TOO_FAST_TOLD_MS {
+            let every_ms = self.config.too_fast_told_every.as_millis() as u64;
+            if told == 0 || now_ms >= told + every_ms {
                 participant.too_fast_told_ms = now_ms.max(1);
                 self.answer(actor, &[Event::Notice(&Notice::TooFast)]);
             }
@@ -31,7 +27,8 @@ impl<W: Wire> Shard<W> {
             return;
         }
         let wall = now.wall_ms as f64;
-        let in_time = (batch.at_ms - wall).abs() <= NOTE_TIME_OFF_MAX;
+        let off_max_ms = self.config.note_time_off_max.as_millis() as f64;
+        let in_time = (batch.at_ms - wall).abs() <= off_max_ms;
         let at_ms = if in_time { batch.at_ms } else { wall };
         let event = Event::Notes { user, at_ms, notes: &batch.notes };
         self.broadcast(actor.channel, Some(actor), Class::Notes, event);
@@ -49,7 +46,8 @@ impl<W: Wire> Shard<W> {
             self.stats.cursors_merged += 1;
             return;
         }
-        if channel.cursors_at_us <= now.mono_us && !channel.cursors_armed {
+        let held = self.mesh_crowded && !channel.away.is_empty();
+        if channel.cursors_at_us <= now.mono_us && !channel.cursors_armed && !held {
             channel.cursors_at_us = now.mono_us + self.config.cursor_tick.as_micros() as u64;
             return self.send_cursor(idx, actor.participant);
         }
@@ -58,15 +56,21 @@ impl<W: Wire> Shard<W> {
         if !channel.cursors_armed {
             channel.cursors_armed = true;
             let timer = Timer::Cursors { channel: idx, serial: channel.serial };
-            let at = channel.cursors_at_us;
+            let at = channel.cursors_at_us.max(now.mono_us);
             self.arm(at, timer);
         }
     }
 
     pub(super) fn send_gathered_cursors(&mut self, now: Now, idx: u32) {
         let channel = &mut self.channels[idx as usize];
-        channel.cursors_armed = false;
         channel.cursors_at_us = now.mono_us + self.config.cursor_tick.as_micros() as u64;
+        if self.mesh_crowded && !channel.away.is_empty() {
+            self.stats.cursors_held += 1;
+            let timer = Timer::Cursors { channel: idx, serial: channel.serial };
+            let at = channel.cursors_at_us;
+            return self.arm(at, timer);
+        }
+        channel.cursors_armed = false;
         let mut moved = std::mem::take(&mut channel.moved);
         for &participant in &moved {
             self.channels[idx as usize].roster[participant].cursor_pending = false;

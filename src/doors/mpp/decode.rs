@@ -2,15 +2,16 @@
 
 use super::{
     json::{self, Value},
-    keys, quick, scan,
+    keys, quick,
+    rules::{Hit, Limits, Rules},
+    scan,
 };
-use simd_json::{Buffers, Tape};
+use simd_json::{Buffers, ErrorType, Tape};
 use std::{collections::VecDeque, mem};
 use tutti_shards::{
-    AdminCommand, Audience, CUSTOM_TARGETS_MAX, ChannelName, ChatText, Color, Command, Custom,
-    CustomBody, CustomTarget, Format, JoinTarget, LIMIT_MAX, MIN_ONLINE_MS_MAX, MessageRef, Note,
-    NoteBatch, OperatorNotice, Position, ProfileChange, SettingsPatch, Tag, UserId, UserName,
-    clean, utf16_len,
+    AdminCommand, Audience, ChannelName, Color, Command, Custom, CustomBody, CustomTarget, Format,
+    JoinTarget, LIMIT_MAX, MIN_ONLINE_MS_MAX, MessageRef, Note, NoteBatch, OperatorNotice,
+    Position, ProfileChange, SettingsPatch, Tag, UserId, UserName, clean, utf16_len,
 };
 
 /// Who peers are, and who of them is staff.
@@ -25,31 +26,6 @@ pub trait Auth {
     fn password(&self, given: &str) -> bool;
 }
 
-/// What a single message may be, beyond its types.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// Longest user name, in UTF-16 code units.
-    pub name_length_max: usize,
-    /// Longest chat message, in UTF-16 code units.
-    pub chat_length_max: usize,
-    /// Deepest nesting of JSON arrays and objects, the frame's own array included.
-    pub json_depth_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { name_length_max: 40, chat_length_max: 512, json_depth_max: 32 }
-    }
-}
-
-/// Longest JSON part of a binary custom message, in bytes. A longer one's first byte would not be 0.
-const CUSTOM_JSON_BYTES_MAX: usize = 16_384;
-/// Longest label, in UTF-16 code units.
-const TAG_LENGTH_MAX: usize = 50;
-/// Longest time for which an operator's notification stays, milliseconds.
-const NOTICE_MS_MAX: f64 = 60_000.0;
-/// How long an operator's notification stays when nothing else is asked, milliseconds.
-const NOTICE_MS_DEFAULT: i32 = 7_000;
 /// A channel name that leads into the first lobby however full it is; old bots use it.
 const BACKDOOR: &str = "lolwutsecretlobbybackdoor";
 
@@ -57,7 +33,7 @@ const BACKDOOR: &str = "lolwutsecretlobbybackdoor";
 ///
 /// Its buffers grow with the largest frame so far, to some 40 bytes for each of its bytes.
 pub struct Decoder {
-    limits: Limits,
+    rules: Rules,
     buffers: Buffers,
     /// Empty between calls; kept for its memory.
     tape: Tape<'static>,
@@ -69,11 +45,16 @@ impl Decoder {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Decoder {
-            limits,
+            rules: Rules::new(limits),
             buffers: Buffers::with_max_depth(4096, limits.json_depth_max),
             tape: Tape(Vec::new()),
             scratch: Vec::new(),
         }
+    }
+
+    /// How often each limit of a single message was hit, by its label.
+    pub fn limit_hits(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.rules.hits()
     }
 
     /// Appends the commands of a text frame's `payload`, which the caller has bounded; it is overwritten.
@@ -110,11 +91,11 @@ impl Decoder {
         out: &mut VecDeque<Command>,
     ) -> usize {
         let first = out.len();
-        let limits = &self.limits;
-        with_json(&mut self.buffers, &mut self.tape, payload, |frame| {
+        let rules = &self.rules;
+        with_json(rules, &mut self.buffers, &mut self.tape, payload, |frame| {
             let messages = frame.items()?;
             let count = messages.len();
-            out.extend(messages.filter_map(|message| command(message, limits, auth)));
+            out.extend(messages.filter_map(|message| command(message, rules, auth)));
             speak(Format::MPP_TEXT, format, first, out);
             Some(count)
         })
@@ -140,7 +121,7 @@ impl Decoder {
             return 1;
         }
         let first = out.len();
-        match quick::decode(payload, &self.limits, auth, out) {
+        match quick::decode(payload, &self.rules, auth, out) {
             Some(messages) => {
                 speak(Format::MPP_QUICK, format, first, out);
                 messages
@@ -155,15 +136,17 @@ impl Decoder {
     fn binary_custom(&mut self, payload: &[u8]) -> Option<Custom> {
         let (length, rest) = payload.split_first_chunk()?;
         let length = u32::from_be_bytes(*length) as usize;
-        if length > CUSTOM_JSON_BYTES_MAX {
+        if length > self.rules.limits.custom_json_bytes_max {
+            self.rules.hit(Hit::CustomJsonBytes);
             return None;
         }
         let (json, blob) = rest.split_at_checked(length)?;
         self.scratch.clear();
         self.scratch.extend_from_slice(json);
-        with_json(&mut self.buffers, &mut self.tape, &mut self.scratch, |message| {
+        let rules = &self.rules;
+        with_json(rules, &mut self.buffers, &mut self.tape, &mut self.scratch, |message| {
             let mut message =
-                (message.get("m")?.string()? == "custom").then(|| custom(message))??;
+                (message.get("m")?.string()? == "custom").then(|| custom(message, rules))??;
             message.body.blob = Some(blob.into());
             Some(message)
         })
@@ -180,6 +163,7 @@ fn speak(heard: Format, format: &mut Format, first: usize, out: &mut VecDeque<Co
 
 /// Parses `json` and reads the value with `read`; `None` when it is not JSON or too deep.
 fn with_json<T>(
+    rules: &Rules,
     buffers: &mut Buffers,
     kept: &mut Tape<'static>,
     json: &mut [u8],
@@ -189,16 +173,23 @@ fn with_json<T>(
     // takes no lone surrogate, and it leaves no copy to be made of what the parser overwrites.
     json::mend_lone_surrogates(json);
     let mut tape = mem::replace(kept, Tape(Vec::new())).reset();
-    let parsed = simd_json::fill_tape(json, buffers, &mut tape).is_ok();
-    let result = if parsed { read(Value::root(&tape)) } else { None };
+    let result = match simd_json::fill_tape(json, buffers, &mut tape) {
+        Ok(()) => read(Value::root(&tape)),
+        Err(error) => {
+            if *error.error() == ErrorType::DepthLimitExceeded {
+                rules.hit(Hit::JsonDepth);
+            }
+            None
+        }
+    };
     *kept = tape.reset();
     result
 }
 
 /// The command of one JSON message; `None` when it is unknown, wrong, or asks for nothing.
-fn command(message: Value<'_>, limits: &Limits, auth: &dyn Auth) -> Option<Command> {
+fn command(message: Value<'_>, rules: &Rules, auth: &dyn Auth) -> Option<Command> {
     let text = |key| message.get(key)?.string();
-    let chat = || ChatText::parse(text("message")?, limits.chat_length_max);
+    let chat = || rules.chat(text("message")?);
     let reply_to = || MessageRef::parse(text("reply_to")?);
     Some(match text("m")? {
         "n" => Command::Play(play(message)?),
@@ -214,7 +205,7 @@ fn command(message: Value<'_>, limits: &Limits, auth: &dyn Auth) -> Option<Comma
         }
         "bye" => Command::Bye,
         "ch" => Command::Join {
-            target: join_target(text("_id")?),
+            target: join_target(text("_id")?, rules),
             set: message.get("set").and_then(settings).map(Box::new),
         },
         "chset" => Command::ChangeSettings(Box::new(settings(message.get("set")?)?)),
@@ -225,7 +216,7 @@ fn command(message: Value<'_>, limits: &Limits, auth: &dyn Auth) -> Option<Comma
         },
         "userset" => {
             let set = message.get("set")?;
-            set_profile(name(set, limits), color(set.get("color")))?
+            set_profile(name(set, rules), color(set.get("color")))?
         }
         "kickban" => ban(UserId::parse(text("_id")?)?, message.get("ms")?.number()?),
         "unban" => Command::Unban(UserId::parse(text("_id")?)?),
@@ -233,17 +224,17 @@ fn command(message: Value<'_>, limits: &Limits, auth: &dyn Auth) -> Option<Comma
         "-ls" => Command::FollowList(false),
         "+custom" => Command::FollowCustom(true),
         "-custom" => Command::FollowCustom(false),
-        "custom" => Command::Custom(Box::new(custom(message)?)),
+        "custom" => Command::Custom(Box::new(custom(message, rules)?)),
         "dm" => Command::Direct {
             to: UserId::parse(text("_id")?)?,
             text: chat()?,
             reply_to: reply_to(),
         },
         "admin message" if auth.password(text("password")?) => {
-            Command::Admin(Box::new(admin(message.get("msg")?, limits)?))
+            Command::Admin(Box::new(admin(message.get("msg")?, rules)?))
         }
         "adminmsg" if auth.password(text("password")?) => {
-            Command::Admin(Box::new(admin(message.get("message")?, limits)?))
+            Command::Admin(Box::new(admin(message.get("message")?, rules)?))
         }
         _ => return None,
     })
@@ -251,11 +242,11 @@ fn command(message: Value<'_>, limits: &Limits, auth: &dyn Auth) -> Option<Comma
 
 /// Where a join to a channel of this name leads. A bad name leads to the lobby: a client that got no answer would be
 /// left without any channel.
-pub(super) fn join_target(name: &str) -> JoinTarget {
+pub(super) fn join_target(name: &str, rules: &Rules) -> JoinTarget {
     if name == BACKDOOR {
         return JoinTarget::LobbyBackdoor;
     }
-    JoinTarget::Named(ChannelName::parse(name).unwrap_or_else(ChannelName::lobby))
+    JoinTarget::Named(rules.channel(name).unwrap_or_else(ChannelName::lobby))
 }
 
 /// A removal of `user` for `ms` milliseconds; a negative time is none.
@@ -296,8 +287,8 @@ fn play(message: Value<'_>) -> Option<NoteBatch> {
     (sent > 0).then(|| NoteBatch { at_ms, sent, notes: notes.collect() })
 }
 
-fn name(set: Value<'_>, limits: &Limits) -> Option<UserName> {
-    UserName::parse(set.get("name")?.string()?, limits.name_length_max)
+fn name(set: Value<'_>, rules: &Rules) -> Option<UserName> {
+    rules.name(set.get("name")?.string()?)
 }
 
 fn color(value: Option<Value<'_>>) -> Option<Color> {
@@ -345,7 +336,7 @@ fn settings(set: Value<'_>) -> Option<SettingsPatch> {
     (!patch.is_empty()).then_some(patch)
 }
 
-fn custom(message: Value<'_>) -> Option<Custom> {
+fn custom(message: Value<'_>, rules: &Rules) -> Option<Custom> {
     let target = message.get("target")?;
     let global = match target.get("global") {
         Some(value) => value.boolean()?,
@@ -359,7 +350,8 @@ fn custom(message: Value<'_>) -> Option<Custom> {
         }
         "ids" => {
             let mut ids = target.get("ids")?.items()?;
-            if ids.len() > CUSTOM_TARGETS_MAX {
+            if ids.len() > rules.limits.custom_targets_max {
+                rules.hit(Hit::CustomTargets);
                 return None;
             }
             // A value that is no string spoils the message; a string that is nobody's id is only skipped.
@@ -381,7 +373,7 @@ fn custom(message: Value<'_>) -> Option<Custom> {
     Some(Custom { target, global, body: CustomBody { json, blob: None } })
 }
 
-fn admin(message: Value<'_>, limits: &Limits) -> Option<AdminCommand> {
+fn admin(message: Value<'_>, rules: &Rules) -> Option<AdminCommand> {
     let text = |key| message.get(key)?.string();
     // One dialect names the user `id`.
     let user = || UserId::parse(text("_id").or_else(|| text("id"))?);
@@ -390,17 +382,17 @@ fn admin(message: Value<'_>, limits: &Limits) -> Option<AdminCommand> {
     match text("m")? {
         "notification" => Some(AdminCommand::Notify {
             audience: audience(message)?,
-            notice: Box::new(operator_notice(message)),
+            notice: Box::new(operator_notice(message, &rules.limits)),
         }),
         "clear_chat" => Some(AdminCommand::ClearChat),
         "color" | "setcolor" => {
             profile(ProfileChange { color: Some(color(message.get("color"))?), ..nothing })
         }
         "name" | "setname" => {
-            profile(ProfileChange { name: Some(name(message, limits)?), ..nothing })
+            profile(ProfileChange { name: Some(name(message, rules)?), ..nothing })
         }
         "tag" => {
-            let tag = tag(message.get("tag")?)?;
+            let tag = tag(message.get("tag")?, &rules.limits)?;
             profile(ProfileChange { tag: Some(Some(Box::new(tag))), ..nothing })
         }
         "remove_tag" => profile(ProfileChange { tag: Some(None), ..nothing }),
@@ -417,18 +409,19 @@ fn admin(message: Value<'_>, limits: &Limits) -> Option<AdminCommand> {
                 Some(name) => Some(ChannelName::parse(name)?),
                 None => None,
             },
-            text: ChatText::parse(text("message")?, limits.chat_length_max)?,
+            text: rules.chat(text("message")?)?,
         }),
         _ => None,
     }
 }
 
-fn tag(value: Value<'_>) -> Option<Tag> {
+fn tag(value: Value<'_>, limits: &Limits) -> Option<Tag> {
     let text = clean(value.get("text")?.string()?)?;
     let color = value.get("color")?.string()?;
     let digits = color.strip_prefix('#')?;
     let colored = matches!(digits.len(), 3 | 6) && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    (colored && utf16_len(&text) <= TAG_LENGTH_MAX).then(|| Tag { text, color: color.into() })
+    let fits = utf16_len(&text) <= limits.tag_length_max;
+    (colored && fits).then(|| Tag { text, color: color.into() })
 }
 
 fn audience(message: Value<'_>) -> Option<Audience> {
@@ -442,7 +435,7 @@ fn audience(message: Value<'_>) -> Option<Audience> {
 }
 
 /// An operator's notification. Fields that would break pages are left out: the id and the target end up in selectors.
-fn operator_notice(message: Value<'_>) -> OperatorNotice {
+fn operator_notice(message: Value<'_>, limits: &Limits) -> OperatorNotice {
     let text = |key| message.get(key)?.string();
     let one_of = |key, known: &[&str]| text(key).filter(|value| known.contains(value));
     let is_id = |id: &&str| MessageRef::parse(id).is_some();
@@ -454,7 +447,11 @@ fn operator_notice(message: Value<'_>) -> OperatorNotice {
         html: text("html").map(Into::into),
         class: one_of("class", &["classic", "short"]).map(Into::into),
         target: one_of("target", &["#piano", "#room", "#names", "#chat"]).map(Into::into),
-        duration_ms: Some(duration.map_or(NOTICE_MS_DEFAULT, |ms| ms.min(NOTICE_MS_MAX) as i32)),
+        duration_ms: Some(
+            duration.map_or(limits.notice_ms_default, |ms| {
+                ms.min(f64::from(limits.notice_ms_max)) as i32
+            }),
+        ),
     }
 }
 

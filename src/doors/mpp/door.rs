@@ -74,10 +74,21 @@ impl Door {
         let codec = Limits {
             name_length_max: limits.name_length,
             chat_length_max: limits.chat_length,
+            channel_name_length_max: limits.channel_name_length,
+            tag_length_max: limits.tag_length,
+            custom_json_bytes_max: limits.custom_json_bytes,
+            custom_targets_max: limits.custom_targets,
+            notice_ms_max: limits.notice_ms_max,
+            notice_ms_default: limits.notice_ms_default,
             json_depth_max: limits.json_depth,
         };
         let limits = ws::Limits { message_bytes: limits.message_bytes };
         Door { decoder: Decoder::new(codec), limits, shared }
+    }
+
+    /// How often limits of single messages were hit, by their labels.
+    pub fn limit_hits(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.decoder.limit_hits()
     }
 
     /// How this door's events are encoded.

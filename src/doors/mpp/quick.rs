@@ -4,14 +4,15 @@
 //! writes, defaults it made up included, and writes what that client reads.
 
 use super::{
-    decode::{Auth, Limits, ban, delay, join_target, set_profile, velocity},
+    decode::{Auth, ban, delay, join_target, set_profile, velocity},
     keys,
+    rules::Rules,
 };
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use tutti_shards::{
-    ChatText, Color, Command, Event, Note, NoteBatch, ParticipantView, Position, Profile,
-    SettingsPatch, UserId, UserName,
+    Color, Command, Event, Note, NoteBatch, ParticipantView, Position, Profile, SettingsPatch,
+    UserId,
 };
 
 mod opcode {
@@ -38,7 +39,7 @@ mod opcode {
 /// `None` when any of it is malformed; what was appended by then has to go.
 pub(super) fn decode(
     payload: &[u8],
-    limits: &Limits,
+    rules: &Rules,
     auth: &dyn Auth,
     out: &mut VecDeque<Command>,
 ) -> Option<usize> {
@@ -49,7 +50,7 @@ pub(super) fn decode(
         let [a, b, c] = message.array()?;
         let length = u32::from_be_bytes([0, a, b, c]) as usize;
         let body = Reader { rest: message.bytes(length)? };
-        out.extend(command(opcode, body, limits, auth)?);
+        out.extend(command(opcode, body, rules, auth)?);
         frames += 1;
     }
     (frames > 0).then_some(frames)
@@ -60,7 +61,7 @@ pub(super) fn decode(
 fn command(
     opcode: u8,
     mut body: Reader<'_>,
-    limits: &Limits,
+    rules: &Rules,
     auth: &dyn Auth,
 ) -> Option<Option<Command>> {
     Some(match opcode {
@@ -75,13 +76,14 @@ fn command(
             let echo = if body.rest.is_empty() { None } else { Some(body.number()?) };
             Some(Command::Time { echo: echo.filter(|echo| echo.is_finite()) })
         }
-        opcode::CHAT => ChatText::parse(body.string()?, limits.chat_length_max)
-            .map(|text| Command::Chat { text, reply_to: None }),
+        opcode::CHAT => {
+            rules.chat(body.string()?).map(|text| Command::Chat { text, reply_to: None })
+        }
         opcode::NOTES => body.notes()?.map(Command::Play),
         opcode::CURSOR => Position::from_percent(body.number()?, body.number()?).map(Command::Move),
         opcode::USERSET => {
             // An empty string stands for an absent one; both checks refuse it.
-            let name = UserName::parse(body.string()?, limits.name_length_max);
+            let name = rules.name(body.string()?);
             set_profile(name, Color::parse(body.string()?))
         }
         opcode::KICKBAN => {
@@ -91,7 +93,7 @@ fn command(
         }
         opcode::UNBAN => UserId::parse(body.string()?).map(Command::Unban),
         opcode::CHANNEL => {
-            let target = join_target(body.string()?);
+            let target = join_target(body.string()?, rules);
             let set = if body.rest.is_empty() { None } else { Some(Box::new(body.settings()?)) };
             Some(Command::Join { target, set })
         }

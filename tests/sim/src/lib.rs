@@ -23,14 +23,16 @@ pub use view::{Ledger, Room, Stream, View};
 pub use world::{Node, Peer, Place, Report, Socket, World};
 
 use std::{
-    cell::RefCell,
-    panic::{AssertUnwindSafe, catch_unwind, set_hook},
+    cell::{Cell, RefCell},
+    panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
     sync::Once,
 };
 
 thread_local! {
     /// Where the last panic of this thread was.
     static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
+    /// Whether this thread is in a run, whose panics are caught.
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs one seed; with `traced`, everything that happens is written to standard error.
@@ -41,7 +43,12 @@ pub fn run(seed: u64, traced: bool) -> Result<Report, String> {
     // The failure is reported once, with all that is needed to replay it.
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        set_hook(Box::new(|info| {
+        let others = take_hook();
+        set_hook(Box::new(move |info| {
+            // Those of a test that tells of a failed seed are not ours to keep quiet.
+            if !RUNNING.get() {
+                return others(info);
+            }
             let place = info.location().map(ToString::to_string).unwrap_or_default();
             if std::thread::panicking() && std::env::var_os("SIM_BACKTRACE").is_some() {
                 eprintln!("{}", std::backtrace::Backtrace::force_capture());
@@ -50,6 +57,7 @@ pub fn run(seed: u64, traced: bool) -> Result<Report, String> {
             PLACE.set(format!("{place}: {text}"));
         }));
     });
+    RUNNING.set(true);
     let result = catch_unwind(AssertUnwindSafe(|| {
         let setup = Setup::draw(seed);
         if traced {
@@ -57,6 +65,7 @@ pub fn run(seed: u64, traced: bool) -> Result<Report, String> {
         }
         World::new(seed, setup, traced).run()
     }));
+    RUNNING.set(false);
     result.map_err(|_| {
         let what = PLACE.take();
         let step = world::current_step();

@@ -61,6 +61,7 @@ fn main() {
                 sum.promotions += report.promotions;
                 sum.demotions += report.demotions;
                 sum.closed_backlog += report.closed_backlog;
+                sum.cursors_held += report.cursors_held;
                 sum.ordered += report.ordered;
             }
             Err(failure) => {
@@ -75,7 +76,7 @@ fn main() {
     }
     println!(
         "{n} seeds, {failed} failed; {:.1} virtual hours, {} steps, {} connections, {} messages received, \
-         {} handovers, {} promotions, {} demotions, {} closed for their backlog, {} successions checked",
+         {} handovers, {} promotions, {} demotions, {} closed for their backlog, {} ticks of cursors held, {} successions checked",
         sum.virtual_us as f64 / 3.6e9,
         sum.steps,
         sum.connections,
@@ -84,6 +85,7 @@ fn main() {
         sum.promotions,
         sum.demotions,
         sum.closed_backlog,
+        sum.cursors_held,
         sum.ordered,
     );
     if failed > 0 {

@@ -33,6 +33,9 @@ pub(crate) fn current_step() -> u64 {
     STEP.get()
 }
 
+/// Parcels waiting at a shard over which cursor moves are kept back: few, because the queues are small here.
+const CROWDED: usize = 8;
+
 /// What a peer put into its socket.
 #[derive(Clone, Debug)]
 enum Item {
@@ -146,6 +149,7 @@ pub struct Report {
     pub promotions: u64,
     pub demotions: u64,
     pub closed_backlog: u64,
+    pub cursors_held: u64,
     pub ordered: u64,
     pub trace: u64,
 }
@@ -290,6 +294,7 @@ impl World {
             handovers: sum(|stats| stats.handed_over),
             promotions: sum(|stats| stats.promotions),
             demotions: sum(|stats| stats.demotions),
+            cursors_held: sum(|stats| stats.cursors_held),
             closed_backlog: self
                 .sockets
                 .iter()
@@ -507,6 +512,8 @@ impl World {
             }
         }
         self.post(s);
+        let waiting: usize = self.nodes[s].backlog.iter().map(VecDeque::len).sum();
+        self.nodes[s].shard.set_mesh_crowded(waiting > CROWDED);
     }
 
     /// Reads from a connection and handles what was read, as far as it goes on.

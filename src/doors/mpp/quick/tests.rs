@@ -1,7 +1,7 @@
 use super::*;
-use crate::doors::mpp::{Decoder, MppWire, check};
+use crate::doors::mpp::{Decoder, Limits, MppWire, check};
 use proptest::prelude::*;
-use tutti_shards::{ChannelName, ChatMessage, Format, JoinTarget, Wire};
+use tutti_shards::{ChannelName, ChatMessage, ChatText, Format, JoinTarget, UserName, Wire};
 
 const USER: &str = "0123456789abcdef01234567";
 const T: u64 = 1_700_000_000_000;
