@@ -15,7 +15,7 @@ use std::io::IoSlice;
 /// A socket is given at most so many slices at once; a member with more own messages in between gets a copy instead.
 const SLICES_MAX: usize = 256;
 /// A log that grew so long is flushed before more is read, so that no turn can overfill the outboxes.
-const LOG_BYTES_MAX: usize = 128 << 10;
+pub(super) const LOG_BYTES_MAX: usize = 128 << 10;
 
 /// What became of a send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,9 +81,7 @@ impl<W: Wire> Shard<W> {
     /// Whether so much is pending that it should be flushed before more input is handled.
     #[must_use]
     pub fn is_pressed(&self) -> bool {
-        self.dirty_fans
-            .iter()
-            .any(|&fan| self.fan(fan).is_some_and(|f| f.pending_bytes() > LOG_BYTES_MAX))
+        self.pressed
     }
 
     fn fan(&self, fan: FanRef) -> Option<&FanOut> {
@@ -139,6 +137,10 @@ impl<W: Wire> Shard<W> {
         self.dirty_conns = dirty;
         self.prompt =
             self.dirty_fans.iter().any(|&fan| self.fan(fan).is_some_and(|fan| fan.prompt));
+        // Those that wait may be long already.
+        let too_long =
+            |&fan: &FanRef| self.fan(fan).is_some_and(|f| f.pending_bytes() > LOG_BYTES_MAX);
+        self.pressed = self.dirty_fans.iter().any(too_long);
         self.follow_up(now, outcome);
         self.arm_heat(now);
     }

@@ -191,6 +191,8 @@ pub struct Shard<W> {
     dirty_fans: Vec<FanRef>,
     dirty_conns: Vec<Key>,
     prompt: bool,
+    /// Whether a log on the list of what to flush is so long that it should not wait.
+    pressed: bool,
     n_blocked: u64,
     waiting_bytes: u64,
 
@@ -244,6 +246,7 @@ impl<W: Wire> Shard<W> {
             dirty_fans: Vec::new(),
             dirty_conns: Vec::new(),
             prompt: false,
+            pressed: false,
             n_blocked: 0,
             waiting_bytes: 0,
             timers: Timers::default(),
@@ -675,6 +678,7 @@ impl<W: Wire> Shard<W> {
     pub(crate) fn touch_fan(&mut self, idx: u32) {
         let channel = &mut self.channels[idx as usize];
         self.prompt |= channel.fan.prompt;
+        self.pressed |= channel.fan.pending_bytes() > flush::LOG_BYTES_MAX;
         if !channel.fan.listed {
             channel.fan.listed = true;
             self.dirty_fans.push(FanRef::Channel { channel: idx, serial: channel.serial });

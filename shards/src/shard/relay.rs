@@ -9,6 +9,7 @@
 //! - Home: the recall travels behind the last broadcast that the other shard gets for it. From then on the owner
 //!   keeps what the member is to be sent, in a place for a connection whose socket is still on the way.
 
+use super::flush::LOG_BYTES_MAX;
 use super::{Actor, FanRef, Flow, Output, Relay, Shard};
 use crate::{
     ChannelRef, Command, ConnId, Format, NoteQuota, Now, Profile, ShardId, UserId, Wire,
@@ -460,6 +461,7 @@ impl<W: Wire> Shard<W> {
             }
         }
         self.prompt |= fan.prompt;
+        self.pressed |= fan.pending_bytes() > LOG_BYTES_MAX;
         if !fan.listed {
             fan.listed = true;
             self.dirty_fans.push(FanRef::Relay { relay, serial: *serial });

@@ -291,14 +291,6 @@ impl Door {
     }
 }
 
-impl Session {
-    /// Memory that it owns besides its own size, in bytes.
-    #[must_use]
-    pub fn bytes_held(&self) -> usize {
-        self.decoder.bytes_held()
-    }
-}
-
 /// One peer, as the codec asks about it.
 struct Peer<'a> {
     shared: &'a Shared,
