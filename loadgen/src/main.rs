@@ -1,0 +1,3 @@
+//! The command `tutti-loadgen`.
+
+fn main() {}
