@@ -61,6 +61,12 @@ pub struct Flags {
     /// Directory of web client files to serve instead of the built-in page
     #[arg(long, global = true, value_name = "DIR")]
     pub client_dir: Option<String>,
+    /// Pages follow the files of that directory as they change
+    #[arg(long, global = true)]
+    pub client_live: bool,
+    /// Directory of sample packs for the built-in page
+    #[arg(long, global = true, value_name = "DIR")]
+    pub sounds: Option<String>,
     /// Whether a user is a connection or an address [default: development]
     #[arg(long, global = true, value_enum)]
     pub mode: Option<ModeFlag>,
@@ -163,6 +169,8 @@ impl Flags {
             ("--cpus", "cpus", self.cpus.clone()),
             ("--data", "data", self.data.clone()),
             ("--client-dir", "client_dir", self.client_dir.clone()),
+            ("--client-live", "client_live", self.client_live.then(|| "true".to_owned())),
+            ("--sounds", "sounds_dir", self.sounds.clone()),
             ("--mode", "mode", mode),
             ("--admin", "admin.listen", self.admin.clone()),
             ("--limits", "limits.enabled", limits),
@@ -215,7 +223,7 @@ mod tests {
     #[test]
     fn flags_stand_on_either_side_of_the_command() {
         let line = "--listen 127.0.0.1:1 --listen [::1]:2 --shards 3 --cpus 0,1 --data memory --client-dir web \
-                    --mode production --admin off --limits off";
+                    --client-live --sounds packs --mode production --admin off --limits off";
         for line in
             [format!("tutti {line}"), format!("tutti serve {line}"), format!("tutti {line} check")]
         {
@@ -224,6 +232,7 @@ mod tests {
             assert_eq!((config.shards, config.cpus.len()), (3, 2));
             assert_eq!((config.data, config.mode), (Data::Memory, Mode::Production));
             assert_eq!(config.client_dir, Some("web".into()));
+            assert_eq!((config.client_live, config.sounds_dir), (true, Some("packs".into())));
             assert_eq!(config.admin_listen, None);
             assert_eq!(config.limits.connections, None);
         }

@@ -126,6 +126,10 @@ pub struct Config {
     pub data: Data,
     /// Files served instead of the built-in page; `None` serves the built-in page.
     pub client_dir: Option<PathBuf>,
+    /// Whether pages follow their files as they change.
+    pub client_live: bool,
+    /// Sample packs for the built-in page.
+    pub sounds_dir: Option<PathBuf>,
     /// Whether a user is a connection or an address.
     pub mode: Mode,
     /// The greeting, as plain text: doors escape it.
@@ -213,6 +217,8 @@ impl Config {
                 dir => Data::Dir(dir.into()),
             },
             client_dir: read.optional("client_dir").map(PathBuf::from),
+            client_live: read.flag("client_live"),
+            sounds_dir: read.optional("sounds_dir").map(PathBuf::from),
             mode,
             motd: read.text("motd"),
             salts: salts::read(&read, mode)?,

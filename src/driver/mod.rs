@@ -34,7 +34,7 @@ pub use report::{DriverStats, Report};
 
 use crate::{
     admission::Admission,
-    assets::{Assets, AssetsError},
+    assets::{Assets, AssetsError, Sources},
     config::Config,
     doors::mpp,
     identity::{Identity, SecretError},
@@ -97,10 +97,11 @@ impl Shards {
     /// [`DriverError`]; what had been started is ended.
     pub fn start(config: &Config) -> Result<Self, DriverError> {
         let admission = Arc::new(Admission::new(&config.limits));
-        let assets = match &config.client_dir {
-            Some(folder) => Assets::read(folder)?,
-            None => Assets::built_in(),
-        };
+        let assets = Assets::open(Sources {
+            client: config.client_dir.as_deref(),
+            sounds: config.sounds_dir.as_deref(),
+            live: config.client_live,
+        })?;
         let identity = Identity::open(config)?;
         let shared = Arc::new(mpp::Shared::new(config, identity, assets, admission.clone()));
         let config = Arc::new(config.clone());

@@ -6,7 +6,13 @@ use tutti_tests::http;
 use tutti_tests::mpp::Client;
 use tutti_tests::server::Plan;
 
-on_1_2_5_shards!(methods, a_client_folder_is_served, health_and_readiness, metrics_count);
+on_1_2_5_shards!(
+    methods,
+    a_client_folder_is_served,
+    compressed_files_and_sounds_are_served,
+    health_and_readiness,
+    metrics_count,
+);
 
 fn methods(plan: Plan) {
     let server = plan.start();
@@ -64,6 +70,52 @@ fn a_client_folder_is_served(plan: Plan) {
     // An upgrade on the path of a file is an upgrade.
     let ws = server.socket_with(&tutti_tests::ws::Dial::default().path("/script.js"));
     Client::new(ws.expect("an upgrade")).hi();
+    std::fs::remove_dir_all(folder).expect("the folder was ours");
+}
+
+fn compressed_files_and_sounds_are_served(plan: Plan) {
+    let folder =
+        std::env::temp_dir().join(format!("tutti-packed-{}-{}", std::process::id(), plan.shards()));
+    std::fs::create_dir_all(folder.join("packs/Upright")).expect("a writable folder");
+    for (name, content) in [
+        ("index.html", "mine"),
+        ("app.js", "as it is"),
+        ("app.js.br", "smaller"),
+        ("packs/Upright/a-1.mp3", "la"),
+    ] {
+        std::fs::write(folder.join(name), content).expect("a writable folder");
+    }
+    let server = plan
+        .arg("--client-dir")
+        .arg(folder.to_string_lossy())
+        .arg("--sounds")
+        .arg(folder.join("packs").to_string_lossy())
+        .start();
+    let addr = server.addr();
+    let ask = |more: &str| {
+        let head =
+            format!("GET /app.js HTTP/1.1\r\nHost: {addr}\r\n{more}Connection: close\r\n\r\n");
+        http::request(addr, &head)
+    };
+    let (plain, packed) = (ask(""), ask("Accept-Encoding: gzip, br\r\n"));
+    assert_eq!((plain.text(), plain.header("content-encoding")), ("as it is".into(), None));
+    assert_eq!(packed.text(), "smaller");
+    assert_eq!(packed.header("content-encoding").map(str::trim), Some("br"));
+    for answer in [&plain, &packed] {
+        assert_eq!(answer.header("vary").map(str::trim), Some("Accept-Encoding"));
+    }
+    let tag = |answer: &http::Response| answer.header("etag").expect("a tag").trim().to_owned();
+    assert_ne!(tag(&plain), tag(&packed));
+    let again = format!("Accept-Encoding: br\r\nIf-None-Match: {}\r\n", tag(&packed));
+    assert_eq!(ask(&again).status, 304);
+    let again = format!("Accept-Encoding: br\r\nIf-None-Match: {}\r\n", tag(&plain));
+    assert_eq!(ask(&again).status, 200, "the tag of another form");
+
+    let index = http::get(addr, "/sounds/index.json");
+    assert!(index.text().contains(r#""a-1":"/sounds/Upright/a-1.mp3""#), "{}", index.text());
+    let sound = http::get(addr, "/sounds/Upright/a-1.mp3");
+    assert_eq!(sound.text(), "la");
+    assert!(sound.header("content-type").is_some_and(|kind| kind.contains("audio/mpeg")));
     std::fs::remove_dir_all(folder).expect("the folder was ours");
 }
 

@@ -92,6 +92,20 @@ pub const KEYS: &[Key] = &[
         "None.",
     ),
     key(
+        "client_live",
+        Kind::Bool,
+        "false",
+        "Whether pages follow the files of client_dir (in a debug build also those of the built-in page) as they change.",
+        "For those who work on a page: a thread looks at all files three times a second.",
+    ),
+    key(
+        "sounds_dir",
+        Kind::Text("a directory"),
+        "",
+        "A directory of sample packs for the built-in page, one folder each, with files named after their keys.",
+        "All of it is kept in memory.",
+    ),
+    key(
         "mode",
         Kind::Choice(&["development", "production"]),
         "\"development\"",

@@ -20,7 +20,7 @@ pub struct Shared {
     config: Config,
     identity: Identity,
     proxies: TrustedProxies,
-    assets: Assets,
+    assets: Arc<Assets>,
     admission: Arc<Admission>,
 }
 
@@ -30,7 +30,7 @@ impl Shared {
     pub fn new(
         config: &Config,
         identity: Identity,
-        assets: Assets,
+        assets: Arc<Assets>,
         admission: Arc<Admission>,
     ) -> Self {
         let proxies = TrustedProxies::new(config.trusted_proxies.clone());
@@ -196,17 +196,23 @@ impl Door {
         let Some(asset) = self.shared.assets.find(&path) else {
             return refuse(Status::NotFound, "no_page");
         };
-        let mut bytes = Vec::new();
-        let unchanged = head.value("if-none-match").is_some_and(|tags| tags.contains(&asset.etag));
-        let mut headers = vec![("ETag", asset.etag.as_str()), ("Cache-Control", "no-cache")];
+        let content = asset.body(head.values("accept-encoding"));
+        let unchanged =
+            head.value("if-none-match").is_some_and(|tags| tags.contains(&content.etag));
+        let mut headers = vec![("ETag", content.etag.as_str()), ("Cache-Control", "no-cache")];
+        if asset.varies() {
+            headers.push(("Vary", "Accept-Encoding"));
+        }
+        headers.extend(content.encoding.map(|encoding| ("Content-Encoding", encoding)));
         headers.extend(self.shared.assets.headers());
         let (status, body) =
-            if unchanged { (Status::NotModified, &[][..]) } else { (Status::Ok, &asset.body[..]) };
+            if unchanged { (Status::NotModified, &[][..]) } else { (Status::Ok, &*content.bytes) };
         let response =
             Response { status, content_type: asset.content_type, headers: &headers, body };
         // Only the head is copied; the body is shared by all who ask for it.
+        let mut bytes = Vec::new();
         response.write(true, &mut bytes);
-        let body = (!head.is_head() && !unchanged).then(|| asset.body.clone());
+        let body = (!head.is_head() && !unchanged).then(|| content.bytes.clone());
         Greeted::Answer { bytes, body, refused: None }
     }
 
