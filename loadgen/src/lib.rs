@@ -4,3 +4,12 @@
 //! what a run leaves behind, and everything that shows, compares or judges runs works on that alone.
 
 pub mod result;
+
+pub mod units;
+
+pub mod histogram;
+
+pub mod conditions;
+
+#[cfg(test)]
+mod sample;
