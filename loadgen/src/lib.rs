@@ -11,5 +11,7 @@ pub mod histogram;
 
 pub mod conditions;
 
+pub mod plots;
+
 #[cfg(test)]
 mod sample;

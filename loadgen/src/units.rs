@@ -72,6 +72,25 @@ impl Unit {
     }
 }
 
+impl Unit {
+    /// A number on an axis: without zeros at its end, and without what the axis says.
+    #[must_use]
+    pub fn tick(self, value: f64) -> String {
+        if value == 0.0 {
+            return "0".to_owned();
+        }
+        let shown = self.show(value);
+        let shown =
+            if self == Self::PerSecond { shown.trim_end_matches("/s").trim_end() } else { &*shown };
+        let (number, unit) = shown.split_once(' ').unwrap_or((shown, ""));
+        let number = match number.contains('.') {
+            true => number.trim_end_matches('0').trim_end_matches('.'),
+            false => number,
+        };
+        format!("{number} {unit}").trim_end().to_owned()
+    }
+}
+
 /// Three significant digits, without an exponent and without zeros that say nothing.
 fn three_digits(value: f64) -> String {
     match value.abs() {
