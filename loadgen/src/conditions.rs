@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use figure::{Figure, Measured};
+pub use figure::{Figure, Measured, Plain};
 pub use parse::{ParseError, parse};
 
 /// How a figure is held against its limit.

@@ -11,6 +11,10 @@ pub mod histogram;
 
 pub mod conditions;
 
+pub mod facts;
+
+pub mod table;
+
 pub mod plots;
 
 #[cfg(test)]

@@ -169,6 +169,28 @@ pub fn grouped(value: u64) -> String {
     text
 }
 
+/// A Unix time as `2026-01-31 23:59:59 UTC`.
+#[must_use]
+pub fn date(unix_s: f64) -> String {
+    // The year 9999 and the year 0: beyond, it is no time of a run.
+    if !(-62_167_219_200.0..253_402_300_800.0).contains(&unix_s) {
+        return "-".to_owned();
+    }
+    let seconds = unix_s.floor() as i64;
+    let (days, time) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Days from 1 March of the year 0, so that the leap day is the last of a year.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) =
+        (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = year + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
 /// A whole number of things for arithmetic; exact below 2^53.
 pub(crate) fn float(count: u64) -> f64 {
     count as f64
@@ -207,6 +229,22 @@ mod tests {
         ];
         for (unit, value, text) in cases {
             assert_eq!(unit.show(value), text, "{value} as {unit:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_dates() {
+        let cases = [
+            (0.0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399.9, "2000-02-28 23:59:59 UTC"),
+            (951_782_400.0, "2000-02-29 00:00:00 UTC"),
+            (1_798_761_599.0, "2026-12-31 23:59:59 UTC"),
+            (4_107_542_400.0, "2100-03-01 00:00:00 UTC"),
+            (f64::NAN, "-"),
+            (1e300, "-"),
+        ];
+        for (unix_s, text) in cases {
+            assert_eq!(date(unix_s), text);
         }
     }
 
