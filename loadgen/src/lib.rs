@@ -17,5 +17,7 @@ pub mod table;
 
 pub mod plots;
 
+pub mod html;
+
 #[cfg(test)]
 mod sample;

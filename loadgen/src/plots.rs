@@ -25,7 +25,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 pub use axis::{Axis, Scale};
-use axis::{Placed, Ruler, Span};
+use axis::{Placed, Rim, Ruler, Span};
 use ink::{GRID, INK, MUTED, SCALE, units};
 
 /// How a series is drawn.
@@ -89,9 +89,9 @@ impl Series {
 }
 
 /// Width of a drawing in CSS pixels; it scales to any other.
-pub const WIDTH: u32 = 720;
+pub const WIDTH: u32 = 640;
 /// Height of a drawing with up to [`LABELS_MAX`] series.
-const HEIGHT: u32 = 320;
+const HEIGHT: u32 = 310;
 /// Labels that fit beside each other at the right.
 const LABELS_MAX: usize = 15;
 /// Room above the plot for the y axis' label.
@@ -128,8 +128,11 @@ type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 fn draw(area: &Area<'_>, title: &str, x: &Axis, y: &Axis, lines: &[Placed<'_>]) -> Drawn {
     let points = || lines.iter().flat_map(|line| &line.points);
-    let across = Span::of(x, points().map(|point| point.0), false);
-    let up = Span::of(y, points().map(|point| point.1), true);
+    // A dot on the rim would be cut in two by it.
+    let dots = lines.iter().any(|line| matches!(line.style, Style::Dotted | Style::Rings));
+    let rim = if dots { Rim::Dots } else { Rim::Lines };
+    let across = Span::of(x, points().map(|point| point.0), rim);
+    let up = Span::of(y, points().map(|point| point.1), Rim::Ticks);
     let (y_ticks, x_ticks) = (y.ticks(&up), x.ticks(&across));
     let widest = y_ticks.iter().map(|&at| y.tick(at).chars().count()).max().unwrap_or(0);
     let left = (labels::width(widest) + 14).clamp(40, 110);

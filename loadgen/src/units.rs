@@ -61,8 +61,8 @@ impl Unit {
             return "-".to_owned();
         }
         match self {
-            Self::Count => prefixed(value, ""),
-            Self::PerSecond => prefixed(value, "/s"),
+            Self::Count => prefixed(value, "", 9_999.5),
+            Self::PerSecond => prefixed(value, "/s", 9_999.5),
             Self::Micros => duration(value),
             Self::Seconds => duration(value * 1e6),
             Self::Bytes => bytes(value),
@@ -82,7 +82,7 @@ impl Unit {
         let shown = self.show(value);
         let shown =
             if self == Self::PerSecond { shown.trim_end_matches("/s").trim_end() } else { &*shown };
-        let (number, unit) = shown.split_once(' ').unwrap_or((shown, ""));
+        let (number, unit) = shown.split_once(' ').unwrap_or((&*shown, ""));
         let number = match number.contains('.') {
             true => number.trim_end_matches('0').trim_end_matches('.'),
             false => number,
@@ -101,12 +101,13 @@ fn three_digits(value: f64) -> String {
     }
 }
 
-fn prefixed(value: f64, per: &str) -> String {
+/// With a prefix from `whole` on.
+fn prefixed(value: f64, per: &str, whole: f64) -> String {
     let size = value.abs();
     let (factor, prefix) = match size {
         _ if size >= 999.5e6 => (1e9, "G"),
         _ if size >= 999.5e3 => (1e6, "M"),
-        _ if size >= 9_999.5 => (1e3, "k"),
+        _ if size >= whole => (1e3, "k"),
         _ => (1.0, ""),
     };
     // Whole numbers that people can take in at a glance stay whole.

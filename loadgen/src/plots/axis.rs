@@ -117,6 +117,17 @@ impl Axis {
     }
 }
 
+/// What may lie at an axis' ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rim {
+    /// The values themselves.
+    Lines,
+    /// A little more than the values.
+    Dots,
+    /// Ticks, so that values lie between two of them.
+    Ticks,
+}
+
 /// From where to where an axis reaches, in its own measure.
 pub(super) struct Span {
     pub(super) low: f64,
@@ -126,8 +137,8 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Holds all places; `padded` so that nothing lies on the rim.
-    pub(super) fn of(axis: &Axis, places: impl Iterator<Item = f64>, padded: bool) -> Self {
+    /// Holds all places.
+    pub(super) fn of(axis: &Axis, places: impl Iterator<Item = f64>, rim: Rim) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for at in places {
             (low, high) = (low.min(at), high.max(at));
@@ -145,14 +156,17 @@ impl Span {
                     (low, high) = (if axis.from_zero { low } else { low - room }, high + room);
                 }
                 let step = even_step((high - low) / 5.0);
-                if padded {
+                if rim == Rim::Dots {
+                    high += (high - low) * 0.03;
+                }
+                if rim == Rim::Ticks {
                     low = (low / step + 1e-6).floor() * step;
                     high = (high / step - 1e-6).ceil() * step;
                 }
                 Self { low, high, step }
             }
             Scale::Log => {
-                if padded || high - low < 0.1 {
+                if rim != Rim::Lines || high - low < 0.1 {
                     (low, high) = (low - 0.05, high + 0.05);
                 }
                 // A range below half a decade would make noise look like change.
@@ -228,8 +242,8 @@ impl<'a> Placed<'a> {
 mod tests {
     use super::*;
 
-    fn texts(axis: &Axis, values: &[f64], padded: bool) -> Vec<String> {
-        let span = Span::of(axis, values.iter().filter_map(|value| axis.place(*value)), padded);
+    fn texts(axis: &Axis, values: &[f64], rim: Rim) -> Vec<String> {
+        let span = Span::of(axis, values.iter().filter_map(|value| axis.place(*value)), rim);
         axis.ticks(&span).into_iter().map(|at| axis.tick(at)).collect()
     }
 
@@ -237,20 +251,23 @@ mod tests {
     fn ticks_are_round_and_hold_all_values() {
         let rate = Axis::new("", Unit::PerSecond).from_zero();
         assert_eq!(
-            texts(&rate, &[430_000.0, 960_000.0], true),
+            texts(&rate, &[430_000.0, 960_000.0], Rim::Ticks),
             ["0", "200 k", "400 k", "600 k", "800 k", "1 M"]
         );
         let seconds = Axis::new("", Unit::Seconds);
-        assert_eq!(texts(&seconds, &[0.0, 10.0], false), ["0", "2 s", "4 s", "6 s", "8 s", "10 s"]);
+        assert_eq!(
+            texts(&seconds, &[0.0, 10.0], Rim::Lines),
+            ["0", "2 s", "4 s", "6 s", "8 s", "10 s"]
+        );
         let latency = Axis::new("", Unit::Micros).log();
         assert_eq!(
-            texts(&latency, &[90.0, 11_000.0], true),
+            texts(&latency, &[90.0, 11_000.0], Rim::Ticks),
             ["0.1 ms", "0.2 ms", "0.5 ms", "1 ms", "2 ms", "5 ms", "10 ms"]
         );
-        assert_eq!(texts(&latency, &[1.0, 1e7], true).len(), 8);
+        assert_eq!(texts(&latency, &[1.0, 1e7], Rim::Ticks).len(), 8);
         let quantile = Axis::new("", Unit::Share).nines();
         assert_eq!(
-            texts(&quantile, &[0.0, 0.99995], false),
+            texts(&quantile, &[0.0, 0.99995], Rim::Lines),
             ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %"]
         );
     }
