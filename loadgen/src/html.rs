@@ -107,11 +107,11 @@ fn cards(run: &RunResult) -> Markup {
     };
     html! { div.cards {
         @if let Some(best) = best.max_by(f64::total_cmp) {
-            (card("highest rate held", Unit::PerSecond.show(best), "deliveries".into(), ""))
+            (card("highest rate", Unit::PerSecond.show(best), "that held".into(), ""))
         }
         @if traffic.expected > 0 {
             (card("deliveries", Unit::PerSecond.show(traffic.delivered_per_s),
-                share.map(|share| format!("{share} of what was offered")).unwrap_or_default(), ""))
+                share.map(|share| format!("{share} of offered")).unwrap_or_default(), ""))
         } @else {
             (card("connections", grouped(traffic.connections), "at the end".into(), ""))
         }

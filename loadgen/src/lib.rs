@@ -11,6 +11,10 @@ pub mod histogram;
 
 pub mod conditions;
 
+pub mod join;
+
+pub mod compare;
+
 pub mod facts;
 
 pub mod table;

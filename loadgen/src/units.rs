@@ -79,10 +79,12 @@ impl Unit {
         if value == 0.0 {
             return "0".to_owned();
         }
-        let shown = self.show(value);
-        let shown =
-            if self == Self::PerSecond { shown.trim_end_matches("/s").trim_end() } else { &*shown };
-        let (number, unit) = shown.split_once(' ').unwrap_or((&*shown, ""));
+        let shown = match self {
+            // The same prefix all along the axis.
+            Self::Count | Self::PerSecond => prefixed(value, "", 999.5),
+            _ => self.show(value),
+        };
+        let (number, unit) = shown.split_once(' ').unwrap_or((&shown, ""));
         let number = match number.contains('.') {
             true => number.trim_end_matches('0').trim_end_matches('.'),
             false => number,

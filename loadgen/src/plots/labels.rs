@@ -60,10 +60,39 @@ pub(super) fn draw(
 /// Places in rising order, none nearer than `step` to the next, each as near as that to where it is
 /// wanted, and inside `range` when they fit.
 fn spread(wanted: &[i32], step: i32, range: Range<i32>) -> Vec<i32> {
-    let mut places: Vec<i32> = Vec::with_capacity(wanted.len());
+    // Labels that touch form a block, which lies where its members want it on average.
+    struct Block {
+        sum: i64,
+        members: i64,
+    }
+    impl Block {
+        /// Of its first member.
+        fn place(&self, step: i32) -> i64 {
+            let own = i64::from(step) * self.members * (self.members - 1) / 2;
+            (self.sum - own) / self.members
+        }
+    }
+    let mut blocks: Vec<Block> = Vec::with_capacity(wanted.len());
     for &want in wanted {
+        blocks.push(Block { sum: i64::from(want), members: 1 });
+        while let [.., above, below] = &mut blocks[..] {
+            let end = above.place(step) + i64::from(step) * above.members;
+            if below.place(step) >= end {
+                break;
+            }
+            above.sum += below.sum;
+            above.members += below.members;
+            blocks.pop();
+        }
+    }
+    let each = blocks.iter().flat_map(|block| {
+        let first = block.place(step);
+        (0..block.members).map(move |n| first + n * i64::from(step))
+    });
+    let mut places: Vec<i32> = Vec::with_capacity(wanted.len());
+    for place in each {
         let least = places.last().map_or(range.start, |last| last + step);
-        places.push(want.max(least));
+        places.push(i32::try_from(place).unwrap_or(least).max(least));
     }
     let mut most = range.end;
     for place in places.iter_mut().rev() {
@@ -80,9 +109,11 @@ mod tests {
     #[test]
     fn labels_do_not_overlap() {
         assert_eq!(spread(&[5, 50, 90], 10, 0..100), [5, 50, 90]);
-        assert_eq!(spread(&[50, 50, 50], 10, 0..100), [50, 60, 70]);
+        assert_eq!(spread(&[50, 50, 50], 10, 0..100), [40, 50, 60]);
         assert_eq!(spread(&[95, 96, 97], 10, 0..100), [80, 90, 100]);
         assert_eq!(spread(&[0, 0], 10, 0..100), [0, 10]);
+        assert_eq!(spread(&[20, 48, 52, 80], 10, 0..100), [20, 45, 55, 80]);
+        assert!(spread(&[], 10, 0..100).is_empty());
     }
 
     #[test]

@@ -1,0 +1,278 @@
+//! The figures that are compared, and what is made of each.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::ranks::{mann_whitney, median};
+use crate::result::{Limit, RunResult, Slice};
+use crate::units::{Unit, float};
+
+/// A difference is not chance when chance makes one like it in fewer than one of a hundred runs.
+const P_MAX: f64 = 0.01;
+/// Fewer slices than this cannot tell anything apart.
+const SLICES_MIN: usize = 8;
+/// Rates that differ by more than this part of them put another load on the server.
+const OFFERED_DIFFERENCE_MAX: f64 = 0.02;
+
+/// What became of a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Judgement {
+    /// A change for the better that is not noise.
+    #[serde(rename = "better")]
+    Better,
+    /// A change for the worse that is not noise.
+    #[serde(rename = "worse")]
+    Worse,
+    /// No change that can be told from noise, or none that matters.
+    #[serde(rename = "within noise")]
+    WithinNoise,
+    /// The two values do not measure the same.
+    #[serde(rename = "not comparable")]
+    NotComparable,
+}
+
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Better => "better",
+            Self::Worse => "WORSE",
+            Self::WithinNoise => "within noise",
+            Self::NotComparable => "not comparable",
+        })
+    }
+}
+
+/// One figure of both.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Metric {
+    /// What it is.
+    pub name: String,
+    /// Of A: the median of its slices, or the one value of the run. Microseconds, bytes, a rate or a
+    /// number.
+    pub a: Option<f64>,
+    /// Of B.
+    pub b: Option<f64>,
+    /// A for people.
+    pub a_shown: String,
+    /// B for people.
+    pub b_shown: String,
+    /// From A to B, in percent of A.
+    pub change_percent: Option<f64>,
+    /// How likely such a difference is by chance, where there are slices to tell.
+    pub p: Option<f64>,
+    /// How many slices of A and of B were looked at.
+    pub slices: Option<[usize; 2]>,
+    /// What is made of it.
+    pub judgement: Judgement,
+    /// Why.
+    pub why: String,
+}
+
+/// How a figure is taken and judged.
+struct Kind {
+    name: &'static str,
+    unit: Unit,
+    more_is_better: bool,
+    /// The least change that matters, in percent.
+    matters: f64,
+    /// Whether it tells something about the server only when the load side had room.
+    needs_room: bool,
+    /// Whether it depends on how much was offered.
+    needs_same_load: bool,
+    /// Whether it is one of the headline latency.
+    of_headline: bool,
+    values: Values,
+}
+
+enum Values {
+    Slices(fn(&Slice) -> Option<f64>),
+    One(fn(&RunResult) -> Option<f64>),
+}
+
+const LATENCY: Kind = Kind {
+    name: "",
+    unit: Unit::Micros,
+    more_is_better: false,
+    matters: 5.0,
+    needs_room: true,
+    needs_same_load: true,
+    of_headline: true,
+    values: Values::Slices(|slice| slice.p50_us),
+};
+
+/// Most important first. Thresholds are about what two quiet runs of one binary differ by.
+const KINDS: &[Kind] = &[
+    Kind {
+        name: "throughput",
+        unit: Unit::PerSecond,
+        more_is_better: true,
+        matters: 2.0,
+        of_headline: false,
+        values: Values::Slices(per_second),
+        ..LATENCY
+    },
+    Kind { name: "p50", ..LATENCY },
+    Kind { name: "p99", values: Values::Slices(|slice| slice.p99_us), ..LATENCY },
+    Kind { name: "p99.9 of the run", matters: 15.0, values: Values::One(tail), ..LATENCY },
+    Kind {
+        name: "highest rate",
+        unit: Unit::PerSecond,
+        more_is_better: true,
+        needs_same_load: false,
+        of_headline: false,
+        values: Values::One(highest_rate),
+        ..LATENCY
+    },
+    Kind {
+        name: "server CPU per delivery",
+        matters: 3.0,
+        needs_room: false,
+        of_headline: false,
+        values: Values::Slices(cpu_per_delivery),
+        ..LATENCY
+    },
+    Kind {
+        name: "server memory",
+        unit: Unit::Bytes,
+        needs_room: false,
+        needs_same_load: false,
+        of_headline: false,
+        values: Values::One(|run| Some(float(run.server.as_ref()?.rss_peak_bytes))),
+        ..LATENCY
+    },
+    Kind {
+        name: "faults",
+        unit: Unit::Count,
+        matters: 0.0,
+        needs_room: false,
+        needs_same_load: false,
+        of_headline: false,
+        values: Values::One(|run| Some(float(run.faults.total()))),
+        ..LATENCY
+    },
+];
+
+fn per_second(slice: &Slice) -> Option<f64> {
+    (slice.length_s > 0.0).then(|| float(slice.deliveries) / slice.length_s)
+}
+
+fn cpu_per_delivery(slice: &Slice) -> Option<f64> {
+    let us = slice.server_busy? * slice.length_s * 1e6;
+    (slice.deliveries > 0).then(|| us / float(slice.deliveries))
+}
+
+fn tail(run: &RunResult) -> Option<f64> {
+    run.latencies.get(run.headline.as_ref()?)?.percentile("p99.9")
+}
+
+fn highest_rate(run: &RunResult) -> Option<f64> {
+    let held = run.steps.iter().filter(|step| step.held);
+    held.map(|step| step.delivered_per_s).max_by(f64::total_cmp)
+}
+
+/// All figures that at least one of the two has.
+pub(super) fn all(a: &RunResult, b: &RunResult) -> Vec<Metric> {
+    KINDS.iter().filter_map(|kind| kind.compare(a, b)).collect()
+}
+
+impl Kind {
+    fn compare(&self, a: &RunResult, b: &RunResult) -> Option<Metric> {
+        let take = |run: &RunResult| match self.values {
+            Values::One(value) => value(run).into_iter().collect::<Vec<_>>(),
+            Values::Slices(value) => run.timeline.iter().filter_map(value).collect(),
+        };
+        let (mut of_a, mut of_b) = (take(a), take(b));
+        of_a.retain(|value| value.is_finite());
+        of_b.retain(|value| value.is_finite());
+        let (middle_a, middle_b) = (median(&of_a), median(&of_b));
+        if middle_a.is_none() && middle_b.is_none() {
+            return None;
+        }
+        let change = middle_a.zip(middle_b).and_then(|(a, b)| match (a, b) {
+            _ if a == b => Some(0.0),
+            _ => (a != 0.0).then(|| (b - a) / a * 100.0),
+        });
+        let shown =
+            |value: Option<f64>| value.map_or("-".to_owned(), |value| self.unit.show(value));
+        let sampled = matches!(self.values, Values::Slices(_));
+        let ranks = mann_whitney(&of_a, &of_b).filter(|_| sampled);
+        let (judgement, why) = match self.obstacle(a, b, &of_a, &of_b) {
+            Some(why) => (Judgement::NotComparable, why),
+            None => {
+                let matters = change.is_none_or(|change| change.abs() > self.matters);
+                let larger = middle_b > middle_a;
+                let changed = if larger == self.more_is_better {
+                    Judgement::Better
+                } else {
+                    Judgement::Worse
+                };
+                let limit = self.matters;
+                match ranks {
+                    Some(ranks) if ranks.p >= P_MAX => {
+                        let why = format!("no difference beyond chance (p = {:.2})", ranks.p);
+                        (Judgement::WithinNoise, why)
+                    }
+                    Some(ranks) if matters => {
+                        let larger = Unit::Share.show(ranks.larger);
+                        let p = if ranks.p < 1e-4 {
+                            "< 0.0001".into()
+                        } else {
+                            format!("= {:.4}", ranks.p)
+                        };
+                        (changed, format!("B is larger in {larger} of all pairs of slices (p {p})"))
+                    }
+                    _ if !matters && limit == 0.0 => (Judgement::WithinNoise, "no change".into()),
+                    _ if !matters => {
+                        (Judgement::WithinNoise, format!("below the {limit} % that matter"))
+                    }
+                    _ if limit == 0.0 => (changed, "counted over the whole run".into()),
+                    _ => (changed, "one value a run: believe it when it is seen again".into()),
+                }
+            }
+        };
+        Some(Metric {
+            name: self.name.to_owned(),
+            a: middle_a,
+            b: middle_b,
+            a_shown: shown(middle_a),
+            b_shown: shown(middle_b),
+            change_percent: change,
+            p: ranks.map(|ranks| ranks.p),
+            slices: sampled.then_some([of_a.len(), of_b.len()]),
+            judgement,
+            why,
+        })
+    }
+
+    /// Why the two cannot be held against each other.
+    fn obstacle(&self, a: &RunResult, b: &RunResult, of_a: &[f64], of_b: &[f64]) -> Option<String> {
+        if (&a.scenario, &a.kind) != (&b.scenario, &b.kind) {
+            return Some("different scenarios".to_owned());
+        }
+        for (letter, values) in [("A", of_a), ("B", of_b)] {
+            if values.is_empty() {
+                return Some(format!("not measured in {letter}"));
+            }
+            if matches!(self.values, Values::Slices(_)) && values.len() < SLICES_MIN {
+                let slices = values.len();
+                return Some(format!("{letter} has {slices} slices, {SLICES_MIN} are needed"));
+            }
+        }
+        if self.of_headline && a.headline != b.headline {
+            return Some("different latencies are the headline".to_owned());
+        }
+        for (letter, run) in [("A", a), ("B", b)] {
+            if self.needs_room && run.limit == Limit::Load {
+                return Some(format!("the load side was the limit in {letter}"));
+            }
+        }
+        let (offered_a, offered_b) = (a.traffic.offered_per_s, b.traffic.offered_per_s);
+        let most = offered_a.max(offered_b) * OFFERED_DIFFERENCE_MAX;
+        if self.needs_same_load && (offered_a - offered_b).abs() > most {
+            let [a, b] = [offered_a, offered_b].map(|rate| Unit::PerSecond.show(rate));
+            return Some(format!("A was offered {a}, B {b}"));
+        }
+        None
+    }
+}
