@@ -50,6 +50,9 @@ pub enum HistogramError {
     /// Values of one do not fit the other.
     #[error("the histograms cannot be added up: {0}")]
     Range(#[from] hdrhistogram::AdditionError),
+    /// No machine records that much: a file was made up.
+    #[error("the histograms count more than 2^63 values")]
+    TooMany,
 }
 
 /// An empty histogram of microseconds.
@@ -62,25 +65,29 @@ impl Latency {
     /// What a result keeps of a histogram of microseconds. Of an empty one there are no percentiles.
     ///
     /// # Panics
-    /// When the histogram's counts do not fit 63 bits.
+    /// When a count does not fit 63 bits, which nobody has the time to reach by recording.
     #[must_use]
     pub fn from_histogram(histogram: &Histogram<u64>) -> Self {
+        Self::checked(histogram).expect("recorded counts fit 63 bits")
+    }
+
+    fn checked(histogram: &Histogram<u64>) -> Result<Self, HistogramError> {
         let mut bytes = Vec::new();
         V2Serializer::new()
             .serialize(histogram, &mut bytes)
-            .expect("counts fit 63 bits, and a vector takes all that is written");
+            .map_err(|_| HistogramError::TooMany)?;
         let mut percentiles_us = BTreeMap::new();
         if !histogram.is_empty() {
             for &(name, quantile) in PERCENTILES {
                 percentiles_us.insert(name.to_owned(), at(histogram, quantile));
             }
         }
-        Self {
+        Ok(Self {
             count: histogram.len(),
             mean_us: histogram.mean(),
             percentiles_us,
             histogram: BASE64.encode(bytes),
-        }
+        })
     }
 
     /// The whole distribution.
@@ -113,7 +120,7 @@ impl Latency {
         for one in all {
             sum.add(one.to_histogram()?)?;
         }
-        Ok(Self::from_histogram(&sum))
+        Self::checked(&sum)
     }
 
     /// One of [`PERCENTILES`] by its name, in microseconds.
@@ -198,6 +205,14 @@ mod tests {
         let (low, high) = (of(1..=500), of(501..=1_000));
         let parts = [&low, &high].map(Latency::from_histogram);
         assert_eq!(Latency::merged(&parts).unwrap(), Latency::from_histogram(&of(1..=1_000)));
+    }
+
+    #[test]
+    fn counts_that_nobody_recorded_are_refused() {
+        let mut half = empty();
+        half.record_n(5, 1 << 62).unwrap();
+        let half = Latency::from_histogram(&half);
+        assert!(matches!(Latency::merged([&half, &half]), Err(HistogramError::TooMany)));
     }
 
     #[test]

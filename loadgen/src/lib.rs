@@ -4,6 +4,7 @@
 //! what a run leaves behind, and everything that shows, compares or judges runs works on that alone.
 
 pub mod result;
+mod slice;
 
 pub mod units;
 

@@ -109,7 +109,7 @@ const KINDS: &[Kind] = &[
         more_is_better: true,
         matters: 2.0,
         of_headline: false,
-        values: Values::Slices(per_second),
+        values: Values::Slices(Slice::deliveries_per_s),
         ..LATENCY
     },
     Kind { name: "p50", ..LATENCY },
@@ -129,7 +129,7 @@ const KINDS: &[Kind] = &[
         matters: 3.0,
         needs_room: false,
         of_headline: false,
-        values: Values::Slices(cpu_per_delivery),
+        values: Values::Slices(Slice::server_us_per_delivery),
         ..LATENCY
     },
     Kind {
@@ -152,15 +152,6 @@ const KINDS: &[Kind] = &[
         ..LATENCY
     },
 ];
-
-fn per_second(slice: &Slice) -> Option<f64> {
-    (slice.length_s > 0.0).then(|| float(slice.deliveries) / slice.length_s)
-}
-
-fn cpu_per_delivery(slice: &Slice) -> Option<f64> {
-    let us = slice.server_busy? * slice.length_s * 1e6;
-    (slice.deliveries > 0).then(|| us / float(slice.deliveries))
-}
 
 fn tail(run: &RunResult) -> Option<f64> {
     run.latencies.get(run.headline.as_ref()?)?.percentile("p99.9")

@@ -87,9 +87,7 @@ fn percentiles(runs: &[RunResult]) -> Option<Chart> {
 }
 
 fn throughput(runs: &[RunResult]) -> Option<Chart> {
-    let per_s =
-        |slice: &Slice| (slice.length_s > 0.0).then(|| float(slice.deliveries) / slice.length_s);
-    let mut lines = each(runs, |run| over_time(run, per_s));
+    let mut lines = each(runs, |run| over_time(run, Slice::deliveries_per_s));
     let mut note = "";
     if let [run] = runs {
         lines.iter_mut().for_each(|line| line.name = "delivered".into());
@@ -99,7 +97,7 @@ fn throughput(runs: &[RunResult]) -> Option<Chart> {
             let points = ends.map(|slice| (slice.at_s, offered)).collect();
             lines.push(Series::dashed("offered", points).coloured(7));
         }
-        let faulty = over_time(run, |slice| per_s(slice).filter(|_| slice.faults > 0));
+        let faulty = over_time(run, |slice| slice.deliveries_per_s().filter(|_| slice.faults > 0));
         if !faulty.is_empty() {
             note = "Rings mark slices in which faults were noticed.";
             lines.push(Series::rings("with faults", faulty).coloured(3));

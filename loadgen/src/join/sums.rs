@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::result::{Environment, Faults, RunResult, ServerSide, Slice, Traffic};
-use crate::units::float;
 
 /// Whether all that watched a server watched the same one.
 pub(super) fn same_server(runs: &[RunResult]) -> bool {
@@ -32,7 +31,8 @@ pub(super) fn server(
     };
     let rate = traffic.delivered_per_s;
     server.us_per_delivery = (rate > 0.0).then(|| server.busy * 1e6 / rate);
-    server.us_per_delivery_median = us_per_delivery_median(timeline);
+    let costs: Vec<f64> = timeline.iter().filter_map(Slice::server_us_per_delivery).collect();
+    server.us_per_delivery_median = crate::compare::median(&costs);
     Some(server)
 }
 
@@ -107,13 +107,4 @@ pub(super) fn environment(runs: &[RunResult]) -> Environment {
         processes: all().map(|env| env.processes.max(1)).sum(),
         ..runs[0].environment.clone()
     }
-}
-
-/// Of the middle slice, in microseconds.
-fn us_per_delivery_median(timeline: &[Slice]) -> Option<f64> {
-    let costs = timeline.iter().filter_map(|slice| {
-        let us = slice.server_busy? * slice.length_s * 1e6;
-        (slice.deliveries > 0).then(|| us / float(slice.deliveries))
-    });
-    crate::compare::median(&costs.collect::<Vec<_>>())
 }
