@@ -2,8 +2,9 @@
 //!
 //! The slices of a run are its samples. Two runs are told apart by a rank test on them, which asks
 //! nothing of their distribution, together with a least change that matters: with enough slices any
-//! trifle is significant. What differs between two runs of the same program (the layout of memory, the
-//! hour) is in neither, so a small change is only believed when it is seen again.
+//! trifle is significant. Slices that resemble their neighbours count for less. What differs between two
+//! runs of one program (the layout of memory, the hour) is in neither of them, so a small change is only
+//! to be believed when it is seen again.
 
 mod metrics;
 mod ranks;
@@ -14,7 +15,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use metrics::{Judgement, Metric};
-pub use ranks::{Ranks, mann_whitney, median};
+pub use ranks::{Ranks, independent, mann_whitney, median};
 
 use crate::facts;
 use crate::result::RunResult;

@@ -1,7 +1,23 @@
 //! The little language of `--find-max` and `--assert`: `p99<20ms,lost=0,delivered>=99.9%`.
 //!
-//! A condition names a figure of a result, an operator and a limit. Parsing and judging are apart, so
-//! that a mistake in it is told before a run, and not after it.
+//! A condition names a figure of a result, an operator (`<`, `<=`, `>`, `>=`, `=`) and a limit. All of
+//! them must hold, and what was not measured does not hold. Parsing and judging are apart, so that a
+//! mistake is told before a run, and not after it.
+//!
+//! | figure | limit | what |
+//! | --- | --- | --- |
+//! | `p50`, `p99`, `p99.9`, `max`, `mean`, any `pN` | `us`, `ms`, `s` | of the headline latency |
+//! | `chat.p99`, `join.max` | `us`, `ms`, `s` | of the latency of that name |
+//! | `lost`, `repeated`, `reordered`, `corrupted`, `stray` | a number | deliveries that went wrong |
+//! | `refused`, `closed`, `errors` | a number | connections, and what else went wrong |
+//! | `faults` | a number | all of these |
+//! | `delivered` | 0 to 1, or `%` | of what was to be delivered |
+//! | `rate` | a number, `k`, `M` | deliveries a second |
+//! | `server_us` | microseconds, or `us`, `ms`, `s` | CPU of the server per delivery |
+//! | `server_busy` | cores | CPU of the server |
+//! | `load_busy` | 0 to 1, or `%` | the load side's busiest thread |
+//! | `rss` | `B`, `KB`, `MB`, `GB`, `KiB`, `MiB`, `GiB` | the server's memory at its peak |
+//! | `figure.NAME` | a number | another figure of the scenario |
 
 mod figure;
 mod parse;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::ranks::{mann_whitney, median};
+use super::ranks::{independent, mann_whitney, median};
 use crate::result::{Limit, RunResult, Slice};
 use crate::units::{Unit, float};
 
@@ -83,6 +83,14 @@ struct Kind {
     /// Whether it is one of the headline latency.
     of_headline: bool,
     values: Values,
+}
+
+/// How the slices of B lie to those of A.
+struct Chance {
+    /// The share of pairs in which B's is the larger.
+    larger: f64,
+    /// How likely that is by chance.
+    p: f64,
 }
 
 enum Values {
@@ -187,40 +195,13 @@ impl Kind {
         let shown =
             |value: Option<f64>| value.map_or("-".to_owned(), |value| self.unit.show(value));
         let sampled = matches!(self.values, Values::Slices(_));
-        let ranks = mann_whitney(&of_a, &of_b).filter(|_| sampled);
+        let ranks = mann_whitney(&of_a, &of_b).filter(|_| sampled).map(|ranks| Chance {
+            larger: ranks.larger,
+            p: ranks.p(independent(&of_a).min(independent(&of_b))),
+        });
         let (judgement, why) = match self.obstacle(a, b, &of_a, &of_b) {
             Some(why) => (Judgement::NotComparable, why),
-            None => {
-                let matters = change.is_none_or(|change| change.abs() > self.matters);
-                let larger = middle_b > middle_a;
-                let changed = if larger == self.more_is_better {
-                    Judgement::Better
-                } else {
-                    Judgement::Worse
-                };
-                let limit = self.matters;
-                match ranks {
-                    Some(ranks) if ranks.p >= P_MAX => {
-                        let why = format!("no difference beyond chance (p = {:.2})", ranks.p);
-                        (Judgement::WithinNoise, why)
-                    }
-                    Some(ranks) if matters => {
-                        let larger = Unit::Share.show(ranks.larger);
-                        let p = if ranks.p < 1e-4 {
-                            "< 0.0001".into()
-                        } else {
-                            format!("= {:.4}", ranks.p)
-                        };
-                        (changed, format!("B is larger in {larger} of all pairs of slices (p {p})"))
-                    }
-                    _ if !matters && limit == 0.0 => (Judgement::WithinNoise, "no change".into()),
-                    _ if !matters => {
-                        (Judgement::WithinNoise, format!("below the {limit} % that matter"))
-                    }
-                    _ if limit == 0.0 => (changed, "counted over the whole run".into()),
-                    _ => (changed, "one value a run: believe it when it is seen again".into()),
-                }
-            }
+            None => self.judge(middle_b > middle_a, change, ranks.as_ref()),
         };
         Some(Metric {
             name: self.name.to_owned(),
@@ -229,11 +210,44 @@ impl Kind {
             a_shown: shown(middle_a),
             b_shown: shown(middle_b),
             change_percent: change,
-            p: ranks.map(|ranks| ranks.p),
+            p: ranks.map(|chance| chance.p),
             slices: sampled.then_some([of_a.len(), of_b.len()]),
             judgement,
             why,
         })
+    }
+
+    /// What is made of values that can be held against each other. `chance` is `None` of a single
+    /// value a run, and `change` of one that was zero before.
+    fn judge(
+        &self,
+        larger: bool,
+        change: Option<f64>,
+        chance: Option<&Chance>,
+    ) -> (Judgement, String) {
+        let least = self.matters;
+        let changed =
+            if larger == self.more_is_better { Judgement::Better } else { Judgement::Worse };
+        if let Some(Chance { p, .. }) = chance.filter(|chance| chance.p >= P_MAX) {
+            return (Judgement::WithinNoise, format!("no difference beyond chance (p = {p:.2})"));
+        }
+        if change.is_some_and(|change| change.abs() <= least) {
+            let why = match least {
+                0.0 => "no change".to_owned(),
+                least => format!("below the {least} % that matter"),
+            };
+            return (Judgement::WithinNoise, why);
+        }
+        let why = match chance {
+            Some(Chance { larger, p }) => {
+                let p = if *p < 1e-4 { "< 0.0001".to_owned() } else { format!("= {p:.4}") };
+                let share = Unit::Share.show(*larger);
+                format!("B is larger in {share} of all pairs of slices (p {p})")
+            }
+            None if least == 0.0 => "counted over the whole run".to_owned(),
+            None => "one value a run: believe it when it is seen again".to_owned(),
+        };
+        (changed, why)
     }
 
     /// Why the two cannot be held against each other.

@@ -111,7 +111,7 @@ impl Axis {
             Scale::Nines => {
                 let half = 2f64.log10();
                 let nines = (1..=span.high.floor().clamp(1.0, 15.0) as i32).map(f64::from);
-                [0.0, half].into_iter().chain(nines).filter(inside).collect()
+                [half].into_iter().chain(nines).filter(inside).collect()
             }
         }
     }
@@ -268,7 +268,7 @@ mod tests {
         let quantile = Axis::new("", Unit::Share).nines();
         assert_eq!(
             texts(&quantile, &[0.0, 0.99995], Rim::Lines),
-            ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %"]
+            ["50 %", "90 %", "99 %", "99.9 %", "99.99 %"]
         );
     }
 

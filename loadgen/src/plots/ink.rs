@@ -11,9 +11,9 @@ pub(super) fn units(pixels: i32) -> i32 {
     pixels * SCALE as i32
 }
 
-/// Titles.
-pub(super) const INK: RGBColor = RGBColor(0x3d, 0x44, 0x4d);
-/// Ticks and labels of axes: as readable on white as on black.
+/// Titles: strong on white, and still readable on black, where a page does not say that it is dark.
+pub(super) const INK: RGBColor = RGBColor(0x5b, 0x66, 0x73);
+/// Ticks and labels of axes, likewise.
 pub(super) const MUTED: RGBColor = RGBColor(0x73, 0x7c, 0x88);
 /// Lines of the grid, drawn with little opacity.
 pub(super) const GRID: RGBColor = RGBColor(0x8b, 0x94, 0x9e);
