@@ -154,16 +154,19 @@ fn shown(latency: &Latency, percentile: &str) -> String {
 
 /// One row a latency, the headline first.
 fn latencies(text: &mut String, paint: Paint, run: &RunResult) {
-    let mut head = heading("Latency");
+    let first = run.headline.iter().filter_map(|name| run.latencies.get_key_value(name));
+    let others = run.latencies.iter().filter(|(name, _)| run.headline.as_ref() != Some(name));
+    let rows: Vec<(String, &Latency)> =
+        first.chain(others).map(|(name, latency)| (facts::printable(name), latency)).collect();
+    let longest = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let width = longest.max(HEADING);
+    let mut head = format!("{:<width$}", "Latency");
     for name in PERCENTILES {
         head += &format!("{name:>10}");
     }
-    head += &format!("{:>12}", "count");
-    *text += &format!("{}\n", paint.faint(&head));
-    let first = run.headline.iter().filter_map(|name| run.latencies.get_key_value(name));
-    let others = run.latencies.iter().filter(|(name, _)| run.headline.as_ref() != Some(name));
-    for (n, (name, latency)) in first.chain(others).enumerate() {
-        let mut row = heading(&facts::printable(name));
+    *text += &format!("{}\n", paint.faint(&format!("{head}{:>12}", "count")));
+    for (n, (name, latency)) in rows.iter().enumerate() {
+        let mut row = format!("{name:<width$}");
         for percentile in PERCENTILES {
             row += &format!("{:>10}", shown(latency, percentile));
         }
@@ -247,7 +250,10 @@ mod tests {
 
     #[test]
     fn the_headline_is_first() {
-        let text = render(&sample::run("a", 1.0), false);
+        let mut run = sample::run("a", 1.0);
+        let join = run.latencies.remove("join").unwrap();
+        run.latencies.insert("join after a storm".into(), join);
+        let text = render(&run, false);
         let rows: Vec<&str> =
             text.lines().skip_while(|line| !line.starts_with("Latency")).collect();
         let names = rows[1..4].iter().map(|row| row.split(' ').next().unwrap());
