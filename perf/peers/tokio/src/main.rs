@@ -1,22 +1,29 @@
-//! A Multiplayer Piano server the way it is usually written for tokio: tokio-tungstenite, a task a connection, and a
-//! broadcast channel a room.
+//! A Multiplayer Piano server the way it is usually written for tokio: tokio-tungstenite, a socket split into a task
+//! that reads and a task that writes, and a broadcast channel a room.
 //!
 //! It limits nothing. A receiver that falls behind its room's channel misses messages and goes on, which is what
 //! usually happens when somebody does not think about it.
+//!
+//! One task that selects over socket and room would be shorter. But tungstenite clears its read buffer of 128 KiB
+//! each time it is asked whether there is something to read, and that would be once a message sent: a third of all CPU
+//! time, and nobody's usual way once they have looked.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
@@ -121,10 +128,10 @@ impl<'a> Channel<'a> {
     }
 }
 
-/// A frame for everybody who is subscribed, except the one it comes from.
+/// A frame for everybody who is subscribed, except one connection.
 #[derive(Clone)]
 struct Broadcast {
-    except: Option<String>,
+    except: Option<u64>,
     text: Utf8Bytes,
 }
 
@@ -139,6 +146,8 @@ struct Hub {
     rooms: Mutex<HashMap<String, Room>>,
     /// Changes of the list of rooms.
     list: Sender<Broadcast>,
+    /// How many connections there were.
+    connections: AtomicU64,
 }
 
 impl Hub {
@@ -163,7 +172,7 @@ async fn serve(listen: SocketAddr) -> Result<()> {
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("cannot listen at {listen}"))?;
     let list = broadcast::channel(ROOM_CAPACITY).0;
-    let hub = Arc::new(Hub { rooms: Mutex::default(), list });
+    let hub = Arc::new(Hub { rooms: Mutex::default(), list, connections: AtomicU64::new(0) });
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -183,7 +192,7 @@ async fn serve(listen: SocketAddr) -> Result<()> {
 async fn connection(stream: TcpStream, hub: Arc<Hub>) -> Result<()> {
     // As the other peers' libraries do by themselves; without it a note waits for the last one's ACK.
     stream.set_nodelay(true)?;
-    let ws = accept_async(stream).await?;
+    let (sink, mut source) = accept_async(stream).await?.split();
     let mut bytes = [0; 12];
     getrandom::fill(&mut bytes)?;
     let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -195,10 +204,62 @@ async fn connection(stream: TcpStream, hub: Arc<Hub>) -> Result<()> {
         y: 100.into(),
         id,
     };
-    let mut client = Client { ws, hub, user, seat: None, room: None, list: None };
-    let result = client.run().await;
+    let number = hub.connections.fetch_add(1, Ordering::Relaxed);
+    let (orders, queue) = mpsc::unbounded_channel();
+    let mut client = Client { number, hub, user, seat: None, orders };
+    client.send(&Outgoing::Challenge { code: "" });
+    tokio::spawn(write(sink, queue, number));
+    while let Some(Ok(message)) = source.next().await {
+        if let Message::Text(text) = message {
+            client.frame(&text);
+        }
+    }
     client.leave();
-    result
+    Ok(())
+}
+
+/// What the reading side asks of the writing side. Dropping the sender ends it.
+enum Order {
+    Send(Utf8Bytes),
+    /// Send this, and then what the room says.
+    Enter(Utf8Bytes, Receiver<Broadcast>),
+    Follow(Receiver<Broadcast>),
+    Unfollow,
+    Close,
+}
+
+async fn write(
+    mut sink: SplitSink<WebSocketStream<TcpStream>, Message>,
+    mut orders: UnboundedReceiver<Order>,
+    number: u64,
+) -> Result<(), tungstenite::Error> {
+    let (mut room, mut list) = (None, None);
+    loop {
+        let broadcast = tokio::select! {
+            order = orders.recv() => match order {
+                Some(Order::Send(text)) => Broadcast { except: None, text },
+                Some(Order::Enter(text, receiver)) => {
+                    room = Some(receiver);
+                    Broadcast { except: None, text }
+                }
+                Some(Order::Follow(receiver)) => {
+                    list = Some(receiver);
+                    continue;
+                }
+                Some(Order::Unfollow) => {
+                    list = None;
+                    continue;
+                }
+                Some(Order::Close) => return sink.close().await,
+                None => return Ok(()),
+            },
+            broadcast = next(&mut room) => broadcast,
+            broadcast = next(&mut list) => broadcast,
+        };
+        if broadcast.except != Some(number) {
+            sink.send(Message::Text(broadcast.text)).await?;
+        }
+    }
 }
 
 struct Seat {
@@ -206,61 +267,32 @@ struct Seat {
     sender: Sender<Broadcast>,
 }
 
+/// The reading side of a connection.
 struct Client {
-    ws: WebSocketStream<TcpStream>,
+    number: u64,
     hub: Arc<Hub>,
     user: User,
     seat: Option<Seat>,
-    /// What the room says, when there is one.
-    room: Option<Receiver<Broadcast>>,
-    /// What happens to the list of rooms, when it is followed.
-    list: Option<Receiver<Broadcast>>,
+    orders: UnboundedSender<Order>,
 }
 
 impl Client {
-    async fn run(&mut self) -> Result<()> {
-        self.send(&Outgoing::Challenge { code: "" }).await?;
-        loop {
-            let broadcast = tokio::select! {
-                message = self.ws.next() => match message {
-                    Some(Ok(Message::Text(text))) => {
-                        self.frame(&text).await?;
-                        continue;
-                    }
-                    Some(Ok(_)) => continue,
-                    Some(Err(error)) => return Err(error.into()),
-                    None => return Ok(()),
-                },
-                broadcast = next(&mut self.room) => broadcast,
-                broadcast = next(&mut self.list) => broadcast,
-            };
-            if broadcast.except.as_ref() != Some(&self.user.id) {
-                self.ws.send(Message::Text(broadcast.text)).await?;
-            }
-        }
-    }
-
-    async fn frame(&mut self, text: &str) -> Result<()> {
+    fn frame(&mut self, text: &str) {
         let messages: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
         for message in messages {
             if let Ok(message) = serde_json::from_value(message) {
-                self.message(message).await?;
+                self.message(message);
             }
         }
-        Ok(())
     }
 
-    async fn message(&mut self, message: Incoming) -> Result<()> {
+    fn message(&mut self, message: Incoming) {
         match message {
             Incoming::Hi => {
                 let (t, u) = (now_ms(), &self.user);
-                let hi = encode(&Outgoing::Hi { t, u, permissions: json!({}), motd: "Welcome" });
-                self.ws.send(Message::Text(hi)).await?;
+                self.send(&Outgoing::Hi { t, u, permissions: json!({}), motd: "Welcome" });
             }
-            Incoming::Join { name } => {
-                let answer = self.join(&name);
-                self.ws.send(Message::Text(answer)).await?;
-            }
+            Incoming::Join { name } => self.join(&name),
             Incoming::Notes { t, n } => {
                 self.broadcast(&Outgoing::Notes { t, p: &self.user.id, n }, true);
             }
@@ -277,52 +309,52 @@ impl Client {
                     room.people.insert(self.user.id.clone(), self.user.clone());
                 }
             }
-            Incoming::Time { e } => self.send(&Outgoing::Time { t: now_ms(), e }).await?,
+            Incoming::Time { e } => self.send(&Outgoing::Time { t: now_ms(), e }),
             Incoming::List => {
-                self.list = Some(self.hub.list.subscribe());
-                let list = {
-                    let rooms = self.hub.rooms();
-                    let u = rooms.iter().map(|(name, room)| Channel::new(name, room.people.len()));
-                    encode(&Outgoing::List { c: true, u: u.collect() })
-                };
-                self.ws.send(Message::Text(list)).await?;
+                self.order(Order::Follow(self.hub.list.subscribe()));
+                let rooms = self.hub.rooms();
+                let u = rooms.iter().map(|(name, room)| Channel::new(name, room.people.len()));
+                self.send(&Outgoing::List { c: true, u: u.collect() });
             }
-            Incoming::Unlist => self.list = None,
-            Incoming::Bye => self.ws.close(None).await?,
+            Incoming::Unlist => self.order(Order::Unfollow),
+            Incoming::Bye => self.order(Order::Close),
         }
-        Ok(())
     }
 
-    /// Takes a seat in the room and returns what its client is told.
-    fn join(&mut self, name: &str) -> Utf8Bytes {
+    /// Takes a seat in the room, or tells who is there when this client has it already.
+    fn join(&mut self, name: &str) {
         if self.seat.as_ref().is_none_or(|seat| seat.name != name) {
             self.leave();
         }
-        let mut rooms = self.hub.rooms();
+        let hub = self.hub.clone();
+        let mut rooms = hub.rooms();
         let room = rooms.entry(name.to_owned()).or_insert_with(|| Room {
             people: HashMap::new(),
             sender: broadcast::channel(ROOM_CAPACITY).0,
         });
-        if self.seat.is_none() {
+        let seat = Seat { name: name.to_owned(), sender: room.sender.clone() };
+        let entered = self.seat.replace(seat).is_none();
+        if entered {
             room.people.insert(self.user.id.clone(), self.user.clone());
-            send_to(&room.sender, &Outgoing::Joined(&self.user), None);
-            self.room = Some(room.sender.subscribe());
-            self.seat = Some(Seat { name: name.to_owned(), sender: room.sender.clone() });
+            send_to(&room.sender, &Outgoing::Joined(&self.user), Some(self.number));
             let u = vec![Channel::new(name, room.people.len())];
-            send_to(&self.hub.list, &Outgoing::List { c: false, u }, None);
+            send_to(&hub.list, &Outgoing::List { c: false, u }, None);
         }
         let ch = Channel::new(name, room.people.len());
         let ppl = room.people.values().collect();
-        encode(&Outgoing::Channel { p: &self.user.id, ch, ppl })
+        let text = encode(&Outgoing::Channel { p: &self.user.id, ch, ppl });
+        self.order(match entered {
+            true => Order::Enter(text, room.sender.subscribe()),
+            false => Order::Send(text),
+        });
     }
 
     fn leave(&mut self) {
-        self.room = None;
         let Some(seat) = self.seat.take() else { return };
         let mut rooms = self.hub.rooms();
         let Some(room) = rooms.get_mut(&seat.name) else { return };
         room.people.remove(&self.user.id);
-        send_to(&room.sender, &Outgoing::Left { p: &self.user.id }, None);
+        send_to(&room.sender, &Outgoing::Left { p: &self.user.id }, Some(self.number));
         let count = room.people.len();
         if count == 0 {
             rooms.remove(&seat.name);
@@ -334,12 +366,17 @@ impl Client {
     /// To everybody in the room, or to all but this client.
     fn broadcast(&self, message: &Outgoing<'_>, except_self: bool) {
         if let Some(seat) = &self.seat {
-            send_to(&seat.sender, message, except_self.then(|| self.user.id.clone()));
+            send_to(&seat.sender, message, except_self.then_some(self.number));
         }
     }
 
-    async fn send(&mut self, message: &Outgoing<'_>) -> Result<(), tungstenite::Error> {
-        self.ws.send(Message::Text(encode(message))).await
+    fn send(&self, message: &Outgoing<'_>) {
+        self.order(Order::Send(encode(message)));
+    }
+
+    fn order(&self, order: Order) {
+        // It fails when the writing side has ended, and then the reading side is about to.
+        _ = self.orders.send(order);
     }
 }
 
@@ -355,7 +392,7 @@ async fn next(receiver: &mut Option<Receiver<Broadcast>>) -> Broadcast {
     }
 }
 
-fn send_to(sender: &Sender<Broadcast>, message: &Outgoing<'_>, except: Option<String>) {
+fn send_to(sender: &Sender<Broadcast>, message: &Outgoing<'_>, except: Option<u64>) {
     // It fails when nobody is subscribed, and then nobody wants it.
     _ = sender.send(Broadcast { except, text: encode(message) });
 }
