@@ -141,14 +141,15 @@ impl fmt::Display for Report {
     }
 }
 
-/// What a start asks first: everything without which it cannot work.
+/// What a start asks first: everything without which it cannot work. `listens` says that somebody else has opened the
+/// listeners already.
 ///
 /// # Errors
 /// The first finding that is a failure, with what to change.
-pub fn ready_to_start(config: &Config, host: &impl Host) -> Result<(), Unfit> {
+pub fn ready_to_start(config: &Config, host: &impl Host, listens: bool) -> Result<(), Unfit> {
     let findings = std::iter::once(io_uring(host))
         .chain(cpus(config, host))
-        .chain(addresses(config, host))
+        .chain(addresses(config, host).into_iter().filter(|f| !(listens && f.name == "listen")))
         .chain(std::iter::once(data(config, host)));
     for finding in findings {
         if finding.level == Level::Fail {

@@ -4,6 +4,8 @@
 pub mod cli;
 pub mod config;
 
+pub mod activation;
+mod notify;
 mod serve;
 pub use serve::{ServeError, serve};
 

@@ -4,6 +4,7 @@ use clap::Parser as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+use tutti::activation::Passed;
 use tutti::check::{Report, ThisHost};
 use tutti::cli::{Cli, Command, Flags, load};
 use tutti::config::{Config, print_default, print_effective};
@@ -40,10 +41,15 @@ fn check(flags: &Flags, json: bool) -> ExitCode {
 }
 
 fn run(flags: &Flags) -> ExitCode {
-    let config = match load(flags) {
+    let mut config = match load(flags) {
         Ok((_, config)) => config,
         Err(error) => return complain(&error, EXIT_CONFIG),
     };
+    let passed = match Passed::take() {
+        Ok(passed) => passed,
+        Err(error) => return complain(&error, EXIT_CONFIG),
+    };
+    passed.stand_for_listen(&mut config);
     start_logging(&config);
     // Huge pages would be filled a connection at a time: the process would start at 24 MB instead of 9, and memory
     // would grow by 2 MB steps. They bring nothing measurable here, so a kernel that cannot say no is no harm.
@@ -51,7 +57,7 @@ fn run(flags: &Flags) -> ExitCode {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    match serve(config) {
+    match serve(config, &passed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ ServeError::Unfit(_)) => complain(&error, EXIT_CONFIG),
         Err(error) => complain(&error, EXIT_FAILURE),

@@ -74,7 +74,7 @@ fn refused(errno: rustix::io::Errno, change: impl Fn(&mut Fake)) -> Refusal {
     host.ring = Err(RingFailure::Errno(errno.raw_os_error()));
     change(&mut host);
     let refusal = probe_io_uring(&host).unwrap_err();
-    let unfit = ready_to_start(&config(""), &host).unwrap_err().to_string();
+    let unfit = ready_to_start(&config(""), &host, false).unwrap_err().to_string();
     assert!(unfit.contains(&refusal.to_string()) && unfit.contains(refusal.remedy()), "{unfit}");
     assert_eq!(Report::new(&config(""), &host).exit_code(), 2);
     refusal
@@ -84,7 +84,7 @@ fn refused(errno: rustix::io::Errno, change: impl Fn(&mut Fake)) -> Refusal {
 fn fit_host_is_fit() {
     let report = Report::new(&config(""), &fake());
     assert_eq!((report.level(), report.exit_code()), (Level::Ok, 0), "{report}");
-    assert_eq!(ready_to_start(&config(""), &fake()), Ok(()));
+    assert_eq!(ready_to_start(&config(""), &fake(), false), Ok(()));
     assert!(report.to_string().contains("ok    cpus          0-2,5 of 0-2,5"), "{report}");
 }
 
@@ -200,7 +200,7 @@ fn addresses_and_directories_that_cannot_be_used_are_found() {
     let host = Fake { writable: Some(io::ErrorKind::PermissionDenied), ..fake() };
     finds("", &host, "data", Level::Fail, "--data");
     finds("data = \"memory\"", &host, "data", Level::Ok, "memory");
-    assert!(ready_to_start(&config(""), &host).is_err());
+    assert!(ready_to_start(&config(""), &host, false).is_err());
 }
 
 #[test]
