@@ -22,3 +22,4 @@ pub mod identity;
 
 pub mod admin;
 pub mod check;
+pub mod tune;

@@ -15,6 +15,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The configuration or the host is not fit (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
+/// The same of a check or a change of the host, as `tutti check` has it.
+const EXIT_UNFIT: u8 = 2;
 /// It started and could not go on.
 const EXIT_FAILURE: u8 = 1;
 
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => run(&cli.flags),
         Command::Check { json } => check(&cli.flags, json),
+        Command::Tune(options) => tune(&cli.flags, &options),
         Command::Config { default: true } => print(&print_default(), 0),
         Command::Config { default: false } => match load(&cli.flags) {
             Ok((raw, config)) => print(&print_effective(&raw, &config), 0),
@@ -34,10 +37,24 @@ fn main() -> ExitCode {
 
 fn check(flags: &Flags, json: bool) -> ExitCode {
     let report = match load(flags) {
-        Ok((_, config)) => Report::new(&config, &ThisHost),
+        Ok((_, config)) => Report::new(&config, &ThisHost::default()),
         Err(error) => Report::of_error(&error),
     };
     print(&if json { report.json() } else { report.to_string() }, report.exit_code())
+}
+
+fn tune(flags: &Flags, options: &tutti::tune::Options) -> ExitCode {
+    let config = match load(flags) {
+        Ok((_, config)) => config,
+        Err(error) => return complain(&error, EXIT_CONFIG),
+    };
+    match tutti::tune::run(options, &config) {
+        Ok(outcome) => {
+            let text = if options.json { outcome.json() } else { outcome.text(options.action) };
+            print(&text, outcome.exit_code())
+        }
+        Err(error) => complain(&error, EXIT_UNFIT),
+    }
 }
 
 fn run(flags: &Flags) -> ExitCode {

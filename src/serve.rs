@@ -3,7 +3,7 @@
 use crate::{
     activation::Passed,
     admin::{Admin, AdminError},
-    check::{ThisHost, Unfit, cap_connections, raise_descriptors, ready_to_start},
+    check::{ThisHost, Unfit, cap_connections, raise_descriptors, ready_to_start, shortfalls},
     config::Config,
     driver::{DriverError, Shards},
     notify::Notifier,
@@ -44,7 +44,10 @@ pub enum ServeError {
 /// # Errors
 /// When it cannot start on this host, or could not go on.
 pub fn serve(mut config: Config, passed: &Passed) -> Result<(), ServeError> {
-    ready_to_start(&config, &ThisHost, !passed.is_empty())?;
+    ready_to_start(&config, &ThisHost::default(), !passed.is_empty())?;
+    for finding in shortfalls(&config, &ThisHost::default()) {
+        tracing::warn!("{finding}");
+    }
     match raise_descriptors() {
         Ok(limit) => {
             if let Some(cap) = cap_connections(&mut config, limit) {

@@ -42,6 +42,9 @@ impl Host for Fake {
     fn text(&self, path: &str) -> Option<String> {
         self.texts.get(path).map(|text| (*text).to_owned())
     }
+    fn names(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
     fn ring(&self) -> Result<(), RingFailure> {
         self.ring.clone()
     }
@@ -159,10 +162,10 @@ fn settings_beyond_the_host_are_found() {
 #[test]
 fn tcp_memory_under_pressure_is_found() {
     let mut host = fake();
-    host.texts.insert("/proc/net/sockstat", "TCP: inuse 1 orphan 0 tw 0 alloc 2 mem 200\n");
+    host.texts.insert("/proc/net/sockstat", "TCP: inuse 1 orphan 0 tw 0 alloc 2 mem 140\n");
     finds("", &host, "tcp memory", Level::Warn, "300 450 600");
-    host.texts.insert("/proc/net/sockstat", "TCP: inuse 1 orphan 0 tw 0 alloc 2 mem 199\n");
-    finds("", &host, "tcp memory", Level::Ok, "199 pages");
+    host.texts.insert("/proc/net/sockstat", "TCP: inuse 1 orphan 0 tw 0 alloc 2 mem 139\n");
+    finds("", &host, "tcp memory", Level::Ok, "139 pages");
     host.texts.insert("/proc/net/sockstat", "TCP: mem");
     finds("", &host, "tcp memory", Level::Ok, "not told");
 }
@@ -232,16 +235,18 @@ fn json_says_the_same() {
 fn this_host_answers() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    assert_eq!(ThisHost.bind(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-    assert!(ThisHost.bind("127.0.0.1:0".parse().unwrap()).is_ok());
-    assert!(ThisHost.writable(&std::env::temp_dir().join("tutti-not/there/yet")).is_ok());
-    assert!(ThisHost.writable(Path::new("/proc/self/status/below")).is_err());
-    assert!(!ThisHost.allowed_cpus().is_empty());
-    assert!(ThisHost.text("/proc/sys/kernel/osrelease").is_some());
+    assert_eq!(ThisHost::default().bind(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    assert!(ThisHost::default().bind("127.0.0.1:0".parse().unwrap()).is_ok());
+    assert!(
+        ThisHost::default().writable(&std::env::temp_dir().join("tutti-not/there/yet")).is_ok()
+    );
+    assert!(ThisHost::default().writable(Path::new("/proc/self/status/below")).is_err());
+    assert!(!ThisHost::default().allowed_cpus().is_empty());
+    assert!(ThisHost::default().text("/proc/sys/kernel/osrelease").is_some());
     let raised = raise_descriptors().unwrap();
-    assert_eq!(ThisHost.descriptors(), raised);
+    assert_eq!(ThisHost::default().descriptors(), raised);
     // Whatever this host is, the probe gives an answer that can be shown.
-    if let Err(refusal) = probe_io_uring(&ThisHost) {
+    if let Err(refusal) = probe_io_uring(&ThisHost::default()) {
         assert!(!refusal.to_string().is_empty() && !refusal.remedy().is_empty());
     }
 }
