@@ -201,6 +201,7 @@ fn a_socket_that_cannot_be_listened_on_is_named() {
             .args(["-c", script, "sh"])
             .arg(binary())
             .args(["serve", "--data", "memory", "--admin", "off"])
+            .env_remove("TUTTI_BIN")
             .stdin(stdin)
             .output()
             .expect("a shell");
