@@ -15,9 +15,11 @@ mod proxies;
 mod service;
 mod tune;
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// Addresses of the namespace that clients come from, none of them loopback: that one is exempt from limits.
 const CLIENTS: [&str; 2] = ["192.0.2.7", "192.0.2.8"];
@@ -73,6 +75,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Told first, so that it can end what it has started.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,10 +1,28 @@
 #!/bin/sh
-# Boots systemd in namespaces of its own, with nothing but our two units, and stays it: systemd.sh PROGRAM REPOSITORY
-# To be run as the first process of new pid, mount, ipc, uts and cgroup namespaces.
+# Boots systemd in namespaces and a control group of its own, with nothing but our two units:
+#   unshare --mount systemd.sh PROGRAM REPOSITORY
+# SIGTERM ends it and leaves nothing behind.
 set -eu
 program=$1
 repository=$2
 mount --make-rprivate /
+if [ "${3:-}" != inside ]; then
+  # The namespace's root is the group in which it begins, so systemd finds and fills no other.
+  mount -t cgroup2 cgroup2 /mnt
+  group=/mnt/tutti-test-$$
+  mkdir "$group"
+  sh -c 'echo $$ >"$1/cgroup.procs"; shift; exec "$@"' sh "$group" \
+    unshare --fork --kill-child --pid --mount --ipc --uts --cgroup sh "$0" "$program" "$repository" inside &
+  trap 'kill -KILL $!' TERM
+  wait || true
+  wait || true
+  for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
+    sleep 0.1
+  done
+  exit
+fi
+umount /mnt
 mount -t proc proc /proc
 # It must set nothing of the host's.
 mount -o bind,ro /proc/sys /proc/sys
