@@ -99,7 +99,7 @@ impl Teller {
                     if watchdog.is_some() {
                         states.push(NotifyState::Watchdog);
                     }
-                } else {
+                } else if ready {
                     tracing::warn!("{status}");
                 }
                 tell(&states);

@@ -6,6 +6,7 @@
 
 use super::{Finding, Host, descriptors};
 use crate::config::Config;
+use std::fmt;
 
 /// What a server asks of its host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +80,18 @@ pub enum Wanted {
     FirstAtMost(u64),
     /// Two ends of a range that reaches at least this far.
     Range(u64, u64),
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::AtLeast(wanted) => write!(f, "at least {wanted}"),
+            Wanted::Switch(wanted) => write!(f, "exactly {wanted}"),
+            Wanted::Three(wanted) => write!(f, "at least {}", join(wanted)),
+            Wanted::FirstAtMost(most) => write!(f, "at most {most}"),
+            Wanted::Range(first, last) => write!(f, "from {first} to {last}"),
+        }
+    }
 }
 
 /// What a setting holds is not of its form.
@@ -361,15 +374,10 @@ impl Setting {
 #[must_use]
 pub(super) fn findings(demand: &Demand, host: &dyn Host) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut hidden = Vec::new();
     for setting in SETTINGS {
         let Setting { name, key, effect, .. } = *setting;
         findings.push(match setting.standing(demand, host) {
-            None => continue,
-            Some(Standing::Hidden) => {
-                hidden.push(key);
-                continue;
-            }
+            None | Some(Standing::Hidden) => continue,
             Some(Standing::Fits { found }) => Finding::ok(name, format!("{key} is {found}")),
             Some(Standing::Strange { found }) => {
                 Finding::ok(name, format!("{key} is `{found}`, which is not understood"))
@@ -380,17 +388,28 @@ pub(super) fn findings(demand: &Demand, host: &dyn Host) -> Vec<Finding> {
             }
         });
     }
-    if !hidden.is_empty() {
-        let detail = format!("{} cannot be seen from here", hidden.join(", "));
-        let mut finding = Finding::ok("on the host", detail);
-        finding.remedy = Some(format!("on the host: {}", host_command(demand)));
-        findings.push(finding);
-    }
+    findings.extend(hidden(demand, host));
     findings
 }
 
-/// What somebody on the host has to run for what a container cannot see.
+/// A finding for all settings of the host that cannot be seen from here, with what somebody there has to look at.
 #[must_use]
-pub(super) fn host_command(demand: &Demand) -> String {
-    format!("tutti tune check --conns {}", demand.connections)
+pub fn hidden(demand: &Demand, host: &dyn Host) -> Option<Finding> {
+    let (mut keys, mut wanted) = (Vec::new(), Vec::new());
+    for setting in SETTINGS {
+        if setting.standing(demand, host) == Some(Standing::Hidden)
+            && let Some(value) = (setting.wanted)(demand, host)
+        {
+            keys.push(setting.key);
+            wanted.push(format!("{} {value}", setting.key));
+        }
+    }
+    let detail = format!("cannot be seen from here: {}", wanted.join(", "));
+    let remedy = format!(
+        "on the host: tutti tune apply --conns {}, or `sysctl {}` and `sysctl -w` for what is less",
+        demand.connections,
+        keys.join(" ")
+    );
+    let finding = Finding { remedy: Some(remedy), ..Finding::ok("on the host", detail) };
+    (!keys.is_empty()).then_some(finding)
 }

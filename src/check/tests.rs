@@ -160,6 +160,63 @@ fn settings_beyond_the_host_are_found() {
 }
 
 #[test]
+fn settings_follow_what_the_host_shows() {
+    // Packets that the kernel could not take, in hexadecimal columns: processed, dropped, squeezed.
+    let mut host = fake();
+    host.texts.insert("/proc/sys/net/core/netdev_max_backlog", "1000\n");
+    host.texts.insert("/proc/sys/net/core/netdev_budget", "300\n");
+    host.texts.insert("/proc/net/softnet_stat", "0000ffff 00000000 00000001 0\nff 0 0\n");
+    assert!(!Report::new(&config(""), &host).to_string().contains("netdev"));
+    host.texts.insert("/proc/net/softnet_stat", "0000ffff 00000001 000000ff 0\nff 0 0\n");
+    finds("", &host, "netdev backlog", Level::Warn, "netdev_max_backlog=5000");
+    finds("", &host, "netdev budget", Level::Warn, "netdev_budget=600");
+    // Ports of a proxy on this host.
+    host.texts.insert("/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n");
+    assert!(!Report::new(&config(""), &host).to_string().contains("local ports"));
+    let proxy = "trusted_proxies = \"127.0.0.1\"";
+    finds(proxy, &host, "local ports", Level::Warn, "range=\"10240 65535\"");
+    let few = format!("{proxy}\nlimits.connections = 20000");
+    finds(&few, &host, "local ports", Level::Ok, "32768 60999");
+    // A hardened host is told of only when io_uring does not work there.
+    host.texts.insert("/proc/sys/kernel/io_uring_disabled", "1\n");
+    finds("", &host, "io_uring", Level::Ok, "works");
+    assert!(
+        shortfalls(&config("limits.connections = 20000"), &host)
+            .iter()
+            .all(|f| f.name != "io_uring")
+    );
+    host.ring = Err(RingFailure::Errno(1));
+    finds("", &host, "io_uring", Level::Warn, "kernel.io_uring_disabled=0");
+}
+
+#[test]
+fn each_kind_of_wish_only_raises_and_never_guesses() {
+    let better = |wanted: Wanted, found: &str| match wanted.better(found) {
+        Ok(better) => better.unwrap_or_else(|| "fits".to_owned()),
+        Err(_) => "strange".to_owned(),
+    };
+    for (wanted, found, expected) in [
+        (Wanted::AtLeast(5), "4", "5"),
+        (Wanted::AtLeast(5), "5", "fits"),
+        (Wanted::AtLeast(5), "6", "fits"),
+        (Wanted::AtLeast(5), "", "strange"),
+        (Wanted::AtLeast(5), "-1", "strange"),
+        (Wanted::AtLeast(5), "5 5", "strange"),
+        (Wanted::Switch(0), "1", "0"),
+        (Wanted::Switch(0), "0", "fits"),
+        (Wanted::Three([1, 5, 9]), "2\t3 10", "2 5 10"),
+        (Wanted::Three([1, 5, 9]), "1 5 9", "fits"),
+        (Wanted::Three([1, 5, 9]), "1 5", "strange"),
+        (Wanted::FirstAtMost(4), "5 6 7", "4 6 7"),
+        (Wanted::FirstAtMost(4), "4 6 7", "fits"),
+        (Wanted::Range(10, 20), "15 30", "10 30"),
+        (Wanted::Range(10, 20), "5 30", "fits"),
+    ] {
+        assert_eq!(better(wanted, found), expected, "{wanted} of {found:?}");
+    }
+}
+
+#[test]
 fn tcp_memory_under_pressure_is_found() {
     let mut host = fake();
     host.texts.insert("/proc/net/sockstat", "TCP: inuse 1 orphan 0 tw 0 alloc 2 mem 140\n");

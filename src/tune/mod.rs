@@ -15,8 +15,7 @@ mod nic;
 mod service;
 mod state;
 
-use crate::check::{Demand, Finding, Host as _, Level, Report, Standing, ThisHost, kernel};
-use crate::check::{SETTINGS, Scope};
+use crate::check::{Demand, Finding, Host as _, Level, Report, Scope, ThisHost, hidden, kernel};
 use crate::config::Config;
 use files::{Desired, Found};
 use serde::Serialize;
@@ -45,7 +44,8 @@ pub struct Options {
     /// Connections to tune for [default: limits.connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub conns: Option<u64>,
-    /// Network card whose queues, interrupts and packet steering are tuned as well
+    /// Network card whose queues, interrupts and packet steering are tuned as well; more queues may interrupt its link
+    /// for a moment
     #[arg(long, value_name = "DEV")]
     pub nic: Option<String>,
     /// Say what would be changed, and change nothing
@@ -442,17 +442,11 @@ impl Tuner<'_> {
             let path = setting.path();
             steps.push(Step::Value { what: "setting", path, before: found, after: better });
         }
-        let hidden: Vec<&str> = SETTINGS
-            .iter()
-            .filter(|setting| setting.standing(&self.demand, &self.host) == Some(Standing::Hidden))
-            .map(|setting| setting.key)
-            .collect();
-        if !hidden.is_empty() {
+        if let Some(mut hidden) = hidden(&self.demand, &self.host) {
             let place = if self.is_in_container() { "this container" } else { "this namespace" };
-            let detail = format!("{} cannot be seen from {place}", hidden.join(", "));
-            let remedy =
-                format!("on the host: tutti tune apply --conns {}", self.demand.connections);
-            self.findings.push(Finding::warn("on the host", detail, remedy));
+            hidden.detail = format!("{} ({place} has no part in them)", hidden.detail);
+            hidden.level = Level::Warn;
+            self.findings.push(hidden);
         }
         let (nic, findings) = self.nic();
         self.findings.extend(findings.into_iter().filter(|finding| finding.level > Level::Ok));
@@ -506,9 +500,14 @@ impl Tuner<'_> {
     }
 
     /// The kernel may keep a value in another form, or less than it was given.
-    fn read_back(&self, state: &mut State, step: &Step) {
-        let Step::Value { path, .. } = step else { return };
+    fn read_back(&mut self, state: &mut State, step: &Step) {
+        let Step::Value { what, path, after, .. } = step else { return };
         let Some(now) = value(&self.host, path) else { return };
+        if !same(path, &now, after) {
+            let target = step.shown().target;
+            let detail = format!("{target} was given {after}, and the kernel made {now} of it");
+            self.findings.push(Finding::warn(what, detail, "none known; fewer --conns"));
+        }
         if let Some(changed) = state.values.iter_mut().find(|changed| changed.path == *path) {
             changed.after = now;
         }

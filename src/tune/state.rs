@@ -85,7 +85,8 @@ impl Lock {
 
 /// What others could have written is no order to a program with all rights.
 fn refuse_foreign(path: &Path, owner: u32, mode: u32) -> Result<(), TuneError> {
-    if owner == rustix::process::geteuid().as_raw() && mode & 0o022 == 0 {
+    let trusted = owner == 0 || owner == rustix::process::geteuid().as_raw();
+    if trusted && mode & 0o022 == 0 {
         return Ok(());
     }
     Err(TuneError::State(format!(
@@ -144,7 +145,7 @@ impl State {
             };
         }
         let text = serde_json::to_string_pretty(self).expect("it is plain data");
-        replace(&path, &(text + "\n"), 0o600).map_err(failed)
+        replace(&path, &(text + "\n"), 0o644).map_err(failed)
     }
 
     pub(super) fn is_empty(&self) -> bool {

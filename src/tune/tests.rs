@@ -271,7 +271,8 @@ fn what_a_container_cannot_see_is_named() {
     says(
         &outcome,
         Level::Warn,
-        "fs.nr_open, fs.file-max, net.ipv4.tcp_mem cannot be seen from this container",
+        "cannot be seen from here: fs.nr_open at least 7024, fs.file-max at least 14048, net.ipv4.tcp_mem at least \
+         10000 15000 20000 (this container",
     );
     says(&outcome, Level::Warn, "on the host: tutti tune apply --conns 5000");
     says(&host.tune("check"), Level::Ok, "cannot be seen from here");
