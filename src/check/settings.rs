@@ -254,7 +254,11 @@ pub const SETTINGS: &[Setting] = &[
         name: "netdev backlog",
         key: "net.core.netdev_max_backlog",
         scope: Scope::Host,
-        wanted: |_, host| (softnet(host).dropped > 0).then_some(Wanted::AtLeast(5000)),
+        wanted: |_, host| {
+            let softnet = softnet(host);
+            let often = softnet.dropped.saturating_mul(100_000) > softnet.processed;
+            often.then_some(Wanted::AtLeast(5000))
+        },
         effect: "packets that have arrived are dropped before they are looked at",
     },
     Setting {

@@ -174,7 +174,7 @@ fn settings_follow_what_the_host_shows() {
     host.texts.insert("/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n");
     assert!(!Report::new(&config(""), &host).to_string().contains("local ports"));
     let proxy = "trusted_proxies = \"127.0.0.1\"";
-    finds(proxy, &host, "local ports", Level::Warn, "range=\"10240 65535\"");
+    finds(proxy, &host, "local ports", Level::Warn, "wanted is 10240 65535");
     let few = format!("{proxy}\nlimits.connections = 20000");
     finds(&few, &host, "local ports", Level::Ok, "32768 60999");
     // A hardened host is told of only when io_uring does not work there.
