@@ -59,8 +59,8 @@ impl Default for ThisHost {
 }
 
 impl ThisHost {
-    /// The host whose `/proc`, `/sys`, `/etc` and `/var` are in this folder. What is asked of the process itself (rings,
-    /// limits, CPUs, addresses) is this process's all the same.
+    /// The host whose `/proc`, `/sys`, `/etc` and `/var` are in this folder. What is asked of the process itself
+    /// (rings, limits, CPUs, addresses) is this process's all the same.
     #[must_use]
     pub fn below(root: impl Into<PathBuf>) -> Self {
         ThisHost { root: root.into() }

@@ -368,7 +368,7 @@ impl Tuner<'_> {
             }
             self.done = steps;
             for desired in self.desired(&state, true) {
-                self.settle_file(&mut state, &desired)?;
+                self.settle_file(&mut state, &desired);
             }
             self.advise();
             return Ok(self.outcome());
@@ -383,7 +383,7 @@ impl Tuner<'_> {
         }
         self.carry_out(&mut state, steps)?;
         for desired in self.desired(&state, false) {
-            self.settle_file(&mut state, &desired)?;
+            self.settle_file(&mut state, &desired);
         }
         state.save(&self.host)?;
         if self
@@ -576,26 +576,40 @@ impl Tuner<'_> {
     }
 
     /// Makes a file what it should be, when it is ours to write.
-    fn settle_file(&mut self, state: &mut State, desired: &Desired) -> Result<(), TuneError> {
+    fn settle_file(&mut self, state: &mut State, desired: &Desired) {
         let Desired { path, text } = desired;
         let found = files::look(&self.host, path);
         match (&found, text) {
-            (Found::Nothing | Found::Foreign(_), None) => return Ok(()),
-            (Found::Ours(found), Some(text)) if found == text => return Ok(()),
+            (Found::Nothing | Found::Foreign(_), None) => return,
+            (Found::Ours(found), Some(text)) if found == text => return,
             (Found::Foreign(why), Some(_)) if !self.options.force => {
                 let remedy = "look at it, and take it away or use --force";
                 self.findings.push(Finding::warn("files", format!("{path} {why}"), remedy));
-                return Ok(());
+                return;
             }
             _ => {}
         }
-        self.done.push(Step::File { path: path.clone(), written: text.is_some() });
-        if self.options.dry_run {
-            return Ok(());
+        if !self.options.dry_run
+            && let Err(error) = self.write_file(state, &found, path, text.as_deref())
+        {
+            let remedy = "what was set holds until the next boot; see to it, and apply again";
+            self.findings.push(Finding::fail("files", error.to_string(), remedy));
+            return;
         }
+        self.done.push(Step::File { path: path.clone(), written: text.is_some() });
+    }
+
+    /// Writes or removes a file of ours, noting it first. Somebody's is put aside.
+    fn write_file(
+        &self,
+        state: &mut State,
+        found: &Found,
+        path: &str,
+        text: Option<&str>,
+    ) -> Result<(), TuneError> {
         state.files.retain(|known| known != path);
         let Some(text) = text else { return files::remove(&self.host, path) };
-        state.files.push(path.clone());
+        state.files.push(path.to_owned());
         state.save(&self.host)?;
         if matches!(found, Found::Foreign(_)) {
             files::put_aside(&self.host, path)?;
@@ -616,8 +630,12 @@ impl Tuner<'_> {
             let known = state.files.contains(&path);
             match files::look(&self.host, &path) {
                 Found::Ours(_) => {
-                    if !self.options.dry_run {
-                        files::remove(&self.host, &path)?;
+                    if !self.options.dry_run
+                        && let Err(error) = files::remove(&self.host, &path)
+                    {
+                        let remedy = "see to it, and revert again";
+                        self.findings.push(Finding::fail("files", error.to_string(), remedy));
+                        continue;
                     }
                     self.done.push(Step::File { path: path.clone(), written: false });
                 }

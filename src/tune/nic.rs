@@ -133,7 +133,14 @@ fn interrupts(
         let cpu = plan.shard_cpus[queue % plan.shard_cpus.len()];
         let path = format!("/proc/irq/{irq}/smp_affinity_list");
         let Some(before) = host.text(&path).map(|text| text.trim().to_owned()) else { continue };
-        if before != cpu.to_string() {
+        if before == cpu.to_string() {
+            continue;
+        }
+        // One CPU alone was chosen, by somebody or by the driver.
+        if before.parse::<usize>().is_ok() && !plan.force {
+            let detail = format!("interrupt {irq} goes to CPU {before}, wanted is {cpu}");
+            findings.push(Finding::warn("irq", detail, "--force moves it"));
+        } else {
             wanted.push(Step::Value { what: "irq", path, before, after: cpu.to_string() });
         }
     }

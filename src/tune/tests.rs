@@ -527,6 +527,33 @@ fn a_card_with_one_queue_lets_the_kernel_spread_packets() {
 }
 
 #[test]
+fn an_interrupt_that_somebody_has_placed_stays() {
+    let host = card(2, "");
+    host.put("proc/irq/41/smp_affinity_list", "3\n");
+    let outcome = host.tune("apply --nic eth0");
+    says(&outcome, Level::Warn, "interrupt 41 goes to CPU 3, wanted is 1; --force");
+    assert_eq!(host.text("proc/irq/41/smp_affinity_list").unwrap(), "3\n");
+    assert_eq!(host.text("proc/irq/40/smp_affinity_list").unwrap(), "0\n");
+    assert_eq!(host.tune("apply --nic eth0 --force").exit_code(), 0);
+    assert_eq!(host.text("proc/irq/41/smp_affinity_list").unwrap(), "1\n");
+}
+
+/// A folder in the place of the file's folder refuses to be written, for root as well.
+#[test]
+fn a_file_that_cannot_be_written_is_told_with_all_that_was_done() {
+    let host = Fake::new();
+    host.put("etc/sysctl.d", "no folder");
+    let outcome = host.tune("apply");
+    assert_eq!(outcome.exit_code(), 2);
+    says(&outcome, Level::Fail, "/etc/sysctl.d/90-tutti.conf: ");
+    assert_eq!(host.text(SOMAXCONN).unwrap(), "4096\n");
+    assert!(outcome.text(Action::Apply).contains("net.core.somaxconn  128 -> 4096"));
+    assert!(host.text(DROP_IN).is_some(), "the rest goes on");
+    assert_eq!(host.tune("revert").exit_code(), 0);
+    assert_eq!(host.text(SOMAXCONN).unwrap(), "128\n");
+}
+
+#[test]
 fn irqbalance_is_stopped_only_when_told_to() {
     let host = card(2, "echo \"$1 $2\" >>\"$root/said\"; rm -rf \"$root/proc/812\"");
     let outcome = host.tune("apply --nic eth0");

@@ -81,6 +81,9 @@ fn units_run_under_a_real_systemd() {
         assert!(status.contains(line), "{status}");
     }
     assert!(!status.contains("Uid:\t0\t"), "{status}");
+    // What runs before it with `+` has the rights that the service itself has not.
+    let tuned = systemd.run("cat", &["/run/stage/fake/proc/sys/net/core/somaxconn"]);
+    assert_eq!(tuned, "4096\n");
     // People are served through systemd's socket.
     let address: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
     let join = || {

@@ -43,7 +43,10 @@ fn apply_twice_and_revert_on_real_settings() {
     }
     inside(
         "cd /proc/sys/net
-         all() { cat core/somaxconn ipv4/tcp_max_syn_backlog ipv4/tcp_slow_start_after_idle ipv4/tcp_migrate_req; }
+         all() {
+           cat core/somaxconn ipv4/tcp_max_syn_backlog
+           cat ipv4/tcp_slow_start_after_idle ipv4/tcp_migrate_req
+         }
          sysctl() { echo $2 >/proc/sys/$1; }
          sysctl net/core/somaxconn 100; sysctl net/ipv4/tcp_max_syn_backlog 100
          all >/tmp/tune-before.$$
@@ -51,7 +54,8 @@ fn apply_twice_and_revert_on_real_settings() {
          tune apply --conns 1000 --dry-run && exit 9 || [ $? = 1 ]
          all | cmp - /tmp/tune-before.$$
          tune apply --conns 1000 >/tmp/tune-said.$$ || [ $? = 1 ]
-         grep -q 'cannot be seen from here: net.ipv4.tcp_mem at least 2000 3000 4000' /tmp/tune-said.$$
+         hidden='cannot be seen from here: net.ipv4.tcp_mem at least 2000 3000 4000'
+         grep -q \"$hidden\" /tmp/tune-said.$$
          grep -q 'on the host: tutti tune apply --conns 1000' /tmp/tune-said.$$
          [ $(cat core/somaxconn) = 4096 ] && [ $(cat ipv4/tcp_max_syn_backlog) = 4096 ]
          [ $(cat ipv4/tcp_slow_start_after_idle) = 0 ] && [ $(cat ipv4/tcp_migrate_req) = 1 ]
