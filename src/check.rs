@@ -10,7 +10,7 @@ mod settings;
 pub use descriptors::{cap_connections, descriptors_needed, raise_descriptors};
 pub use host::{Host, Limit, ThisHost};
 pub use io_uring::{Refusal, RingFailure, probe_io_uring};
-pub use settings::{Demand, SETTINGS, Scope, Setting, Standing, Wanted, hidden};
+pub use settings::{Demand, SETTINGS, Scope, Setting, Standing, Strange, Wanted, hidden};
 
 use crate::config::{Config, Data};
 use serde::Serialize;
