@@ -55,10 +55,17 @@ pub(super) fn drop_in(host: &ThisHost, demand: &Demand, unit: &str) -> Option<De
     if !host.at("/etc/systemd").is_dir() {
         return None;
     }
+    // Smaller numbers than those that were written for more connections would take something away.
+    let ours = match look(host, &drop_in_path(unit)) {
+        Found::Ours(text) => text,
+        _ => String::new(),
+    };
     let mut lines = String::new();
     for (limit, needed) in
         [("LimitNOFILE", demand.descriptors), ("LimitMEMLOCK", demand.locked_bytes)]
     {
+        let written = ours.lines().find_map(|line| line.strip_prefix(limit)?.strip_prefix('='));
+        let needed = written.and_then(|n| n.parse().ok()).map_or(needed, |n: u64| n.max(needed));
         let set = unit_limit(host, unit, limit);
         if set.is_none_or(|(_, set)| set.is_some_and(|set| set < needed)) {
             lines += &format!("{limit}={needed}\n");

@@ -444,7 +444,7 @@ impl Tuner<'_> {
         }
         if let Some(mut hidden) = hidden(&self.demand, &self.host) {
             let place = if self.is_in_container() { "this container" } else { "this namespace" };
-            hidden.detail = format!("{} ({place} has no part in them)", hidden.detail);
+            hidden.detail = hidden.detail.replacen("here", place, 1);
             hidden.level = Level::Warn;
             self.findings.push(hidden);
         }
@@ -506,7 +506,11 @@ impl Tuner<'_> {
         if !same(path, &now, after) {
             let target = step.shown().target;
             let detail = format!("{target} was given {after}, and the kernel made {now} of it");
-            self.findings.push(Finding::warn(what, detail, "none known; fewer --conns"));
+            self.findings.push(Finding::warn(
+                what,
+                detail,
+                "that is the kernel's own limit; a smaller --conns may fit",
+            ));
         }
         if let Some(changed) = state.values.iter_mut().find(|changed| changed.path == *path) {
             changed.after = now;
@@ -670,9 +674,21 @@ impl Tuner<'_> {
         }
         for Queues { nic, before, after, .. } in &state.queues {
             let step = Step::Queues { nic: nic.clone(), before: *after, after: *before };
-            if self.put_back(step) {
-                left.queues.retain(|other| other.nic != *nic);
+            match nic::channels(&self.host, nic) {
+                None => self.drift(nic, "does not tell its queues any more"),
+                Some((_, now)) if now == *after => {
+                    if !self.put_back(step) {
+                        continue;
+                    }
+                }
+                Some((_, now)) if now == *before => {}
+                Some((_, now)) => {
+                    let why =
+                        format!("has {now} queues, which is not ours ({after}), and keeps them");
+                    self.drift(nic, &why);
+                }
             }
+            left.queues.retain(|other| other.nic != *nic);
         }
         if state.irqbalance_stopped.is_some() && self.put_back(Step::StartIrqbalance) {
             left.irqbalance_stopped = None;

@@ -199,7 +199,7 @@ fn is_queue(name: &str) -> bool {
 }
 
 /// How many combined queues a card can have and has, as `ethtool -l` tells.
-fn channels(host: &ThisHost, nic: &str) -> Option<(u32, u32)> {
+pub(super) fn channels(host: &ThisHost, nic: &str) -> Option<(u32, u32)> {
     let told = super::program(host, "ethtool", &["-l", nic]).ok()?;
     let combined = told.lines().filter_map(|line| line.trim().strip_prefix("Combined:"));
     let numbers: Vec<u32> = combined.filter_map(|number| number.trim().parse().ok()).collect();

@@ -271,8 +271,8 @@ fn what_a_container_cannot_see_is_named() {
     says(
         &outcome,
         Level::Warn,
-        "cannot be seen from here: fs.nr_open at least 7024, fs.file-max at least 14048, net.ipv4.tcp_mem at least \
-         10000 15000 20000 (this container",
+        "cannot be seen from this container: fs.nr_open at least 7024, fs.file-max at least 14048, \
+         net.ipv4.tcp_mem at least 10000 15000 20000",
     );
     says(&outcome, Level::Warn, "on the host: tutti tune apply --conns 5000");
     says(&host.tune("check"), Level::Ok, "cannot be seen from here");
@@ -409,6 +409,8 @@ fn units_that_allow_more_are_left() {
     assert!(host.has(DROP_IN, "LimitNOFILE=2401024\n"), "{}", few.report);
     assert!(!host.has(DROP_IN, "MEMLOCK"));
     says(&few, Level::Ok, "systemctl daemon-reload");
+    // For fewer connections it stays as it is.
+    assert_eq!(host.tune("apply --conns 2000").steps, []);
     // Another unit is another drop-in.
     host.tune("apply --unit tutti@2");
     let other = host.text("etc/systemd/system/tutti@2.service.d/90-tutti-tune.conf");
@@ -502,6 +504,17 @@ fn a_card_gets_a_queue_for_each_shard() {
     assert_eq!(reverted.exit_code(), 0, "{}", reverted.report);
     assert_eq!(host.text("count").unwrap(), "1");
     assert_eq!(host.text("proc/irq/40/smp_affinity_list").unwrap(), "0-3\n");
+}
+
+#[test]
+fn queues_that_somebody_changed_since_stay() {
+    let host = card(1, "");
+    host.tune("apply --nic eth0");
+    host.put("count", "4");
+    let reverted = host.tune("revert");
+    says(&reverted, Level::Warn, "eth0 has 4 queues, which is not ours (2)");
+    assert_eq!(host.text("count").unwrap(), "4");
+    assert_eq!(host.text(STATE), None);
 }
 
 #[test]
