@@ -213,6 +213,10 @@ impl Driver {
     }
 
     fn accept(&mut self, now: Now, listener: usize) {
+        // It stops in this very turn. Who waits is let in by whoever listens next, if the socket is the service manager's.
+        if self.mesh.is_told_to_stop() {
+            return;
+        }
         for _ in 0..ACCEPTS {
             let Some(fd) = self.listeners.get(listener) else { return };
             let (socket, peer) = match listen::accept(fd) {

@@ -18,6 +18,7 @@ on_1_2_5_shards!(
     a_shard_that_is_stuck_starves_the_watchdog,
     a_socket_that_was_handed_over_serves_all_shards,
     who_connects_during_a_restart_is_served_after_it,
+    who_was_sent_away_can_wait_for_the_restart,
 );
 
 /// What a service manager would hear.
@@ -184,6 +185,31 @@ fn who_connects_during_a_restart_is_served_after_it(plan: Plan) {
     early.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     server.guest().barrier();
+}
+
+/// Shards stop one after the other; none of them may let somebody in whom another has just sent away.
+fn who_was_sent_away_can_wait_for_the_restart(plan: Plan) {
+    let mut server = plan.activated().start();
+    for round in 0..8 {
+        let mut a = server.join(ROOMS[round % 3]);
+        server.signal(Signal::TERM);
+        a.closed_with(4000);
+        let mut again: Vec<TcpStream> = (0..4)
+            .map(|_| TcpStream::connect(server.addr()).expect("the socket still listens"))
+            .collect();
+        for stream in &mut again {
+            let head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            stream.write_all(head).expect("queued");
+        }
+        assert_eq!(server.wait(WITHIN).and_then(|status| status.code()), Some(0));
+        server.restart();
+        for mut stream in again {
+            stream.set_read_timeout(Some(WITHIN)).expect("a time above zero");
+            let mut answer = String::new();
+            let read = stream.read_to_string(&mut answer);
+            assert!(answer.starts_with("HTTP/1.1 200"), "round {round}: {read:?} {answer}");
+        }
+    }
 }
 
 #[test]
