@@ -1,6 +1,7 @@
 //! On folders that stand for hosts: real files, read and written by the code that runs on real ones.
 
 use super::*;
+use crate::check::Level;
 use crate::cli::{Cli, Command as CliCommand};
 use crate::config::{HostCpus, RawConfig};
 use clap::Parser as _;
