@@ -50,7 +50,7 @@ impl Address {
         self.bell.ring();
     }
 
-    /// Tells the shard to tell everyone that the server stops, and to end; [`Address::wake`] has to follow. Never waits.
+    /// Tells the shard to tell everyone that the server stops, and to end. [`Address::wake`] has to follow.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }

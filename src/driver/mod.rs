@@ -185,8 +185,8 @@ impl Shards {
 impl Control {
     /// Tells all shards to stop: everyone is told, and what waits is sent, within the configured time. Never waits.
     pub fn stop(&self) {
-        // All are told before any is woken: whoever is sent away by the first must not be let in by the last, only to be
-        // sent away again.
+        // All are told before any is woken: whoever is sent away by the first must not be let in by the last, only to
+        // be sent away again.
         self.addresses.iter().for_each(Address::stop);
         self.addresses.iter().for_each(Address::wake);
     }

@@ -213,7 +213,7 @@ impl Driver {
     }
 
     fn accept(&mut self, now: Now, listener: usize) {
-        // It stops in this very turn. Who waits is let in by whoever listens next, if the socket is the service manager's.
+        // It stops in this very turn. Who waits is let in by the next server, if the socket is the service manager's.
         if self.mesh.is_told_to_stop() {
             return;
         }
