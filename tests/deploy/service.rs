@@ -115,7 +115,7 @@ fn units_run_under_a_real_systemd() {
     systemd.until("ActiveState", |state| state == "active");
     // One that hangs is killed and started again.
     systemd.run("kill", &["-STOP", &second]);
-    systemd.until("NRestarts", |count| count == "1");
+    systemd.until("NRestarts", |count| count != "0");
     systemd.until("ActiveState", |state| state == "active");
     assert_eq!(join().id(), id);
     systemd.run("systemctl", &["stop", "tutti.socket", "tutti.service"]);

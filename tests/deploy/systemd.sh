@@ -42,7 +42,7 @@ printf 'mode = "production"\ntrusted_proxies = ["127.0.0.1"]\nlimits.connections
 # A shorter patience than the unit's, for the test, and tuning before the start, of a folder that stands for the host.
 mkdir -p /etc/systemd/system/tutti.service.d $stage/fake/proc/sys/net/core
 echo 128 >$stage/fake/proc/sys/net/core/somaxconn
-printf '[Service]\nWatchdogSec=2\nExecStartPre=+-/usr/local/bin/tutti tune apply --root %s\n' $stage/fake \
+printf '[Service]\nWatchdogSec=3\nExecStartPre=+-/usr/local/bin/tutti tune apply --root %s\n' $stage/fake \
   >/etc/systemd/system/tutti.service.d/50-test.conf
 for target in sysinit basic sockets shutdown network-online multi-user; do
   printf '[Unit]\nDescription=%s\nDefaultDependencies=no\n' $target >/lib/systemd/system/$target.target
