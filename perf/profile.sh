@@ -1,8 +1,8 @@
 #!/bin/bash
 # Draws a flame graph of the server under a scenario: perf/out/flame-SCENARIO.svg, to be opened in a browser.
 #
-#   perf/profile.sh notes
-#   perf/profile.sh saturate --channels 50 --members 20     what follows goes to the load tool
+#   perf/profile.sh canonical
+#   perf/profile.sh saturate --rate 2000     what follows the scenario goes to tutti-loadgen
 #
 # The samples stay in perf/out/flame-SCENARIO.data (`perf report -i ...`), the folded stacks in .folded.
 #
@@ -62,7 +62,7 @@ if [ "${1:-}" != --inside ]; then
         rm -rf "$TARGET/tools/build-inferno"
     fi
     echo "building"
-    cargo build --release --quiet --locked -p tutti-perf
+    cargo build --release --quiet --locked -p tutti-loadgen
     if [ -z "${SERVER:-}" ]; then
         # A folder of its own: other flags would throw away what the usual build has compiled.
         RUSTFLAGS="-C force-frame-pointers=yes" CFLAGS="-fno-omit-frame-pointer" \
@@ -93,13 +93,13 @@ for _ in {1..100}; do
     sleep 0.1
 done
 
-# === the load: the one line to change for another tool ===
-LOAD=("$TARGET/release/load" --url "ws://127.0.0.1:$PORT/" --pid "$PID" "$SCENARIO" "$@")
-# =========================================================
+
+LOAD=("$TARGET/release/tutti-loadgen" "$SCENARIO" --url "ws://127.0.0.1:$PORT/" --pid "$PID" --cpus "$LOAD_CPU" "$@")
+
 
 # perf samples the server for as long as the load runs.
 perf record --quiet --event "$EVENT" --freq "$FREQUENCY" --call-graph fp --pid $PID --output "$FLAME.data" \
-    -- taskset -c "$LOAD_CPU" "${LOAD[@]}" || fail "the run failed; the server's last words: $(tail -n 5 "$FLAME.log")"
+    -- "${LOAD[@]}" || fail "the run failed; the server's last words: $(tail -n 5 "$FLAME.log")"
 
 # Without --no-inline perf starts one addr2line a frame, which takes minutes.
 perf script --no-inline --input "$FLAME.data" 2> /dev/null | inferno-collapse-perf > "$FLAME.folded"
