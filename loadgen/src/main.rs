@@ -65,9 +65,6 @@ fn measure(cli: &Cli) -> Result<u8> {
         Ok(conditions) => conditions,
         Err(error) => return Ok(usage(format!("--find-max {error}"))),
     };
-    if let Some(condition) = find_max.as_ref().and_then(Conditions::not_of_a_step) {
-        return Ok(usage(format!("--find-max: `{}` is known only of a whole run", condition.text)));
-    }
     let asserted = cli.assert.iter().map(|text| conditions::parse(text));
     let asserted: Vec<Conditions> = match asserted.collect() {
         Ok(all) => all,

@@ -41,7 +41,7 @@ pub struct Scenario {
     pub drain_s: f64,
     /// Sockets are read once in so many microseconds, which makes reading cheap. Latency does not grow by it:
     /// it ends when the kernel has the message. 0 reads whenever there is something.
-    #[serde(default = "a_millisecond")]
+    #[serde(default = "two_milliseconds")]
     pub turn_us: u64,
     /// Share of the people who are read from promptly, and whose latencies are therefore known. The others are read
     /// seldom, which is cheap; what they were sent is checked all the same.
@@ -341,8 +341,8 @@ fn ten() -> f64 {
     10.0
 }
 
-fn a_millisecond() -> u64 {
-    1000
+fn two_milliseconds() -> u64 {
+    2000
 }
 
 fn a_fifth() -> f64 {

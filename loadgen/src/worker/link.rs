@@ -220,9 +220,9 @@ impl Worker {
         self.tallies.reads += 1;
         self.tallies.bytes_received += received.bytes as u64;
         let now_us = self.clock.now_us();
-        let at_us = received.at_us.map_or(now_us, |at_us| {
-            at_us.saturating_add_signed(self.clock.behind_wall_us()).min(now_us)
-        });
+        let at_us = received
+            .at_us
+            .map_or(now_us, |at_us| at_us.saturating_add_signed(self.behind_wall_us).min(now_us));
         let attempt = peer.attempt;
         let filled = &buffer[..kept + received.bytes];
         let at = self.frames(idx, filled, at_us)?;

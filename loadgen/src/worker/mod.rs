@@ -113,6 +113,8 @@ pub(crate) struct Worker {
     /// Raised with every reset, so that a new crowd meets fresh channels.
     generation: u32,
     next_read_us: u64,
+    /// What makes the kernel's times those of this clock; looked at once a turn.
+    behind_wall_us: i64,
     /// Sockets with something to read whose turn is seldom.
     lazy: Vec<u32>,
     /// When that is, and how long it takes from one to the next.
@@ -163,6 +165,7 @@ impl Worker {
             random: clock.now_us().wrapping_mul(2 * number as u64 + 1) | 1,
             generation: 0,
             next_read_us: 0,
+            behind_wall_us: 0,
             lazy: Vec::new(),
             next_round_us: 0,
             round_us: 0,
@@ -243,6 +246,7 @@ impl Worker {
 
     /// Handles every socket that is ready, after waiting for the first at most `patience_ns`.
     fn read_ready(&mut self, patience_ns: u64) -> Result<()> {
+        self.behind_wall_us = self.clock.behind_wall_us();
         let mut unread = std::mem::take(&mut self.unread);
         for idx in unread.drain(..) {
             self.read(idx)?;
