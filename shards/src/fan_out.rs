@@ -60,6 +60,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// Gets memory for the first message since the last flush. A channel in which nothing happens has none.
+    pub(crate) fn open(&mut self, pool: &mut Pool) {
+        if self.entries.is_empty() {
+            self.bytes = pool.take();
+            self.entries = pool.take_entries();
+        }
+    }
+
     fn end(&self) -> u32 {
         self.entries.len() as u32
     }
@@ -152,13 +160,7 @@ impl FanOut {
         for log in &mut self.logs {
             if !log.entries.is_empty() {
                 pool.give(std::mem::take(&mut log.bytes));
-                // A channel that was loud once does not keep the memory for ever, and one that is loud each turn does
-                // not ask for it anew each time.
-                let (used, capacity) = (log.entries.len(), log.entries.capacity());
-                log.entries.clear();
-                if used < capacity / 8 {
-                    log.entries.shrink_to((capacity / 2).max(64));
-                }
+                pool.give_entries(std::mem::take(&mut log.entries));
             }
         }
         self.listed = false;

@@ -81,8 +81,7 @@ impl<W: Wire> Shard<W> {
         let (ping_after, silence_max) =
             (self.config.ping_after.as_micros() as u64, self.config.silence_max.as_micros() as u64);
         if conn.profile.is_none() && conn.awaits().is_none() && !conn.refused {
-            // Its only bytes are those that are no hello. `opened_ms` is what counts for them.
-            let deadline = conn.opened_ms * 1_000 + self.config.hello_deadline.as_micros() as u64;
+            let deadline = conn.heard_ms * 1_000 + self.config.hello_deadline.as_micros() as u64;
             if now.mono_us >= deadline {
                 self.stats.limit(Limit::HelloDeadline);
                 return self.close(now, slot, CloseReason::NoHello);
