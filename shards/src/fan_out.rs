@@ -168,6 +168,14 @@ impl FanOut {
     }
 }
 
+/// What `conn` has still to read from `log`, and how many messages that is, if nothing of it is its own: so it is for
+/// nearly all.
+pub(crate) fn unread_whole<'a>(conn: &Conn, log: &'a Log) -> Option<(&'a [u8], u32)> {
+    let unread = &log.entries[conn.read_to as usize..];
+    let start = unread.first().map_or(log.bytes.len(), |entry| entry.start as usize);
+    (conn.own_last == NONE).then(|| (&log.bytes[start..], unread.len() as u32))
+}
+
 /// The byte ranges of `log` that `conn` has still to read, and how many messages they hold.
 pub(crate) fn unread(conn: &Conn, log: &Log) -> (SmallVec<[(u32, u32); 16]>, u32) {
     let mut ranges = SmallVec::new();
