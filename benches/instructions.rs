@@ -6,8 +6,9 @@
 //! cargo bench -p tutti --bench instructions -- --set        counts, and writes the limits anew
 //! ```
 //!
-//! The limits are in `benches/instructions.toml`: 5 % above what was counted when they were set. The compiler is
-//! pinned, so what moves a count is the code, its dependencies, or the C library's copying, which is a small part.
+//! The limits are in `benches/instructions.toml`: 10 % above what was counted when they were set. The compiler is
+//! pinned, so what moves a count is the code, its dependencies, or the C library's copying, which is a small part. What
+//! the compiler inlines depends on all that is compiled with it, which moves small cases by up to 5 %.
 
 mod cases;
 
@@ -29,7 +30,7 @@ const WARM_UP: u32 = 5;
 /// Times that it is counted.
 const STEPS: u32 = 10;
 /// How far a limit is above what was counted when it was set, in percent.
-const HEADROOM: u64 = 5;
+const HEADROOM: u64 = 10;
 
 const HEAD: &str = "\
 # The most instructions that each case of benches/cases may take.

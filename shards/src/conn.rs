@@ -1,7 +1,7 @@
 //! Connections as a shard knows them.
 
 use crate::{
-    Bucket, CloseReason, ConnId, Format, JoinTarget, Key, NoteQuota, Places, Profile,
+    Bucket, CloseReason, ConnId, Format, JoinTarget, Key, NoteQuota, Places, Profile, Quotas,
     SettingsPatch, ShardId, fan_out::NONE, outbox::Outbox, place_index::PlaceIndex,
 };
 use ahash::RandomState;
@@ -59,7 +59,7 @@ pub(crate) enum Seat {
     Relayed { relay: u32 },
 }
 
-/// What few connections need.
+/// What connections need now and then; [`Conn::tidy`] takes it away from those that do not need it any more.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Extra {
     pub(crate) hello: Bucket,
@@ -80,6 +80,21 @@ pub(crate) struct Extra {
     pub(crate) list_due: Option<ListDue>,
     /// Why it is closed as soon as its socket is here.
     pub(crate) doom: Option<CloseReason>,
+}
+
+impl Extra {
+    /// Whether it says nothing that a new one would not.
+    fn is_spent(&self, quotas: &Quotas, now_us: u64) -> bool {
+        let Extra { hello, join, time, list, custom_toggle, custom_bytes, quota, .. } = self;
+        let Extra { awaits, deferred, heard_ahead, list_due, doom, .. } = self;
+        [hello, join, time, list, custom_toggle, custom_bytes].iter().all(|b| b.is_full(now_us))
+            && quota.is_rested(quotas, now_us)
+            && awaits.is_none()
+            && deferred.is_none()
+            && heard_ahead.is_none()
+            && list_due.is_none()
+            && doom.is_none()
+    }
 }
 
 /// What a paused connection waits for.
@@ -154,6 +169,11 @@ impl Conn {
 
     pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    /// Gives back what it does not need any more.
+    pub(crate) fn tidy(&mut self, quotas: &Quotas, now_us: u64) {
+        self.extra.take_if(|extra| extra.is_spent(quotas, now_us));
     }
 
     /// Whether something was left out or put off until it has taken everything that waits for it.
@@ -292,4 +312,34 @@ pub struct ChannelRef {
     pub(crate) owner: ShardId,
     /// Its place there, which does not change while it has members.
     pub(crate) channel: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_now_and_then_is_given_back() {
+        let (config, id) = (crate::Config::default(), ConnId::new(ShardId(0), 1));
+        let mut conn = Conn::new(id, 1, Format::MPP_TEXT, 0);
+        let now_us = 1_000_000_000;
+        assert!(conn.extra().time.take(config.rates.time, now_us, 1));
+        conn.tidy(&config.quotas, now_us);
+        assert!(conn.extra.is_some(), "the rate still counts");
+        conn.extra().doom = Some(CloseReason::Stopping);
+        let later_us = now_us + config.rates.time.per.as_micros() as u64;
+        conn.tidy(&config.quotas, later_us);
+        assert!(conn.extra.is_some(), "it is still to be closed");
+        conn.extra().doom = None;
+        conn.tidy(&config.quotas, later_us);
+        assert!(conn.extra.is_none());
+    }
+
+    /// What an idle connection costs is a budget; ARCHITECTURE.md has all of it.
+    #[test]
+    fn a_connection_stays_small() {
+        assert!(size_of::<Conn>() <= 104);
+        assert!(size_of::<crate::users::User>() <= 72);
+        assert!(size_of::<crate::channel::Participant>() <= 96);
+    }
 }

@@ -20,6 +20,7 @@ struct Waiting {
 pub(crate) struct Pool {
     buffers: Vec<Vec<u8>>,
     entries: Vec<Vec<Entry>>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
     waiting: Vec<Box<Waiting>>,
     /// What the buffers and entries hold together.
     kept_bytes: usize,

@@ -207,3 +207,14 @@ impl Closing {
         Sending::Done
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle connection costs is a budget; ARCHITECTURE.md has all of it.
+    #[test]
+    fn a_socket_costs_little_besides_itself() {
+        assert!(size_of::<Peer>() <= 96);
+    }
+}

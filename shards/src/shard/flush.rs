@@ -270,44 +270,37 @@ impl<T: Transport> Out<'_, T> {
             && !conn.blocked
         {
             if messages > 0 || !conn.outbox.is_empty() {
-                self.send(slot, key, &[bytes], messages);
+                self.send(slot, key, &[IoSlice::new(bytes)], messages);
             }
         } else {
-            let (ranges, messages) = fan_out::unread(conn, log);
-            if conn.blocked || ranges.len() > SLICES_MAX {
+            let (slices, messages) = fan_out::unread(conn, log);
+            if conn.blocked || slices.len() > SLICES_MAX {
                 self.absorb(slot, log);
                 self.send(slot, key, &[], 0);
             } else {
-                let ranges: SmallVec<[&[u8]; 16]> = ranges
-                    .iter()
-                    .map(|&(start, end)| &log.bytes[start as usize..end as usize])
-                    .collect();
-                self.send(slot, key, &ranges, messages);
+                self.send(slot, key, &slices, messages);
             }
         }
         let conn = &mut self.conns[slot];
         (conn.read_to, conn.own_last) = (0, NONE);
     }
 
-    /// Sends the outbox and, behind it, `ranges` that hold `messages`. What is not taken waits in the outbox.
-    fn send(&mut self, slot: u32, key: Key, ranges: &[&[u8]], messages: u32) {
+    /// Sends the outbox and, behind it, `slices` that hold `messages`. What is not taken waits in the outbox.
+    fn send(&mut self, slot: u32, key: Key, slices: &[IoSlice<'_>], messages: u32) {
         let conn: &mut Conn = &mut self.conns[slot];
         conn.listed = false;
         if !conn.blocked {
             let messages = conn.outbox.messages() + messages;
-            let total = conn.outbox.len() + ranges.iter().map(|range| range.len()).sum::<usize>();
+            let total = conn.outbox.len() + slices.iter().map(|slice| slice.len()).sum::<usize>();
             let sent = if total == 0 {
                 Sent::Bytes(0)
-            } else if let [range] = ranges
-                && conn.outbox.is_empty()
-            {
-                self.transport.send(key, &[IoSlice::new(range)])
+            } else if conn.outbox.is_empty() {
+                self.transport.send(key, slices)
             } else {
-                let mut slices: SmallVec<[IoSlice<'_>; 16]> = SmallVec::new();
-                let waiting = [conn.outbox.unsent()];
-                let all = waiting.iter().chain(ranges).filter(|range| !range.is_empty());
-                slices.extend(all.map(|range| IoSlice::new(range)));
-                self.transport.send(key, &slices)
+                let mut all: SmallVec<[IoSlice<'_>; 16]> = SmallVec::new();
+                all.push(IoSlice::new(conn.outbox.unsent()));
+                all.extend(slices.iter().copied().filter(|slice| !slice.is_empty()));
+                self.transport.send(key, &all)
             };
             let taken = match sent {
                 Sent::Bytes(taken) => taken,
@@ -332,9 +325,9 @@ impl<T: Transport> Out<'_, T> {
                 conn.outbox.advance(from_outbox, self.pool);
             }
             let mut skip = taken - from_outbox;
-            for range in ranges {
-                let rest = &range[skip.min(range.len())..];
-                skip -= skip.min(range.len());
+            for slice in slices {
+                let rest = &slice[skip.min(slice.len())..];
+                skip -= skip.min(slice.len());
                 if !rest.is_empty() {
                     conn.outbox.push(rest, 0, self.pool);
                 }

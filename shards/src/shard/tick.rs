@@ -70,13 +70,14 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    /// Pings who has been silent, and closes who has been for too long.
+    /// Pings who has been silent, and closes who has been for too long. Each connection comes here now and then.
     fn check_alive(&mut self, now: Now, key: Key) {
         let Some(slot) = self.conns.slot(key) else { return };
         let conn = &mut self.conns[slot];
         if !conn.attached {
             return;
         }
+        conn.tidy(&self.config.quotas, now.mono_us);
         let silent_us = now.mono_us.saturating_sub(conn.heard_ms * 1_000);
         let (ping_after, silence_max) =
             (self.config.ping_after.as_micros() as u64, self.config.silence_max.as_micros() as u64);
