@@ -34,7 +34,8 @@ const HEADROOM: u64 = 10;
 
 const HEAD: &str = "\
 # The most instructions that each case of benches/cases may take.
-# `cargo bench -p tutti --bench instructions` counts and compares, with `-- --set` behind it writes this anew.
+# `cargo bench -p tutti --bench instructions` counts and compares.
+# With `-- --set` behind it, it writes this anew.
 # Who raises a limit says in the commit what the instructions are spent on.
 ";
 

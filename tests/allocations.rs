@@ -1,5 +1,5 @@
-//! What the hot paths allocate once they are warm: nothing for a delivery, a bounded few for a message that comes in, and
-//! for a join or a handover a bounded few that do not depend on how many are there.
+//! What the hot paths allocate once they are warm: nothing for a delivery, a bounded few for a message that comes in,
+//! and for a join or a handover a bounded few that do not depend on how many are there.
 //!
 //! From masked WebSocket frames to the slices that a socket is given, with the parts that the server puts together:
 //! the frame decoder, the message decoder, the core and its wire. It has a process of its own, because it counts with

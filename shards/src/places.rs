@@ -148,7 +148,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_as_a_map_that_chooses_its_keys(steps in proptest::collection::vec(any::<u16>(), 1..900)) {
+        fn behaves_as_a_map_that_chooses_its_keys(
+            steps in proptest::collection::vec(any::<u16>(), 1..900)
+        ) {
             let mut places = Places::default();
             let mut model = std::collections::BTreeMap::new();
             for step in steps {
