@@ -6,8 +6,8 @@
 #   scripts/test.sh --list      the steps
 #
 # It needs Linux with io_uring, Rust as rust-toolchain.toml pins it, and Node.js 20. Where it runs as root on a Debian,
-# it installs a C compiler, a browser, and what the deployment files are for (nginx, HAProxy, Prometheus, systemd) with
-# apt-get if there are none; without them those steps are skipped.
+# it installs a C compiler, valgrind, a browser, and what the deployment files are for (nginx, HAProxy, Prometheus,
+# systemd) with apt-get if there are none; without them those steps are skipped.
 # cargo-deny and cargo-fuzz go into the target folder unless they are on the path.
 #
 # CARGO_TARGET_DIR    where everything is built (default: target)
@@ -20,7 +20,7 @@ root=$PWD
 
 readonly cargo_deny_version=0.20.2
 readonly cargo_fuzz_version=0.13.2
-readonly steps=(fmt clippy doc test sim npm browser autobahn deploy fuzz deny advisories)
+readonly steps=(fmt clippy doc test instructions sim npm browser autobahn deploy fuzz deny advisories)
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 case $CARGO_TARGET_DIR in
@@ -119,6 +119,19 @@ step_doc() {
 step_test() {
   need_compiler
   cargo test --quiet --locked --workspace --no-fail-fast
+}
+
+# Counts the instructions of the hot paths against benches/instructions.toml.
+step_instructions() {
+  need_compiler
+  if ! command -v valgrind >/dev/null; then
+    echo "installing valgrind"
+    if ! apt_install valgrind; then
+      echo "SKIPPED: there is no valgrind, and it cannot be installed"
+      return
+    fi
+  fi
+  cargo bench --quiet --locked -p tutti --bench instructions
 }
 
 step_sim() {

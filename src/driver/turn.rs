@@ -347,10 +347,24 @@ impl Driver {
                 tracing::debug!(shard = self.core.id().0, %conn, "opened");
                 peer.phase = Phase::Live { key, session: self.door.session(client), held: None };
                 self.peers.bind(key, idx);
+                self.forget_greeted();
                 if !rest.is_empty() {
                     self.hear(now, idx, &mut rest);
                 }
             }
+        }
+    }
+
+    /// Takes those off the front of the queue that have finished their greeting. It would be as long as the time that
+    /// one may take otherwise, and keep that memory.
+    fn forget_greeted(&mut self) {
+        while let Some(&(_, token)) = self.greeting.front() {
+            let idx = self.peers.find(token);
+            let peer = idx.and_then(|idx| self.peers.get_mut(idx));
+            if matches!(peer, Some(Peer { phase: Phase::Greeting(_), .. })) {
+                return;
+            }
+            self.greeting.pop_front();
         }
     }
 
