@@ -10,6 +10,9 @@ use crate::books::{Counts, Directory, Line, Person, Spread};
 use crate::histogram;
 use crate::schedule::Schedule;
 
+/// Different reasons that are counted one by one.
+const REASONS_MAX: usize = 100;
+
 /// What a thread is told to do.
 pub(crate) enum Order {
     /// Connect everybody of this thread among the first `until` people of the run; answered by [`News::Arrived`].
@@ -179,6 +182,25 @@ impl Tallies {
                 *mine.entry(reason.clone()).or_default() += n;
             }
         }
+    }
+
+    /// Counts one of `reason`. Servers choose the words, so there are only so many reasons.
+    pub(crate) fn count(counts: &mut BTreeMap<String, u64>, reason: &str) {
+        if let Some(n) = counts.get_mut(reason) {
+            *n += 1;
+        } else if counts.len() < REASONS_MAX {
+            counts.insert(reason.to_owned(), 1);
+        } else {
+            *counts.entry("other reasons".to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Connections that did not come to be, or have ended, by whatever reason.
+    pub(crate) fn gone(&self) -> u64 {
+        [&self.refused, &self.closed, &self.turned_out]
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .sum()
     }
 
     /// Faults among them.

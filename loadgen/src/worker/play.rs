@@ -22,6 +22,8 @@ const STUCK_US: u64 = 10_000_000;
 const REFUSALS_MAX: u64 = 50;
 /// With so few people all are read from promptly.
 const PROBES_MIN: usize = 20;
+/// How long what is on the way is waited for when the run is to end now, in microseconds.
+const HASTY_US: u64 = 500_000;
 /// How often it is looked whether everything has arrived, in microseconds.
 const LOOK_US: u64 = 20_000;
 
@@ -45,12 +47,12 @@ impl Worker {
         loop {
             let now_us = self.clock.now_us();
             let seated = self.shared.seated_of(self.number);
-            let refused: u64 = self.tallies.refused.values().sum();
-            if (seated, refused) != seen {
-                (seen, progress_us) = ((seated, refused), now_us);
+            let gone = self.tallies.gone();
+            if (seated, gone) != seen {
+                (seen, progress_us) = ((seated, gone), now_us);
             }
-            let under_way = asked.saturating_sub(seated + refused);
-            let hopeless = refused >= REFUSALS_MAX && seated == 0;
+            let under_way = asked.saturating_sub(seated + gone);
+            let hopeless = gone >= REFUSALS_MAX && seated == 0;
             let stuck = now_us - progress_us > STUCK_US;
             if under_way == 0 && next.peek().is_none()
                 || hopeless
@@ -106,17 +108,18 @@ impl Worker {
     }
 
     fn complaint(&self) -> String {
-        let mut refused: Vec<_> = self.tallies.refused.iter().collect();
-        refused.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
-        match refused.first() {
-            Some((reason, n)) => format!("{n} were refused: {reason}"),
+        let Tallies { refused, closed, turned_out, .. } = &self.tallies;
+        let all = [("refused", refused), ("sent away", closed), ("sent away", turned_out)];
+        let all = all.into_iter().flat_map(|(how, map)| map.iter().map(move |it| (how, it)));
+        match all.max_by_key(|(_, (_, n))| **n) {
+            Some((how, (reason, n))) => format!("{n} were {how}: {reason}"),
             None => "the server does not answer".to_owned(),
         }
     }
 
-    /// Honest people of this thread who have tried to connect and were neither seated nor refused, and the others.
+    /// Honest people of this thread whose connections have been asked for and are not under way.
     fn asked(&self) -> u64 {
-        self.shared.seated_of(self.number) + self.tallies.refused.values().sum::<u64>()
+        self.shared.seated_of(self.number) + self.tallies.gone()
     }
 
     /// Honest people of this thread.
@@ -292,18 +295,23 @@ impl Worker {
 
     /// Waits until everything has arrived that was sent, but not longer than `patience_us`, and tells what was found.
     pub(super) fn settle(&mut self, sent: &[Vec<u64>], patience_us: u64) -> Result<()> {
-        let deadline_us = self.clock.now_us() + patience_us;
+        let begin_us = self.clock.now_us();
+        self.hurry = true;
         loop {
             let now_us = self.clock.now_us();
             let complete =
                 self.books.as_ref().is_none_or(|books| books.is_complete(&self.scenario, sent));
-            if complete || now_us >= deadline_us || self.shared.is_interrupted() {
+            // What is on the way is not lost because somebody wants to go: a moment is left for it.
+            let patience_us =
+                if self.shared.is_interrupted() { patience_us.min(HASTY_US) } else { patience_us };
+            if complete || now_us >= begin_us + patience_us {
                 break;
             }
-            self.linger(LOOK_US.min(deadline_us - now_us))?;
+            self.linger(LOOK_US.min(begin_us + patience_us - now_us))?;
         }
         // Anything that is sent twice would arrive now.
         self.linger(LOOK_US)?;
+        self.hurry = false;
         let Some(books) = self.books.take() else { return Ok(()) };
         let (lost, surplus) = books.settle(&self.scenario, sent);
         let (mut streams_us, mut spreads) = (Vec::new(), Vec::new());
