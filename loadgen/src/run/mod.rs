@@ -95,7 +95,7 @@ struct Run<'a> {
 pub fn run(mut setup: Setup) -> Result<RunResult> {
     let scenario = Arc::new(setup.scenario.clone());
     limits::check(&scenario, &setup.endpoint)?;
-    setup.endpoint.wait(setup.patience)?;
+    setup.endpoint.wait(setup.patience, &setup.interrupt)?;
     let watched = watch(&setup);
     let cpus = choose_cpus(&setup, watched.pid, scenario.total());
     let at_start = watched.sample()?;
@@ -124,7 +124,7 @@ fn choose_cpus(setup: &Setup, server: Option<u32>, people: usize) -> Vec<usize> 
         return setup.cpus.clone();
     }
     let own = machine::allowed_cpus(std::process::id()).unwrap_or_else(|| vec![0]);
-    let servers = server.and_then(machine::allowed_cpus).unwrap_or_default();
+    let servers = server.and_then(machine::server_cpus).unwrap_or_default();
     let free: Vec<usize> = own.iter().copied().filter(|cpu| !servers.contains(cpu)).collect();
     let mut cpus = if free.is_empty() { own } else { free };
     // More threads than people would only wake each other.

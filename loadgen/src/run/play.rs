@@ -143,6 +143,10 @@ impl Run<'_> {
                     } else {
                         merge(&mut played.slices[number], &slice);
                     }
+                    while next <= number {
+                        self.look(played, next);
+                        next += 1;
+                    }
                     if heard[number] == threads {
                         self.judge_slice(played, number, &mut silent);
                     }

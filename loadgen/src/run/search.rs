@@ -43,7 +43,7 @@ impl Run<'_> {
             let played = self.play(&arrivals, factor)?;
             let mut result = self.result(&arrivals, played, factor);
             let verdicts = conditions.evaluate(&result);
-            let (held, reason) = judge(&result, &verdicts);
+            let (held, reason) = judge(&result, &verdicts, self.owed());
             let step = step_of(&result, held, reason);
             self.setup.progress.step(&step);
             steps.push(step);
@@ -97,13 +97,12 @@ fn interrupted(mut best: RunResult, last: &RunResult) -> RunResult {
     best
 }
 
-fn judge(result: &RunResult, verdicts: &[Verdict]) -> (bool, Option<String>) {
+fn judge(result: &RunResult, verdicts: &[Verdict], owed: f64) -> (bool, Option<String>) {
     if let Some(failed) = verdicts.iter().find(|verdict| !verdict.held) {
         return (false, Some(format!("{}: {}", failed.condition, failed.shown)));
     }
     let traffic = &result.traffic;
-    let merged = result.headline.as_deref() == Some("cursor");
-    if !merged && traffic.delivered_per_s < DELIVERED_MIN * traffic.offered_per_s {
+    if traffic.delivered_per_s < DELIVERED_MIN * owed * traffic.offered_per_s {
         let share = traffic.delivered_per_s / traffic.offered_per_s * 100.0;
         return (false, Some(format!("{share:.1} % delivered within the window")));
     }

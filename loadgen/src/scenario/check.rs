@@ -187,7 +187,10 @@ mod tests {
         check(("members = 10", "members = 50_000"), "accounting = \"totals\"");
         check(("members = 10", "channels = 3\nmembers = 10"), "`channels` is 3");
         check(("rate = 5", "rate = 0"), "from 0.001 to 100000");
-        check(("measure_s = 5", "measure_s = 999999"), "measure for less long");
+        let long = "measure_s = 100_000\nprobes = 0.1";
+        check(("measure_s = 5\n[[group]]\nname = \"a\"\nmembers = 10\nnotes = { rate = 5 }",
+               &format!("{long}\n[[group]]\nname = \"a\"\nmembers = 10\nnotes = {{ rate = 50_000 }}")),
+              "measure for less long");
         check(("rate = 5", "rate = 5, senders = 11"), "11 of 10 members");
         check(("rate = 5", "rate = 5, size = 0"), "1 to 1000 notes");
         check(("name = \"b\"", "name = \"a\""), "each stands once");

@@ -251,6 +251,13 @@ impl Worker {
     fn frames(&mut self, idx: u32, filled: &[u8], at_us: u64) -> Result<usize> {
         let mut at = 0;
         let attempt = self.peers[idx as usize].attempt;
+        if self.peers[idx as usize].goal == Goal::Connected {
+            // Nobody asked for a WebSocket here: this is an HTTP error.
+            let line = filled.split(|&byte| byte == b'\r').next().unwrap_or_default();
+            let line = String::from_utf8_lossy(&line[..line.len().min(100)]).into_owned();
+            self.gone(idx, line.strip_prefix("HTTP/1.1 ").unwrap_or(&line));
+            return Ok(filled.len());
+        }
         if self.peers[idx as usize].state == State::Upgrading {
             let Some(end) = memchr::memmem::find(filled, b"\r\n\r\n") else {
                 if filled.len() > HEAD_BYTES_MAX {
@@ -496,7 +503,9 @@ impl Worker {
         self.drop_connection(idx);
         let group = &self.scenario.groups[usize::from(person.group)];
         if group.abuse.is_some() {
-            let key = format!("{}: {reason}", group.name);
+            // Why the server closes is its own affair; that it does, and by which code, is of interest.
+            let code = reason.split_once(' ').filter(|(code, _)| code.parse::<u16>().is_ok());
+            let key = format!("{}: {}", group.name, code.map_or(reason, |(code, _)| code));
             Tallies::count(&mut self.tallies.abuse, &key);
             return;
         }

@@ -144,6 +144,8 @@ pub(crate) struct Tallies {
     pub(crate) joins: u64,
     /// Connections of roamers that came back.
     pub(crate) returns: u64,
+    /// Roamers who were on their way at the end of the window.
+    pub(crate) under_way: u64,
     /// Connections refused, by reason.
     pub(crate) refused: BTreeMap<String, u64>,
     /// Connections that ended although they were wanted, by reason.
@@ -168,6 +170,7 @@ impl Tallies {
         self.list_entries += other.list_entries;
         self.joins += other.joins;
         self.returns += other.returns;
+        self.under_way += other.under_way;
         if self.first_notification.is_none() {
             self.first_notification.clone_from(&other.first_notification);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::orders::{News, Outcome, Plan, SliceNews, Tallies, Timed};
+use super::orders::{Event, News, Outcome, Plan, SliceNews, Tallies, Timed};
 use super::peer::{Peer, State};
 use super::{Task, Worker};
 use crate::books::{Books, Line, Person, Receiver, Terms};
@@ -97,7 +97,7 @@ impl Worker {
                 && (peer.person.index as usize) < senders[usize::from(peer.person.group)]
         });
         let ids = ids.map(|peer| (peer.id.clone(), peer.person)).collect();
-        let arrival_us = self.timed.whole(super::orders::Event::Arrival).clone();
+        let arrival_us = self.timed.whole(Event::Arrival).clone();
         let _ = self.news.send(News::Arrived {
             ids,
             tallies: self.tallies.clone(),
@@ -221,9 +221,26 @@ impl Worker {
             self.turn(due_us)?;
         }
         self.agenda.clear();
+        self.count_under_way();
         self.send_lag_us = send_lag_us;
         let _ = self.news.send(News::Played { sent });
         Ok(())
+    }
+
+    /// Who is on the way when the window ends has taken at least so long: without them the slowest would be missing.
+    fn count_under_way(&mut self) {
+        let now_us = self.clock.now_us();
+        for peer in &self.peers {
+            let group = &self.scenario.groups[usize::from(peer.person.group)];
+            let since_us = peer.since_us;
+            let within = (self.window_us.0..self.window_us.1.min(now_us)).contains(&since_us);
+            if group.roams.is_none() || peer.state == State::Ready || !within {
+                continue;
+            }
+            let event = if peer.state == State::Moving { Event::Join } else { Event::Back };
+            self.timed.record(event, now_us - since_us);
+            self.tallies.under_way += 1;
+        }
     }
 
     fn open_books(&self, plan: &Plan) -> Books {
