@@ -102,6 +102,8 @@ pub(crate) struct Receiver {
     pub(crate) channel: u32,
     /// Whether it is there from beginning to end, and reads.
     pub(crate) steady: bool,
+    /// Whether what it is sent counts as delivered: not for those who read slowly, whom nobody owes anything.
+    pub(crate) owed: bool,
     /// Whether it reads what it is sent when it is sent it, so that its latencies are the server's.
     pub(crate) prompt: bool,
 }
@@ -277,7 +279,7 @@ impl Books {
             _ => return,
         };
         self.received[kind as usize][receiver as usize] += 1;
-        self.counts.deliveries += 1;
+        self.counts.deliveries += u64::from(self.receivers[receiver as usize].owed);
         if self.exact || self.counts.deliveries & self.sample_mask == 0 {
             self.look(receiver, kind, wire::read(what, message), at_us);
         }
@@ -313,7 +315,8 @@ impl Books {
             self.counts.stray += 1;
             return;
         }
-        let Some(Place { number, intended_us, intact }) = account.place(sender, &marked, at_us) else {
+        let Some(Place { number, intended_us, intact }) = account.place(sender, &marked, at_us)
+        else {
             self.counts.corrupted += 1;
             return;
         };

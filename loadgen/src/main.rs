@@ -78,7 +78,8 @@ fn measure(cli: &Cli) -> Result<u8> {
         Err(error) => return Ok(usage(format!("--url {error:#}"))),
     };
     // A result that cannot be kept is not worth the run.
-    for path in [&cli.json, &cli.html].into_iter().flatten().filter(|path| *path != Path::new("-")) {
+    for path in [&cli.json, &cli.html].into_iter().flatten().filter(|path| *path != Path::new("-"))
+    {
         if let Err(error) = try_to_write(path) {
             return Ok(usage(format!("cannot write {}: {error}", path.display())));
         }

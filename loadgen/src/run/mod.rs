@@ -166,7 +166,8 @@ impl Run<'_> {
                 break;
             }
             let after = self.watched.sample()?;
-            arrivals.server_cpu_ns = before.zip(after).map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns));
+            arrivals.server_cpu_ns =
+                before.zip(after).map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns));
             self.pause(self.scenario.settle_s);
             if !self.scenario.memory_at.is_empty() {
                 self.read_memory(&mut arrivals)?;

@@ -275,7 +275,10 @@ impl Run<'_> {
             );
         }
         if result.limit == Limit::Load {
-            remarks.push("give the load side more --cpus, or run several processes and --join them".to_owned());
+            remarks.push(
+                "give the load side more --cpus, or run several processes and --join them"
+                    .to_owned(),
+            );
         }
     }
 
@@ -346,8 +349,8 @@ fn limit(result: &RunResult, owed: f64) -> Limit {
     let server = result.server.as_ref();
     let cores = result.environment.server_cpus.as_ref().map_or(1, Vec::len);
     let traffic = &result.traffic;
-    let fell_behind = traffic.expected > 0
-        && traffic.delivered_per_s < KEPT_UP * owed * traffic.offered_per_s;
+    let fell_behind =
+        traffic.expected > 0 && traffic.delivered_per_s < KEPT_UP * owed * traffic.offered_per_s;
     if result.load.busiest_thread > LOAD_LIMIT {
         Limit::Load
     } else if result.load.waited > DISTURBED || server.is_some_and(|it| it.waited > DISTURBED) {

@@ -44,9 +44,12 @@ impl Run<'_> {
             let mut result = self.result(&arrivals, played, factor);
             let verdicts = conditions.evaluate(&result);
             let (held, reason) = judge(&result, &verdicts, self.owed());
-            let step = step_of(&result, held, reason);
-            self.setup.progress.step(&step);
-            steps.push(step);
+            // A step that was cut short by whoever watched says nothing about its rate.
+            if result.partial.as_deref() != Some("interrupted") {
+                let step = step_of(&result, held, reason);
+                self.setup.progress.step(&step);
+                steps.push(step);
+            }
             if result.partial.is_some() {
                 result.steps = steps;
                 return Ok(best.map(|best| interrupted(best, &result)).unwrap_or(result));

@@ -117,7 +117,9 @@ impl Scenario {
                 }
                 let each = stream.rate * (self.warm_s + self.measure_s);
                 if each > if kind == "cursor" { POSITIONS } else { f64::from(u32::MAX / 2) } {
-                    return fault(format!("{each:.0} {kind}s of one sender cannot be numbered; measure for less long"));
+                    return fault(format!(
+                        "{each:.0} {kind}s of one sender cannot be numbered; measure for less long"
+                    ));
                 }
                 let senders = group.senders(&stream);
                 if senders == 0 || senders > group.members {
@@ -188,9 +190,15 @@ mod tests {
         check(("members = 10", "channels = 3\nmembers = 10"), "`channels` is 3");
         check(("rate = 5", "rate = 0"), "from 0.001 to 100000");
         let long = "measure_s = 100_000\nprobes = 0.1";
-        check(("measure_s = 5\n[[group]]\nname = \"a\"\nmembers = 10\nnotes = { rate = 5 }",
-               &format!("{long}\n[[group]]\nname = \"a\"\nmembers = 10\nnotes = {{ rate = 50_000 }}")),
-              "measure for less long");
+        check(
+            (
+                "measure_s = 5\n[[group]]\nname = \"a\"\nmembers = 10\nnotes = { rate = 5 }",
+                &format!(
+                    "{long}\n[[group]]\nname = \"a\"\nmembers = 10\nnotes = {{ rate = 50_000 }}"
+                ),
+            ),
+            "measure for less long",
+        );
         check(("rate = 5", "rate = 5, senders = 11"), "11 of 10 members");
         check(("rate = 5", "rate = 5, size = 0"), "1 to 1000 notes");
         check(("name = \"b\"", "name = \"a\""), "each stands once");

@@ -90,7 +90,12 @@ mod tests {
         assert_eq!(parse_cpus("0,2-4"), [0, 2, 3, 4]);
         assert_eq!(parse_cpus("3-1,x,7\n"), [7]);
         let own = allowed_cpus(std::process::id()).expect("own status");
-        assert!(server_cpus(std::process::id()).expect("own threads").iter().all(|cpu| own.contains(cpu)));
+        assert!(
+            server_cpus(std::process::id())
+                .expect("own threads")
+                .iter()
+                .all(|cpu| own.contains(cpu))
+        );
         assert!(!allowed_cpus(std::process::id()).expect("own status").is_empty());
     }
 }

@@ -117,3 +117,6 @@ pub(crate) fn put(out: &mut Vec<u8>, dialect: Dialect, mark: Mark, size: usize) 
         Dialect::Quick => quick::put(out, mark, size),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,8 +195,7 @@ fn decimal(text: &[u8], places: u32) -> Option<u64> {
     let mut value = 0_u64;
     let mut seen = None;
     let mut up = false;
-    let append =
-        |value: u64, byte: u8| value.checked_mul(10)?.checked_add(u64::from(byte - b'0'));
+    let append = |value: u64, byte: u8| value.checked_mul(10)?.checked_add(u64::from(byte - b'0'));
     for (at, &byte) in text.iter().enumerate() {
         match (byte, seen) {
             (b'0'..=b'9', None) => value = append(value, byte)?,
@@ -285,7 +284,8 @@ mod tests {
         for (text, value) in decimals {
             assert_eq!(decimal(text.as_bytes(), 3), Some(value), "{text}");
         }
-        for text in ["", "-1", "x", "1e99", "1e-", "99999999999999999999", "18446744073709551615.9"] {
+        for text in ["", "-1", "x", "1e99", "1e-", "99999999999999999999", "18446744073709551615.9"]
+        {
             assert_eq!(decimal(text.as_bytes(), 3), None, "{text}");
         }
     }

@@ -200,10 +200,7 @@ impl Tallies {
 
     /// Connections that did not come to be, or have ended, by whatever reason.
     pub(crate) fn gone(&self) -> u64 {
-        [&self.refused, &self.closed, &self.turned_out]
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .sum()
+        [&self.refused, &self.closed, &self.turned_out].into_iter().flat_map(BTreeMap::values).sum()
     }
 
     /// Faults among them.

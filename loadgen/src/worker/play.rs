@@ -23,7 +23,7 @@ const REFUSALS_MAX: u64 = 50;
 /// With so few people all are read from promptly.
 const PROBES_MIN: usize = 20;
 /// How long what is on the way is waited for when the run is to end now, in microseconds.
-const HASTY_US: u64 = 500_000;
+const HASTY_US: u64 = 1_000_000;
 /// How often it is looked whether everything has arrived, in microseconds.
 const LOOK_US: u64 = 20_000;
 
@@ -251,6 +251,7 @@ impl Worker {
                 room: peer.room,
                 channel: peer.channel,
                 steady: group.is_steady(),
+                owed: !group.may_be_turned_out(),
                 prompt: peer.prompt && group.reads == Reads::Always,
             }
         });

@@ -108,11 +108,8 @@ fn two_threads_account_as_one_does() {
 
 #[test]
 fn chat_cursors_and_pings_are_accounted_for() {
-    let more = [
-        "--set=band.chat={rate=5}",
-        "--set=band.cursors={rate=20}",
-        "--set=band.pings={rate=5}",
-    ];
+    let more =
+        ["--set=band.chat={rate=5}", "--set=band.cursors={rate=20}", "--set=band.pings={rate=5}"];
     let server = Server::start(Wrong::Nothing);
     let url = server.url();
     let result = run(&band(&url, &more)).result();
@@ -141,7 +138,12 @@ fn who_switches_channels_misses_and_strays_nothing() {
     let _ = std::fs::remove_dir_all(&folder);
     let result = ended.result();
     for fault in ["lost", "repeated", "reordered", "corrupted", "stray"] {
-        assert_eq!(number(&result, &format!("/faults/{fault}")), 0.0, "{fault}: {}", result["faults"]);
+        assert_eq!(
+            number(&result, &format!("/faults/{fault}")),
+            0.0,
+            "{fault}: {}",
+            result["faults"]
+        );
     }
     assert!(number(&result, "/figures/joins") > 20.0, "{}", result["figures"]);
     assert!(number(&result, "/figures/returns") > 5.0, "{}", result["figures"]);

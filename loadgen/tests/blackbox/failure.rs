@@ -87,6 +87,18 @@ fn nonsense_of_a_server_is_named_and_harms_nobody() {
 }
 
 #[test]
+fn a_server_that_babbles_ends_nothing_but_its_own_connections() {
+    for seed in [1, 2, 3] {
+        let server = Server::start(Wrong::Babble(seed));
+        let url = server.url();
+        let ended = run(&band(&url, &[]));
+        println!("seed {seed}: {}", ended.result()["faults"]);
+        assert!([0, 3].contains(&ended.code), "seed {seed}: {ended:?}");
+        assert!(!ended.stderr.contains("panicked"), "seed {seed}: {ended:?}");
+    }
+}
+
+#[test]
 fn nothing_that_listens_is_said_at_once() {
     let ended = run(&band("ws://127.0.0.1:1/", &[]));
     assert_eq!(ended.code, 3);
@@ -126,7 +138,11 @@ fn an_interrupt_ends_every_phase_with_the_report_so_far() {
         assert_eq!(ended.code, 130, "{more:?}: {ended:?}");
         let result = ended.result();
         assert_eq!(result["partial"], "interrupted", "{more:?}");
-        assert_eq!(number(&result, "/faults/lost"), 0.0, "what was on the way is no loss: {more:?}");
+        assert_eq!(
+            number(&result, "/faults/lost"),
+            0.0,
+            "what was on the way is no loss: {more:?}"
+        );
     }
 }
 

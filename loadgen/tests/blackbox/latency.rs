@@ -2,41 +2,53 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::server::{Server, Wrong};
 use crate::tool::{band, number, run};
 
 /// What a busy machine may add, in microseconds.
-const NOISE_US: f64 = 60_000.0;
+const NOISE_US: f64 = 40_000.0;
+/// Noise only ever adds, so one run in so many without much of it is enough.
+const ATTEMPTS: usize = 4;
 
+/// Percentiles of notes, with what they should be in microseconds: never less, and about that on a quiet machine.
 #[track_caller]
-fn percentiles(wrong: Wrong, more: &[&str]) -> impl Fn(&str) -> f64 {
-    let server = Server::start(wrong);
-    let url = server.url();
-    let result = run(&band(&url, more)).result();
-    assert_eq!(number(&result, "/faults/lost"), 0.0, "{}", result["faults"]);
-    println!("{}", result["latencies"]["note"]["percentiles_us"]);
-    move |name| number(&result, &format!("/latencies/note/percentiles_us/{name}"))
-}
-
-#[track_caller]
-fn about(us: f64, expected_us: f64) {
-    // Histograms keep three digits; a scheduler may only add.
-    let range = expected_us * 0.99 - 1_000.0..expected_us + NOISE_US;
-    assert!(range.contains(&us), "{us} us, not {expected_us}");
+fn check(wrong: &Wrong, more: &[&str], expected: &[(&str, f64)]) {
+    let quiet = (0..ATTEMPTS).any(|_| {
+        let server = Server::start(wrong.clone());
+        let url = server.url();
+        let result: Value = run(&band(&url, more)).result();
+        assert_eq!(number(&result, "/faults/lost"), 0.0, "{}", result["faults"]);
+        println!("{}", result["latencies"]["note"]["percentiles_us"]);
+        expected.iter().all(|(name, us)| {
+            let found = number(&result, &format!("/latencies/note/percentiles_us/{name}"));
+            // Histograms keep three digits, and a message may be sent in the turn before.
+            assert!(found > us * 0.99 - 1_000.0, "{name}: {found} us, not {us}");
+            found < us + NOISE_US
+        })
+    });
+    assert!(quiet, "{wrong:?}: always far above {expected:?}");
 }
 
 #[test]
 fn a_delay_of_the_server_is_the_latency() {
-    let at = percentiles(Wrong::Delay(Duration::from_millis(80)), &[]);
-    about(at("p50"), 80_000.0);
-    about(at("p90"), 80_000.0);
+    let delay = Wrong::Delay(Duration::from_millis(80));
+    check(&delay, &[], &[("p50", 80_000.0), ("p90", 80_000.0)]);
 }
 
 #[test]
 fn a_delay_is_the_latency_for_those_read_in_rounds_too() {
     // With so few probes nearly everybody is read from seldom; the figures are of the prompt ones.
     let more = ["--members=30", "--channels=1", "--rate=10", "--set=probes=0.1"];
-    about(percentiles(Wrong::Delay(Duration::from_millis(80)), &more)("p50"), 80_000.0);
+    check(&Wrong::Delay(Duration::from_millis(80)), &more, &[("p50", 80_000.0)]);
+}
+
+#[test]
+fn reading_seldom_hides_nothing_and_adds_nothing() {
+    for turn in ["--set=turn_us=0", "--set=turn_us=20000"] {
+        check(&Wrong::Nothing, &[turn], &[("p50", 0.0)]);
+    }
 }
 
 /// A stop of S in a window of W seconds holds up the messages meant for it: the quantile q waits for S - (1 - q) W.
@@ -44,9 +56,11 @@ fn a_delay_is_the_latency_for_those_read_in_rounds_too() {
 #[test]
 fn a_stall_is_seen_by_everything_that_was_meant_for_it() {
     let stall = Wrong::Stall(60, Duration::from_millis(400));
-    let at = percentiles(stall, &["--seconds=2"]);
-    about(at("p99"), 400_000.0 - 0.01 * 2e6);
-    about(at("p90"), 400_000.0 - 0.10 * 2e6);
-    about(at("max"), 400_000.0 - 10_000.0);
-    assert!(at("p50") < NOISE_US, "{}", at("p50"));
+    let expected = [
+        ("p50", 0.0),
+        ("p90", 400_000.0 - 0.10 * 2e6),
+        ("p99", 400_000.0 - 0.01 * 2e6),
+        ("max", 400_000.0 - 10_000.0),
+    ];
+    check(&stall, &["--seconds=2"], &expected);
 }

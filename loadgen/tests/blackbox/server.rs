@@ -49,6 +49,8 @@ pub(crate) enum Wrong {
     Seat(&'static str),
     /// Sends these bytes behind the handshake.
     Say(Vec<u8>),
+    /// Sends changed messages between the right ones, in random pieces, from this seed on.
+    Babble(u64),
 }
 
 /// What it did.
@@ -185,6 +187,11 @@ fn serve(world: &Mutex<World>, late: &Sender<Late>, mut stream: TcpStream) -> Op
     if let Wrong::Say(bytes) = &wrong {
         stream.write_all(bytes).ok()?;
     }
+    if let Wrong::Babble(seed) = wrong {
+        let stream = stream.try_clone().ok()?;
+        let number = lock(world).accepted;
+        std::thread::spawn(move || babble(stream, seed ^ number << 32 | 1));
+    }
     let mut own = None;
     while let Some((opcode, payload)) = read_frame(&mut reader) {
         let mut world = lock(world);
@@ -202,6 +209,53 @@ fn serve(world: &Mutex<World>, late: &Sender<Late>, mut stream: TcpStream) -> Op
     }
     if let Some(own) = own {
         lock(world).members.remove(&own);
+    }
+    None
+}
+
+/// Frames that are nearly right, until the other end has had enough.
+fn babble(mut stream: TcpStream, seed: u64) -> Option<()> {
+    let texts = [
+        r#"[{"m":"n","t":1761000000000.123,"p":"000000000000000000000001","n":[{"n":"c4","v":0.5}]}]"#,
+        r#"[{"m":"a","a":"~0.1.1761000000000123.5~","p":{"id":"000000000000000000000001"}},{"m":"hi"}]"#,
+        r#"[{"m":"m","id":"000000000000000000000001","x":"50.00","y":"99.99"}]"#,
+        r#"[{"m":"ch","p":"000000000000000000000001","ch":{"_id":"x"},"ppl":[]},{"m":"c","c":[]}]"#,
+        r#"[{"m":"ls","c":false,"u":[{"_id":"x","count":1}]},{"m":"t","t":1,"e":5}]"#,
+        r#"[{"m":"notification","text":"x"},{"m":"hi"}]"#,
+    ];
+    let mut random = seed;
+    let mut next = move |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 8) % below
+    };
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        let mut text = texts[next(texts.len() as u64) as usize].as_bytes().to_vec();
+        for _ in 0..next(4) {
+            let at = next(text.len() as u64) as usize;
+            match next(4) {
+                0 => text.truncate(at),
+                1 => text[at] = next(256) as u8,
+                2 => text[at] = b'9',
+                _ => text.extend_from_within(at..),
+            }
+            if text.is_empty() {
+                break;
+            }
+        }
+        let seldom = [0x82, 0x89, 0x8a, 0x01, 0x00, 0x80, 0x88, 0xc1][next(8) as usize];
+        let first = if next(40) > 0 { 0x81 } else { seldom };
+        let mut bytes = frame(first, &text);
+        if next(2000) == 0 {
+            bytes[1] = next(256) as u8;
+        }
+        while !bytes.is_empty() {
+            let rest = bytes.split_off((next(200) as usize + 1).min(bytes.len()));
+            stream.write_all(&bytes).ok()?;
+            bytes = rest;
+        }
     }
     None
 }
@@ -247,10 +301,18 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 impl World {
-    fn hear(&mut self, own: &mut Option<usize>, stream: &TcpStream, message: &Value, late: &Sender<Late>) {
+    fn hear(
+        &mut self,
+        own: &mut Option<usize>,
+        stream: &TcpStream,
+        message: &Value,
+        late: &Sender<Late>,
+    ) {
         let name = message["m"].as_str().expect("a name");
         match name {
-            "hi" => self.write(stream, &[json!({"m": "hi", "t": 1, "u": {"_id": "x"}}).to_string()]),
+            "hi" => {
+                self.write(stream, &[json!({"m": "hi", "t": 1, "u": {"_id": "x"}}).to_string()])
+            }
             "ch" => {
                 let quick = false;
                 self.seat(own, stream, message["_id"].as_str().expect("a channel"), quick);
@@ -301,9 +363,10 @@ impl World {
                 for member in self.audience(own, false) {
                     self.did.due += 1;
                     assert!(self.members[&member].quick, "all speak the same here");
-                    let _ = self.members[&member].stream.try_clone().and_then(|mut stream| {
-                        stream.write_all(&frame(0x82, &whole))
-                    });
+                    let _ = self.members[&member]
+                        .stream
+                        .try_clone()
+                        .and_then(|mut stream| stream.write_all(&frame(0x82, &whole)));
                 }
             }
             _ => {}
@@ -327,7 +390,8 @@ impl World {
             held: BTreeMap::new(),
         };
         self.members.insert(number, member);
-        let told = json!({"m": "ch", "p": id(number), "ch": {"_id": channel, "count": 1}, "ppl": []});
+        let told =
+            json!({"m": "ch", "p": id(number), "ch": {"_id": channel, "count": 1}, "ppl": []});
         self.write(stream, &[told.to_string()]);
     }
 
@@ -435,7 +499,9 @@ impl World {
         let bytes = text.as_bytes();
         // Who has hung up hears nothing.
         let _ = match self.wrong {
-            Wrong::Split => frame(0x81, bytes).chunks(7).try_for_each(|part| stream.write_all(part)),
+            Wrong::Split => {
+                frame(0x81, bytes).chunks(7).try_for_each(|part| stream.write_all(part))
+            }
             Wrong::Fragment => {
                 let third = bytes.len() / 3;
                 let frames = [

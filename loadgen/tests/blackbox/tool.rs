@@ -54,7 +54,6 @@ pub(crate) const BAND: &[&str] = &[
     "--seconds=1",
     "--set=warm_s=0",
     "--set=settle_s=0",
-    "--set=drain_s=0.4",
     "--wait=0",
 ];
 
