@@ -175,8 +175,10 @@ impl Worker {
     pub(super) fn read(&mut self, idx: u32) -> Result<()> {
         let peer = &self.peers[idx as usize];
         let reads = self.scenario.groups[usize::from(peer.person.group)].reads;
-        if reads != Reads::Always && peer.state.is_ready() {
-            return self.is_it_over(idx);
+        let reads_not = reads != Reads::Always && peer.state.is_ready() && !self.hurry;
+        // Why it is over stands behind what was not read.
+        if reads_not && !self.is_over(idx)? {
+            return Ok(());
         }
         for _ in 0..READS_IN_A_ROW {
             if self.read_once(idx, READ_BYTES)? < READ_BYTES {
@@ -481,19 +483,15 @@ impl Worker {
     }
 
     /// A connection that is not read from may have ended all the same.
-    fn is_it_over(&mut self, idx: u32) -> Result<()> {
-        let peer = &self.peers[idx as usize];
-        let Some(fd) = &peer.fd else { return Ok(()) };
+    fn is_over(&self, idx: u32) -> Result<bool> {
+        let Some(fd) = &self.peers[idx as usize].fd else { return Ok(false) };
         let mut poll = [rustix::event::PollFd::new(fd, rustix::event::PollFlags::RDHUP)];
         let none = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         rustix::event::poll(&mut poll, Some(&none)).context("poll")?;
         let over = rustix::event::PollFlags::RDHUP
             | rustix::event::PollFlags::HUP
             | rustix::event::PollFlags::ERR;
-        if poll[0].revents().intersects(over) {
-            self.gone(idx, "closed");
-        }
-        Ok(())
+        Ok(poll[0].revents().intersects(over))
     }
 
     /// A connection has ended, or never came to be.

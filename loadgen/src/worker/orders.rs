@@ -60,7 +60,7 @@ pub(crate) enum News {
         /// Those who send, with the participant id that the server gave each.
         ids: Vec<(Box<[u8]>, Person)>,
         /// What has happened since the last reset.
-        tallies: Tallies,
+        tallies: Box<Tallies>,
         /// How long arrivals took so far.
         arrival_us: Histogram<u64>,
         /// Why not everybody has.

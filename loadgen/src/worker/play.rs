@@ -24,6 +24,8 @@ const REFUSALS_MAX: u64 = 50;
 const PROBES_MIN: usize = 20;
 /// How long what is on the way is waited for when the run is to end now, in microseconds.
 const HASTY_US: u64 = 1_000_000;
+/// How long slow readers read at the end, in microseconds.
+const WAKE_US: u64 = 500_000;
 /// How often it is looked whether everything has arrived, in microseconds.
 const LOOK_US: u64 = 20_000;
 
@@ -100,7 +102,7 @@ impl Worker {
         let arrival_us = self.timed.whole(Event::Arrival).clone();
         let _ = self.news.send(News::Arrived {
             ids,
-            tallies: self.tallies.clone(),
+            tallies: Box::new(self.tallies.clone()),
             arrival_us,
             failure,
         });
@@ -313,8 +315,9 @@ impl Worker {
 
     /// Waits until everything has arrived that was sent, but not longer than `patience_us`, and tells what was found.
     pub(super) fn settle(&mut self, sent: &[Vec<u64>], patience_us: u64) -> Result<()> {
-        let begin_us = self.clock.now_us();
         self.hurry = true;
+        self.wake_the_slow()?;
+        let begin_us = self.clock.now_us();
         loop {
             let now_us = self.clock.now_us();
             let complete =
@@ -349,6 +352,20 @@ impl Worker {
         };
         let _ = self.news.send(News::Settled(Box::new(outcome)));
         Ok(())
+    }
+
+    /// Lets slow readers read what is there. That they were turned out stands behind it: the end of a stream comes last.
+    fn wake_the_slow(&mut self) -> Result<()> {
+        let slow = self.peers.iter().enumerate().filter(|(_, peer)| {
+            let group = &self.scenario.groups[usize::from(peer.person.group)];
+            group.reads != Reads::Always && !peer.nuisance && peer.fd.is_some()
+        });
+        let slow: Vec<u32> = slow.map(|(idx, _)| idx as u32).collect();
+        if slow.is_empty() {
+            return Ok(());
+        }
+        self.unread.extend(slow);
+        self.linger(WAKE_US)
     }
 
     fn linger(&mut self, us: u64) -> Result<()> {

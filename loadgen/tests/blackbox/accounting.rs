@@ -1,7 +1,7 @@
 //! What the server did is what the result says.
 
 use crate::server::{Server, Wrong};
-use crate::tool::{band, number, run};
+use crate::tool::{band, number, run, run_scenario};
 
 #[track_caller]
 fn check(wrong: Wrong, more: &[&str]) {
@@ -128,14 +128,8 @@ fn who_switches_channels_misses_and_strays_nothing() {
         roams = { every_s = 0.1, how = \"switch\" }\n\
         [[group]]\nname = \"reloaders\"\nchannels = 3\nmembers = 1\nwith = \"stayers\"\n\
         roams = { every_s = 0.2, how = \"reconnect\", pause_s = 0.02 }\n";
-    let folder = std::env::temp_dir().join(format!("loadgen-roamers-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let path = folder.join("roamers.toml");
-    std::fs::write(&path, scenario).expect("written");
     let server = Server::start(Wrong::Nothing);
-    let url = server.url();
-    let ended = run(&[path.to_str().expect("text"), "--url", &url, "--json=-"]);
-    let _ = std::fs::remove_dir_all(&folder);
+    let ended = run_scenario("roamers", scenario, &server.url());
     let result = ended.result();
     for fault in ["lost", "repeated", "reordered", "corrupted", "stray"] {
         assert_eq!(
@@ -148,4 +142,20 @@ fn who_switches_channels_misses_and_strays_nothing() {
     assert!(number(&result, "/figures/joins") > 20.0, "{}", result["figures"]);
     assert!(number(&result, "/figures/returns") > 5.0, "{}", result["figures"]);
     assert!(number(&result, "/latencies/back/count") > 5.0);
+}
+
+#[test]
+fn slow_readers_who_are_turned_out_are_no_fault_and_are_told_of() {
+    let scenario = "about = \"x\"\nmeasure_s = 1\nwarm_s = 0\nsettle_s = 0\n\
+        [[group]]\nname = \"band\"\nmembers = 3\nnotes = { senders = 1, rate = 100 }\n\
+        [[group]]\nname = \"deaf\"\nmembers = 4\nwith = \"band\"\nreads = \"never\"\n";
+    // The server closes who came last, so the deaf, at two of 100 notes.
+    let server = Server::start(Wrong::CloseOne(50));
+    let result = run_scenario("deaf", scenario, &server.url()).result();
+    assert_eq!(server.did().closed, 2);
+    assert_eq!(number(&result, "/figures/turned_out: 4000 enough"), 2.0, "{}", result["figures"]);
+    assert_eq!(number(&result, "/faults/lost"), 0.0);
+    assert_eq!(result["faults"]["closed"], serde_json::json!({}));
+    // Two of three hear the third; what the deaf get counts nowhere.
+    assert_eq!(number(&result, "/traffic/expected"), 200.0);
 }

@@ -411,14 +411,14 @@ impl World {
             Wrong::Stall(after, pause) if self.did.notes == after => std::thread::sleep(pause),
             Wrong::Freeze(after) if self.did.notes > after => return,
             Wrong::Die(after) if self.did.notes == after => return self.die(),
-            Wrong::CloseOne(every) if self.did.notes % every == 0 => self.close_one(own),
+            Wrong::CloseOne(every) if self.did.notes.is_multiple_of(every) => self.close_one(own),
             _ => {}
         }
         let text = note.to_string();
         for member in self.audience(own, false) {
             self.did.due += 1;
             let n = self.did.due;
-            let turn = |every: u64| n % every == 0;
+            let turn = |every: u64| n.is_multiple_of(every);
             if let Some(held) = self.members.get_mut(&member).and_then(|it| it.held.remove(&own)) {
                 self.send(member, text.clone());
                 self.send(member, held);

@@ -65,6 +65,15 @@ pub(crate) fn band<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&args[..], &["--url", url], more].concat()
 }
 
+/// Runs a scenario of these words against `url`.
+pub(crate) fn run_scenario(name: &str, text: &str, url: &str) -> Ended {
+    let path = std::env::temp_dir().join(format!("{name}-{}.toml", std::process::id()));
+    std::fs::write(&path, text).expect("written");
+    let ended = run(&[path.to_str().expect("text"), "--url", url, "--json=-"]);
+    let _ = std::fs::remove_file(&path);
+    ended
+}
+
 /// A number in the result, by a path like `/faults/lost`.
 #[track_caller]
 pub(crate) fn number(result: &Value, path: &str) -> f64 {
