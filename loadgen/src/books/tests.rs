@@ -195,7 +195,8 @@ proptest::proptest! {
                 (What::Time, format!(r#"{{"m":"t","t":1,"e":{place}}}"#)),
             ];
             for (what, text) in &texts {
-                world.books.deliver(receiver, *what, Message::Text(text.as_bytes()), 1_761_000_010_000_000);
+                let message = Message::Text(text.as_bytes());
+                world.books.deliver(receiver, *what, message, 1_761_000_010_000_000);
             }
         }
         let counts = world.books.counts;

@@ -80,7 +80,9 @@ proptest! {
 
     /// A header that is there does not change by what follows, so splits of the bytes do not matter.
     #[test]
-    fn a_header_is_the_same_however_much_is_there(bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+    fn a_header_is_the_same_however_much_is_there(
+        bytes in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
         let whole = ws::header(&bytes);
         for cut in 0..bytes.len() {
             let head = ws::header(&bytes[..cut]);

@@ -354,7 +354,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Lets slow readers read what is there. That they were turned out stands behind it: the end of a stream comes last.
+    /// Lets slow readers read what is there. That they were turned out stands behind it, at the end of the stream.
     fn wake_the_slow(&mut self) -> Result<()> {
         let slow = self.peers.iter().enumerate().filter(|(_, peer)| {
             let group = &self.scenario.groups[usize::from(peer.person.group)];
