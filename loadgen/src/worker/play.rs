@@ -24,8 +24,9 @@ const REFUSALS_MAX: u64 = 50;
 const PROBES_MIN: usize = 20;
 /// How long what is on the way is waited for when the run is to end now, in microseconds.
 const HASTY_US: u64 = 1_000_000;
-/// How long slow readers read at the end, in microseconds.
-const WAKE_US: u64 = 500_000;
+/// At the end slow readers read until nothing has come for so long, in microseconds, but not more often than that.
+const WAKE_US: u64 = 250_000;
+const WAKES_MAX: usize = 12;
 /// How often it is looked whether everything has arrived, in microseconds.
 const LOOK_US: u64 = 20_000;
 
@@ -365,7 +366,14 @@ impl Worker {
             return Ok(());
         }
         self.unread.extend(slow);
-        self.linger(WAKE_US)
+        for _ in 0..WAKES_MAX {
+            let before = self.tallies.bytes_received;
+            self.linger(WAKE_US)?;
+            if self.tallies.bytes_received == before {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn linger(&mut self, us: u64) -> Result<()> {
