@@ -165,12 +165,18 @@ impl Run<'_> {
             if arrivals.failure.is_some() || self.crew.is_interrupted() {
                 break;
             }
-            let after = self.watched.sample()?;
+            let after = match self.watched.sample() {
+                Ok(after) => after,
+                Err(error) => {
+                    arrivals.failure = Some(format!("{error:#}: it has ended"));
+                    break;
+                }
+            };
             arrivals.server_cpu_ns =
                 before.zip(after).map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns));
             self.pause(self.scenario.settle_s);
             if !self.scenario.memory_at.is_empty() {
-                self.read_memory(&mut arrivals)?;
+                self.read_memory(&mut arrivals);
             }
         }
         Ok(arrivals)
@@ -220,8 +226,9 @@ impl Run<'_> {
         }
     }
 
-    fn read_memory(&mut self, arrivals: &mut Arrivals) -> Result<()> {
-        if let Some(sample) = self.watched.sample()? {
+    fn read_memory(&mut self, arrivals: &mut Arrivals) {
+        // That it is gone shows in the run.
+        if let Ok(Some(sample)) = self.watched.sample() {
             let slab = process::slab_bytes().ok().zip(self.slab_at_start);
             arrivals.memory.push(MemoryPoint {
                 connections: self.crew.shared.seated(),
@@ -230,7 +237,6 @@ impl Run<'_> {
                 slab_bytes: slab.map(|(now, before)| now.saturating_sub(before)),
             });
         }
-        Ok(())
     }
 }
 
