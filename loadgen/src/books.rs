@@ -21,6 +21,9 @@ use crate::wire::{self, Marked, Message, What};
 
 /// How many missing messages are remembered one by one to tell late ones from repeated ones.
 const MISSING_MAX: usize = 1 << 20;
+/// A delivery that is earlier than its sending by more than this was made up, in microseconds: clocks of the kernel and
+/// of this process agree within less.
+const EARLY_US: u64 = 10_000;
 /// A place for "not a receiver" and "not heard yet".
 const NONE: u32 = u32::MAX;
 
@@ -99,6 +102,8 @@ pub(crate) struct Receiver {
     pub(crate) channel: u32,
     /// Whether it is there from beginning to end, and reads.
     pub(crate) steady: bool,
+    /// Whether what it is sent counts as delivered: not for those who read slowly, whom nobody owes anything.
+    pub(crate) owed: bool,
     /// Whether it reads what it is sent when it is sent it, so that its latencies are the server's.
     pub(crate) prompt: bool,
 }
@@ -135,6 +140,16 @@ impl Counts {
         self.stray += other.stray;
         self.lost += other.lost;
     }
+}
+
+/// Which message a delivery is.
+struct Place {
+    /// How many its sender sent before.
+    number: u32,
+    /// When it was meant to be sent.
+    intended_us: u64,
+    /// Whether its content is that of this message.
+    intact: bool,
 }
 
 /// The first and last arrival of one message among its receivers.
@@ -264,7 +279,7 @@ impl Books {
             _ => return,
         };
         self.received[kind as usize][receiver as usize] += 1;
-        self.counts.deliveries += 1;
+        self.counts.deliveries += u64::from(self.receivers[receiver as usize].owed);
         if self.exact || self.counts.deliveries & self.sample_mask == 0 {
             self.look(receiver, kind, wire::read(what, message), at_us);
         }
@@ -300,20 +315,29 @@ impl Books {
             self.counts.stray += 1;
             return;
         }
-        let Some((number, intended_us)) = account.place(sender, &marked) else {
+        let Some(Place { number, intended_us, intact }) = account.place(sender, &marked, at_us)
+        else {
             self.counts.corrupted += 1;
             return;
         };
+        if !intact {
+            // It is here, so it is not lost as well.
+            self.counts.corrupted += 1;
+            if self.exact {
+                account.tick_off(slot, sender, number, kind, &mut self.counts);
+            }
+            return;
+        }
         if me.prompt && (self.from_us..self.to_us).contains(&intended_us) {
             let late_us = at_us.saturating_sub(intended_us).max(1);
             account.latency_us.saturating_record(late_us);
             account.slice_us.saturating_record(late_us);
             if account.schedule.n_senders() == 1 && kind == Kind::Note {
-                account.spread(number, at_us);
+                account.spread(u64::from(number), at_us);
             }
         }
         if self.exact {
-            account.tick_off(slot, sender, number as u32, kind, &mut self.counts);
+            account.tick_off(slot, sender, number, kind, &mut self.counts);
         }
     }
 
@@ -432,25 +456,34 @@ impl Account {
         })
     }
 
-    /// Number and intended time of a message, if it is one that `sender` has sent.
+    /// Which message of `sender` this is; `None` when it has sent no such message by `at_us`.
     #[inline]
-    fn place(&self, sender: u32, marked: &Marked<'_>) -> Option<(u64, u64)> {
-        match *marked {
+    fn place(&self, sender: u32, marked: &Marked<'_>, at_us: u64) -> Option<Place> {
+        let (number, intact) = match *marked {
             Marked::Note { intended_us, key, velocity, .. } => {
                 let number = self.schedule.number(sender, intended_us)?;
                 let fits =
                     key == key_of(number).as_bytes() && velocity == velocity_of(sender, number);
-                fits.then_some((number, intended_us))
+                (number, fits)
             }
             Marked::Chat { line, .. } => {
                 let (named, number, intended_us) = read_line(line)?;
-                let fits = named == sender && self.schedule.time_us(sender, number) == intended_us;
-                fits.then_some((number, intended_us))
+                let meant = self.schedule.number(sender, intended_us)?;
+                if named != sender || meant != number {
+                    return None;
+                }
+                (number, true)
             }
-            Marked::Cursor { number, .. } | Marked::Pong { number } => {
-                Some((number, self.schedule.time_us(sender, number)))
-            }
-        }
+            Marked::Cursor { number, .. } | Marked::Pong { number } => (number, true),
+        };
+        // Numbers that a server made up are bounded by what can have been sent, and with them the gaps before them.
+        let number = u32::try_from(number).ok().filter(|&number| number < NONE)?;
+        let intended_us = self.schedule.time_us(sender, u64::from(number));
+        (intended_us <= at_us.saturating_add(EARLY_US)).then_some(Place {
+            number,
+            intended_us,
+            intact,
+        })
     }
 
     fn tick_off(&mut self, slot: u32, sender: u32, number: u32, kind: Kind, counts: &mut Counts) {
@@ -473,11 +506,11 @@ impl Account {
         }
         if kind != Kind::Cursor {
             for gap in expected..number {
-                if self.missing.len() < MISSING_MAX {
-                    self.missing.insert((pair, gap));
-                } else {
-                    self.missing_forgotten += 1;
+                if self.missing.len() >= MISSING_MAX {
+                    self.missing_forgotten += u64::from(number - gap);
+                    break;
                 }
+                self.missing.insert((pair, gap));
             }
         }
         self.expected[pair] = number + 1;

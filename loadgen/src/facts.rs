@@ -43,6 +43,11 @@ pub fn name(run: &RunResult) -> String {
 pub fn throughput(run: &RunResult) -> String {
     let traffic = &run.traffic;
     if traffic.expected == 0 && traffic.deliveries == 0 {
+        if let (Some("arrival"), Some(per_s)) =
+            (run.headline.as_deref(), run.figures.get("arrivals_per_s"))
+        {
+            return format!("{} arrivals, {} a second", grouped(traffic.connections), rate(*per_s));
+        }
         return format!("{} connections, nothing to deliver", grouped(traffic.connections));
     }
     let mut text = format!("{} deliveries/s", rate(traffic.delivered_per_s));
@@ -67,7 +72,9 @@ pub fn traffic(run: &RunResult) -> Vec<Fact> {
         fact("sent", grouped(traffic.sent)),
         fact("deliveries", grouped(traffic.deliveries)),
     ];
-    if traffic.frames > 0 {
+    if traffic.expected == 0 && traffic.deliveries == 0 {
+        facts.truncate(1);
+    } else if traffic.frames > 0 {
         let each = float(traffic.deliveries) / float(traffic.frames);
         facts.push(fact("deliveries per frame", format!("{each:.2}")));
     }
@@ -189,7 +196,30 @@ pub fn figures(run: &RunResult) -> Vec<Fact> {
         let value = if *end == "_ms" { value * 1e3 } else { value };
         fact(printable(&label.replace('_', " ")), unit.show(value))
     };
-    run.figures.iter().map(|(name, value)| show(name, *value)).collect()
+    let others = run.figures.iter().filter(|(name, _)| !name.starts_with(ABUSE));
+    others.map(|(name, value)| show(name, *value)).collect()
+}
+
+/// How figures of nuisances begin: then comes the group, and what was counted.
+const ABUSE: &str = "abuse: ";
+
+/// What nuisances did and what became of them, one a group.
+#[must_use]
+pub fn nuisances(run: &RunResult) -> Vec<Fact> {
+    let mut groups: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (name, value) in &run.figures {
+        let Some((group, what)) = name.strip_prefix(ABUSE).and_then(|name| name.split_once(": "))
+        else {
+            continue;
+        };
+        let count = Unit::Count.show(*value);
+        let said = match what {
+            "acts" | "connections" => format!("{count} {what}"),
+            _ => format!("{count} × {what}"),
+        };
+        groups.entry(group).or_default().push(said);
+    }
+    groups.into_iter().map(|(group, all)| fact(printable(group), all.join(", "))).collect()
 }
 
 /// Where and how it was run.
@@ -253,6 +283,18 @@ mod tests {
             assert!(!fact.value.contains('\u{1b}'), "{fact:?}");
         }
         assert!(!name(&run).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn nuisances_have_a_line_each() {
+        let mut run = sample::run("a", 1.0);
+        run.figures = [("abuse: deaf: acts", 7.0), ("abuse: deaf: 1009", 2.0), ("joins", 1.0)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
+        let facts = nuisances(&run);
+        assert_eq!(facts.len(), 1);
+        assert_eq!((&*facts[0].label, &*facts[0].value), ("deaf", "2 × 1009, 7 acts"));
+        assert_eq!(figures(&run).len(), 1);
     }
 
     #[test]

@@ -75,6 +75,8 @@ fn single(run: &RunResult, title: &str) -> Markup {
         h3 { "Load side" } (list(&facts::load(run)))
         @let figures = facts::figures(run);
         @if !figures.is_empty() { h3 { "Other figures" } (list(&figures)) }
+        @let nuisances = facts::nuisances(run);
+        @if !nuisances.is_empty() { h3 { "Nuisances" } (list(&nuisances)) }
         @if !run.steps.is_empty() { h3 { "Rates that were tried" } (steps(run)) }
         h3 { "Environment" } (list(&facts::environment(run)))
         h3 { "Command" } pre { (facts::command(&run.environment.command)) }

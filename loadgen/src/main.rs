@@ -1,10 +1,10 @@
 //! The `tutti-loadgen` command.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Parser as _;
@@ -74,6 +74,13 @@ fn measure(cli: &Cli) -> Result<u8> {
         Ok(endpoint) => endpoint,
         Err(error) => return Ok(usage(format!("--url {error:#}"))),
     };
+    // A result that cannot be kept is not worth the run.
+    for path in [&cli.json, &cli.html].into_iter().flatten().filter(|path| *path != Path::new("-"))
+    {
+        if let Err(error) = try_to_write(path) {
+            return Ok(usage(format!("cannot write {}: {error}", path.display())));
+        }
+    }
     let interrupt = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The second one ends the process at once.
@@ -81,6 +88,7 @@ fn measure(cli: &Cli) -> Result<u8> {
         signal_hook::flag::register_conditional_shutdown(signal, code, interrupt.clone())?;
         signal_hook::flag::register(signal, interrupt.clone())?;
     }
+    let stopped = interrupt.clone();
     let result = run(Setup {
         name,
         scenario,
@@ -95,7 +103,11 @@ fn measure(cli: &Cli) -> Result<u8> {
         find_max,
         progress: Progress::new(cli.quiet),
         interrupt,
-    })?;
+    });
+    let result = match result {
+        Err(_) if stopped.load(Ordering::Relaxed) => return Ok(EXIT_INTERRUPTED),
+        result => result?,
+    };
     let brief = cli.scenario.is_none() && cli.settings().is_empty() && result.partial.is_none();
     show(cli, std::slice::from_ref(&result), brief)?;
     let mut held = true;
@@ -142,7 +154,11 @@ fn show(cli: &Cli, results: &[RunResult], brief: bool) -> Result<()> {
 }
 
 fn show_comparison(cli: &Cli, a: &Path, b: &Path) -> Result<u8> {
-    let comparison = compare::compare(&read(a)?, &read(b)?);
+    let (a, b) = match (read(a), read(b)) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(error), _) | (_, Err(error)) => return Ok(usage(format!("{error:#}"))),
+    };
+    let comparison = compare::compare(&a, &b);
     match &cli.json {
         Some(path) if path == Path::new("-") => {
             print(&format!("{}\n", serde_json::to_string(&comparison)?));
@@ -157,14 +173,23 @@ fn show_comparison(cli: &Cli, a: &Path, b: &Path) -> Result<u8> {
 }
 
 fn show_joined(cli: &Cli) -> Result<u8> {
-    let results = cli.join.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
-    let joined = join::join(results)?;
+    let results = match read_all(&cli.join) {
+        Ok(results) => results,
+        Err(error) => return Ok(usage(format!("{error:#}"))),
+    };
+    let joined = match join::join(results) {
+        Ok(joined) => joined,
+        Err(error) => return Ok(usage(format!("--join: {error}"))),
+    };
     show(cli, std::slice::from_ref(&joined), false)?;
     Ok(0)
 }
 
 fn show_again(cli: &Cli) -> Result<u8> {
-    let results = cli.render.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+    let results = match read_all(&cli.render) {
+        Ok(results) => results,
+        Err(error) => return Ok(usage(format!("{error:#}"))),
+    };
     show(cli, &results, false)?;
     Ok(0)
 }
@@ -186,6 +211,17 @@ fn read(path: &Path) -> Result<RunResult> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     serde_json::from_str(&text)
         .with_context(|| format!("{}: not a result of tutti-loadgen", path.display()))
+}
+
+fn read_all(paths: &[PathBuf]) -> Result<Vec<RunResult>> {
+    paths.iter().map(|path| read(path)).collect()
+}
+
+/// Whether `path` can be written, leaving it as it was.
+fn try_to_write(path: &Path) -> std::io::Result<()> {
+    let was_there = path.exists();
+    std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+    if was_there { Ok(()) } else { std::fs::remove_file(path) }
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

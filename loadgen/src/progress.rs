@@ -65,9 +65,9 @@ impl Progress {
         let is_last = moment.at_s >= moment.of_s - 1e-3;
         self.say(is_last, || {
             let mut line = format!(
-                "{:>5.1} of {:.0} s  {:>9}",
+                "{:>5.1} of {} s  {:>9}",
                 moment.at_s,
-                moment.of_s,
+                (moment.of_s * 10.0).round() / 10.0,
                 Unit::PerSecond.show(moment.per_s)
             );
             if !moment.latency_us.is_empty() {

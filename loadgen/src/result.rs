@@ -34,8 +34,9 @@ pub struct RunResult {
     pub traffic: Traffic,
     /// What went wrong, counted over the whole run.
     pub faults: Faults,
-    /// From the intended send time to the receipt, by what was measured: `note`, `chat`, `cursor`,
-    /// `ping`, `join`, `connect`, `honest` and so on. The first to look at is [`RunResult::headline`].
+    /// From the intended time to the receipt, by what was measured: `note`, `chat`, `cursor`, `ping`, `arrival`,
+    /// `join`, `back`, `list`, and `spread` from the first to the last receiver of one message. The first to look at
+    /// is [`RunResult::headline`].
     pub latencies: BTreeMap<String, Latency>,
     /// The key of [`RunResult::latencies`] that `p99` alone means in an assertion.
     pub headline: Option<String>,
@@ -135,7 +136,7 @@ pub struct Faults {
     pub repeated: u64,
     /// Deliveries that came after a later one of the same sender.
     pub reordered: u64,
-    /// Deliveries whose mark does not fit their content.
+    /// Deliveries whose mark does not fit their content. One whose number can still be read is not lost as well.
     pub corrupted: u64,
     /// Deliveries to a connection that should not have had them (other channel, after leaving).
     pub stray: u64,

@@ -6,6 +6,12 @@
 
 use std::sync::Arc;
 
+/// Longer than any run lasts, in nanoseconds: 146 years.
+const SINCE_NS_MAX: u64 = u64::MAX / 4;
+
+/// Longest interval: one in 1,000 s is the lowest rate that a scenario may have.
+const INTERVAL_NS_MAX: u64 = 1_000_000_000_000;
+
 /// When each sender of a stream sends.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
@@ -40,7 +46,7 @@ impl Schedule {
         for (at, &sender) in order.iter().enumerate() {
             place[sender as usize] = at as u32;
         }
-        let interval_ns = ((1e9 / rate).round() as u64).max(1000);
+        let interval_ns = ((1e9 / rate).round() as u64).clamp(1000, INTERVAL_NS_MAX);
         Self { start_us, interval_ns, place: place.into() }
     }
 
@@ -54,13 +60,16 @@ impl Schedule {
     pub(crate) fn time_us(&self, sender: u32, number: u64) -> u64 {
         let n = self.place.len() as u64;
         let phase_ns = u64::from(self.place[sender as usize]) * self.interval_ns / n;
-        self.start_us + (number * self.interval_ns + phase_ns) / 1000
+        let since_ns = number.saturating_mul(self.interval_ns).saturating_add(phase_ns);
+        self.start_us.saturating_add(since_ns / 1000)
     }
 
-    /// Which message `sender` meant to send at `intended_us`; `None` when there is none.
+    /// Which message `sender` meant to send at `intended_us`; `None` when there is none. The time may be any: it
+    /// comes from a server.
     #[inline]
     pub(crate) fn number(&self, sender: u32, intended_us: u64) -> Option<u64> {
-        let since_ns = intended_us.checked_sub(self.time_us(sender, 0))? * 1000;
+        let since_us = intended_us.checked_sub(self.time_us(sender, 0))?;
+        let since_ns = since_us.checked_mul(1000).filter(|&ns| ns < SINCE_NS_MAX)?;
         // Times were rounded down, so the quotient may be one too small.
         let near = since_ns / self.interval_ns;
         (near..=near + 1).find(|&number| self.time_us(sender, number) == intended_us)

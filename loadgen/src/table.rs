@@ -79,6 +79,10 @@ pub fn render(run: &RunResult, colour: bool) -> String {
     let limit = if hurts { paint.bad(limit) } else { limit.to_owned() };
     text += &format!("{}{limit}\n", heading("Limit"));
     lines(&mut text, paint, "Figures", &facts::figures(run));
+    for (n, nuisance) in facts::nuisances(run).iter().enumerate() {
+        let title = if n == 0 { "Nuisances" } else { "" };
+        lines(&mut text, paint, title, std::slice::from_ref(nuisance));
+    }
     search(&mut text, paint, run);
     if !run.remarks.is_empty() {
         text.push('\n');

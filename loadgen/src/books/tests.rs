@@ -32,6 +32,7 @@ fn world(exact: bool) -> World {
         room: 0,
         channel: index % 2,
         steady,
+        owed: true,
         prompt: true,
     };
     let receivers = vec![receiver(0, 0, true), receiver(0, 2, true), receiver(1, 0, false)];
@@ -153,7 +154,7 @@ fn merged_cursor_moves_lose_nothing_but_the_last_position() {
     let line = line.expect("a stream of cursors");
     let schedule = Schedule::new(line.n_senders(), line.rate, 1_000_000);
     let person = Person { group: 0, index: 2 };
-    let receiver = Receiver { person, room: 0, channel: 0, steady: true, prompt: true };
+    let receiver = Receiver { person, room: 0, channel: 0, steady: true, owed: true, prompt: true };
     let directory = [(Box::from(*b"zero"), Person { group: 0, index: 0 })].into_iter().collect();
     let mut books = Books::new(Terms {
         scenario: &scenario,
@@ -172,4 +173,60 @@ fn merged_cursor_moves_lose_nothing_but_the_last_position() {
     assert_eq!(say("0.09"), (0, 0), "the last one");
     assert_eq!(say("0.09"), (0, 0), "once more");
     assert_eq!(say("0.05"), (0, 1), "an older one");
+}
+
+proptest::proptest! {
+    /// Numbers and times that a server makes up are corrupted or stray, never a panic and never a long wait.
+    #[test]
+    fn made_up_deliveries_are_faults_and_nothing_else(
+        t in proptest::num::u64::ANY,
+        place in proptest::num::u64::ANY,
+        receiver in 0..3_u32,
+        by in "zero|one|two|nobody",
+    ) {
+        let mut world = world(true);
+        let t = [format!("{}.{:03}", t / 1000, t % 1000), t.to_string()];
+        let line = format!("~0.{place}.{}.1~", t[1]);
+        for t in t {
+            let texts = [
+                (What::Note, format!(r#"{{"m":"n","t":{t},"p":"{by}","n":[{{"n":"c4","v":0.5}}]}}"#)),
+                (What::Chat, format!(r#"{{"m":"a","a":"{line}","p":{{"id":"{by}"}}}}"#)),
+                (What::Cursor, format!(r#"{{"m":"m","id":"{by}","x":"{t}","y":"{place}"}}"#)),
+                (What::Time, format!(r#"{{"m":"t","t":1,"e":{place}}}"#)),
+            ];
+            for (what, text) in &texts {
+                let message = Message::Text(text.as_bytes());
+                world.books.deliver(receiver, *what, message, 1_761_000_010_000_000);
+            }
+        }
+        let counts = world.books.counts;
+        proptest::prop_assert_eq!(counts.deliveries, 8);
+        proptest::prop_assert_eq!(counts.corrupted + counts.stray, 8);
+    }
+}
+
+#[test]
+fn what_cannot_have_been_sent_yet_leaves_no_gap() {
+    let mut world = world(true);
+    let far = 1_000_000_000;
+    let (key, velocity) = (key_of(far), velocity_of(0, far) as f64 / 1e3);
+    let text = format!(
+        r#"{{"m":"n","t":{},"p":"zero","n":[{{"n":"{key}","v":{velocity}}}]}}"#,
+        world.time_us(0, far) as f64 / 1e3
+    );
+    let now_us = world.time_us(0, 5);
+    world.books.deliver(LISTENER, What::Note, Message::Text(text.as_bytes()), now_us);
+    assert_eq!(world.books.counts.corrupted, 1);
+    assert_eq!(world.settle([5, 0]).0, 5, "the five that were sent, and no more");
+}
+
+#[test]
+fn a_changed_note_is_here_all_the_same() {
+    let mut world = world(true);
+    world.note(LISTENER, "zero", 0, 0);
+    let time_us = world.time_us(0, 1);
+    world.raw(LISTENER, "zero", time_us, key_of(1), 0.9999);
+    world.note(LISTENER, "zero", 0, 2);
+    assert_eq!(world.settle([3, 0]).0, 0);
+    assert_eq!(world.books.counts.corrupted, 1);
 }

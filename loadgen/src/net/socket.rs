@@ -55,12 +55,13 @@ pub(crate) fn ask_for_times(socket: &OwnedFd) {
     let _ = set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1);
 }
 
-/// Makes the kernel keep little for this socket, so that a peer that does not read is felt soon.
+/// Makes the kernel keep little for this socket, so that a peer that does not read is felt soon. Still more than the
+/// longest segment of loopback: below that a window that was closed opens again by probes alone, once in a while.
 ///
 /// # Errors
 /// What `setsockopt` says.
 pub(crate) fn keep_little(socket: &OwnedFd) -> io::Result<()> {
-    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, 4096)
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, 128 << 10)
 }
 
 fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: i32) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! The server of a run: where it is and how to ask it for a WebSocket.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -60,8 +61,8 @@ impl Endpoint {
     /// for that, so that its memory can be read before its first connection.
     ///
     /// # Errors
-    /// When nothing listens by then.
-    pub fn wait(&self, patience: Duration) -> Result<()> {
+    /// When nothing listens by then, or `interrupt` is set.
+    pub fn wait(&self, patience: Duration, interrupt: &AtomicBool) -> Result<()> {
         let deadline = Instant::now() + patience;
         loop {
             let there = if self.address.ip().is_loopback() {
@@ -71,6 +72,9 @@ impl Endpoint {
             };
             if there {
                 return Ok(());
+            }
+            if interrupt.load(Ordering::Relaxed) {
+                bail!("interrupted");
             }
             if Instant::now() >= deadline {
                 bail!(

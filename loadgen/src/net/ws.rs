@@ -4,6 +4,8 @@
 /// only stops nonsense.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
 
+/// Opcode of a frame that goes on with a message.
+pub(crate) const CONTINUATION: u8 = 0;
 /// Opcode of a text frame.
 pub(crate) const TEXT: u8 = 1;
 /// Opcode of a binary frame.
@@ -20,6 +22,8 @@ pub(crate) const PONG: u8 = 10;
 pub(crate) struct Header {
     /// Whether it ends its message.
     pub(crate) fin: bool,
+    /// Whether a bit is set that only an extension may set, and none was agreed on.
+    pub(crate) reserved: bool,
     /// The frame's opcode.
     pub(crate) opcode: u8,
     /// Bytes of the header itself, mask key included.
@@ -50,7 +54,8 @@ pub(crate) fn header(buf: &[u8]) -> Option<Header> {
         mask = Some(buf.get(head..head + 4)?.try_into().ok()?);
         head += 4;
     }
-    Some(Header { fin: first & 0x80 != 0, opcode: first & 0x0f, head, len, mask })
+    let (fin, reserved) = (first & 0x80 != 0, first & 0x70 != 0);
+    Some(Header { fin, reserved, opcode: first & 0x0f, head, len, mask })
 }
 
 /// Appends a whole masked frame (client to server).

@@ -26,6 +26,17 @@ pub(super) struct Crew {
     threads: Vec<ExecutorJoinHandle<()>>,
 }
 
+/// Tells when a thread ends by a panic, because its news would be waited for in vain.
+struct Alarm(Sender<News>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.send(News::Failed("a thread of load has panicked".to_owned()));
+        }
+    }
+}
+
 impl Crew {
     /// Starts a pinned thread on each of `cpus`.
     ///
@@ -58,6 +69,7 @@ impl Crew {
                 .name(&format!("load-{number}"))
                 .io_memory(IO_MEMORY)
                 .spawn(move || async move {
+                    let _alarm = Alarm(tell.clone());
                     match Worker::new(start) {
                         Ok(worker) => worker.run(),
                         Err(error) => drop(tell.send(News::Failed(format!("{error:#}")))),

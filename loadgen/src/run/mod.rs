@@ -95,7 +95,7 @@ struct Run<'a> {
 pub fn run(mut setup: Setup) -> Result<RunResult> {
     let scenario = Arc::new(setup.scenario.clone());
     limits::check(&scenario, &setup.endpoint)?;
-    setup.endpoint.wait(setup.patience)?;
+    setup.endpoint.wait(setup.patience, &setup.interrupt)?;
     let watched = watch(&setup);
     let cpus = choose_cpus(&setup, watched.pid, scenario.total());
     let at_start = watched.sample()?;
@@ -124,7 +124,7 @@ fn choose_cpus(setup: &Setup, server: Option<u32>, people: usize) -> Vec<usize> 
         return setup.cpus.clone();
     }
     let own = machine::allowed_cpus(std::process::id()).unwrap_or_else(|| vec![0]);
-    let servers = server.and_then(machine::allowed_cpus).unwrap_or_default();
+    let servers = server.and_then(machine::server_cpus).unwrap_or_default();
     let free: Vec<usize> = own.iter().copied().filter(|cpu| !servers.contains(cpu)).collect();
     let mut cpus = if free.is_empty() { own } else { free };
     // More threads than people would only wake each other.
@@ -165,11 +165,18 @@ impl Run<'_> {
             if arrivals.failure.is_some() || self.crew.is_interrupted() {
                 break;
             }
-            let after = self.watched.sample()?;
-            arrivals.server_cpu_ns = before.zip(after).map(|(from, to)| to.cpu_ns - from.cpu_ns);
+            let after = match self.watched.sample() {
+                Ok(after) => after,
+                Err(error) => {
+                    arrivals.failure = Some(format!("{error:#}: it has ended"));
+                    break;
+                }
+            };
+            arrivals.server_cpu_ns =
+                before.zip(after).map(|(from, to)| to.cpu_ns.saturating_sub(from.cpu_ns));
             self.pause(self.scenario.settle_s);
             if !self.scenario.memory_at.is_empty() {
-                self.read_memory(&mut arrivals)?;
+                self.read_memory(&mut arrivals);
             }
         }
         Ok(arrivals)
@@ -219,8 +226,9 @@ impl Run<'_> {
         }
     }
 
-    fn read_memory(&mut self, arrivals: &mut Arrivals) -> Result<()> {
-        if let Some(sample) = self.watched.sample()? {
+    fn read_memory(&mut self, arrivals: &mut Arrivals) {
+        // That it is gone shows in the run.
+        if let Ok(Some(sample)) = self.watched.sample() {
             let slab = process::slab_bytes().ok().zip(self.slab_at_start);
             arrivals.memory.push(MemoryPoint {
                 connections: self.crew.shared.seated(),
@@ -229,7 +237,6 @@ impl Run<'_> {
                 slab_bytes: slab.map(|(now, before)| now.saturating_sub(before)),
             });
         }
-        Ok(())
     }
 }
 

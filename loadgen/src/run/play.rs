@@ -1,7 +1,6 @@
 //! One run of all streams, as the main thread sees it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -143,6 +142,10 @@ impl Run<'_> {
                     } else {
                         merge(&mut played.slices[number], &slice);
                     }
+                    while next <= number {
+                        self.look(played, next);
+                        next += 1;
+                    }
                     if heard[number] == threads {
                         self.judge_slice(played, number, &mut silent);
                     }
@@ -213,7 +216,7 @@ impl Run<'_> {
         if played.partial.is_none() && !self.crew.is_interrupted() {
             played.partial = Some(why.to_owned());
         }
-        self.crew.shared.interrupted.store(true, Ordering::Relaxed);
+        self.crew.shared.cut(true);
     }
 
     fn fetch_metrics(&self, remarks: &mut Vec<String>) -> Option<Metrics> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::play::{Played, length_s};
 use super::{Arrivals, Run};
-use crate::books::{Counts, Spread};
+use crate::books::{Counts, Line, Spread};
 use crate::histogram;
 use crate::result::{
     Faults, Latency, Limit, LoadSide, RunResult, SCHEMA, ServerSide, Slice, Target, Traffic,
@@ -122,7 +122,7 @@ impl Run<'_> {
         put_timeline(&mut result, &played);
         self.put_load(&mut result, &played, last);
         self.put_server(&mut result, &played, last);
-        result.limit = limit(&result);
+        result.limit = limit(&result, self.owed());
         self.remark(&mut result, &tallies, factor);
         result
     }
@@ -274,16 +274,24 @@ impl Run<'_> {
                 "server and load share cores, so each disturbs the other: pin them apart (taskset -c, --cpus)".to_owned(),
             );
         }
-        let limit = match result.limit {
-            Limit::Load => {
-                "the load side was busy more than 90 %: the server can do at least this; give it more --cpus"
-            }
-            Limit::Machine => {
-                "a side was ready to run and did not get its core for more than 5 % of the time: do not trust this run"
-            }
-            Limit::Server | Limit::Neither => return,
-        };
-        remarks.push(limit.to_owned());
+        if result.limit == Limit::Load {
+            remarks.push(
+                "give the load side more --cpus, or run several processes and --join them"
+                    .to_owned(),
+            );
+        }
+    }
+
+    /// The share of all deliveries that has to arrive. Cursor moves may be merged, so they need not.
+    pub(super) fn owed(&self) -> f64 {
+        let (mut all, mut owed) = (0.0, 0.0);
+        for line in Line::all(&self.scenario) {
+            let heads = self.scenario.heads(self.scenario.room_of(line.group));
+            let per_s = line.rate * line.n_senders() as f64 * line.hearers(heads) as f64;
+            all += per_s;
+            owed += if line.kind == Kind::Cursor { 0.0 } else { per_s };
+        }
+        if all > 0.0 { owed / all } else { 0.0 }
     }
 }
 
@@ -298,6 +306,7 @@ fn put_tallies(result: &mut RunResult, tallies: &Tallies) {
         ("list_entries", tallies.list_entries),
         ("notifications", tallies.notifications),
         ("pings_answered", tallies.pings),
+        ("still_under_way", tallies.under_way),
     ] {
         if n > 0 {
             figures.insert(name.to_owned(), n as f64);
@@ -336,13 +345,12 @@ fn put_timeline(result: &mut RunResult, played: &Played) {
     }
 }
 
-fn limit(result: &RunResult) -> Limit {
+fn limit(result: &RunResult, owed: f64) -> Limit {
     let server = result.server.as_ref();
     let cores = result.environment.server_cpus.as_ref().map_or(1, Vec::len);
     let traffic = &result.traffic;
-    let fell_behind = traffic.expected > 0
-        && traffic.delivered_per_s < KEPT_UP * traffic.offered_per_s
-        && result.headline.as_deref() != Some("cursor");
+    let fell_behind =
+        traffic.expected > 0 && traffic.delivered_per_s < KEPT_UP * owed * traffic.offered_per_s;
     if result.load.busiest_thread > LOAD_LIMIT {
         Limit::Load
     } else if result.load.waited > DISTURBED || server.is_some_and(|it| it.waited > DISTURBED) {

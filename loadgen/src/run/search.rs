@@ -1,8 +1,10 @@
 //! `--find-max`: the highest rate at which conditions hold.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
-use super::Run;
+use super::{Arrivals, Run};
 use crate::conditions::{Conditions, Verdict};
 use crate::result::{Limit, RunResult, Step};
 use crate::worker::Order;
@@ -16,6 +18,8 @@ const STEPS_MAX: usize = 30;
 const ATTEMPTS: usize = 2;
 /// The same when the machine took the cores away.
 const ATTEMPTS_DISTURBED: usize = 4;
+/// How often people try to arrive after a rate that failed.
+const ARRIVALS_MAX: u32 = 3;
 /// With less than this share delivered a rate is hopeless, and is not tried again.
 const HOPELESS: f64 = 0.6;
 /// With less than this share delivered within the window a rate does not hold, whatever else does: what is
@@ -34,6 +38,7 @@ impl Run<'_> {
         let (mut holds, mut fails) = (0.0_f64, f64::INFINITY);
         let (mut factor, mut attempts) = (1.0, 0);
         let mut arrivals = self.arrive()?;
+        let mut took_nobody = None;
         while steps.len() < STEPS_MAX && fails / holds.max(1e-9) > CLOSE_ENOUGH {
             if arrivals.failure.is_some() || self.crew.is_interrupted() {
                 let mut result = self.unplayed(arrivals);
@@ -43,11 +48,14 @@ impl Run<'_> {
             let played = self.play(&arrivals, factor)?;
             let mut result = self.result(&arrivals, played, factor);
             let verdicts = conditions.evaluate(&result);
-            let (held, reason) = judge(&result, &verdicts);
-            let step = step_of(&result, held, reason);
-            self.setup.progress.step(&step);
-            steps.push(step);
-            if result.partial.is_some() {
+            let (held, reason) = judge(&result, &verdicts, self.owed());
+            // A step that was cut short by whoever watched says nothing about its rate.
+            if result.partial.as_deref() != Some("interrupted") {
+                let step = step_of(&result, held, reason);
+                self.setup.progress.step(&step);
+                steps.push(step);
+            }
+            if self.crew.is_interrupted() {
                 result.steps = steps;
                 return Ok(best.map(|best| interrupted(best, &result)).unwrap_or(result));
             }
@@ -59,10 +67,13 @@ impl Run<'_> {
                     result.traffic.delivered_per_s / result.traffic.offered_per_s.max(1e-9);
                 let disturbed = result.limit == Limit::Machine;
                 last = Some(result);
-                // What is still queued belongs to a rate that failed: the next one starts clean.
-                self.crew.order_all(|| Order::Reset);
-                self.pause(0.3);
-                arrivals = self.arrive()?;
+                arrivals = self.begin_anew()?;
+                let listens = self.setup.endpoint.wait(Duration::ZERO).is_ok();
+                if arrivals.failure.is_some() && best.is_some() && listens {
+                    // What held is known; that the server did not recover is worth a remark and no more.
+                    took_nobody = arrivals.failure.take();
+                    break;
+                }
                 attempts += 1;
                 let again = if disturbed { ATTEMPTS_DISTURBED } else { ATTEMPTS };
                 if attempts < again && (disturbed || delivered > HOPELESS) {
@@ -85,8 +96,29 @@ impl Run<'_> {
                 "the conditions held at no rate that was tried; this is the last one".to_owned(),
             );
         }
+        if let Some(why) = took_nobody {
+            result.remarks.push(format!(
+                "the search ended early: after a rate that was too high the server took nobody any more ({why})"
+            ));
+        }
         result.steps = steps;
         Ok(result)
+    }
+
+    /// Lets everybody arrive once more, so that what is still queued of a rate that failed disturbs nobody. A server
+    /// that was overloaded may need a while.
+    fn begin_anew(&mut self) -> Result<Arrivals> {
+        let mut tries = 0;
+        loop {
+            self.crew.shared.cut(false);
+            self.crew.order_all(|| Order::Reset);
+            self.pause(0.3 + 2.0 * f64::from(tries));
+            let arrivals = self.arrive()?;
+            tries += 1;
+            if arrivals.failure.is_none() || tries == ARRIVALS_MAX || self.crew.is_interrupted() {
+                return Ok(arrivals);
+            }
+        }
     }
 }
 
@@ -97,13 +129,12 @@ fn interrupted(mut best: RunResult, last: &RunResult) -> RunResult {
     best
 }
 
-fn judge(result: &RunResult, verdicts: &[Verdict]) -> (bool, Option<String>) {
+fn judge(result: &RunResult, verdicts: &[Verdict], owed: f64) -> (bool, Option<String>) {
     if let Some(failed) = verdicts.iter().find(|verdict| !verdict.held) {
         return (false, Some(format!("{}: {}", failed.condition, failed.shown)));
     }
     let traffic = &result.traffic;
-    let merged = result.headline.as_deref() == Some("cursor");
-    if !merged && traffic.delivered_per_s < DELIVERED_MIN * traffic.offered_per_s {
+    if traffic.delivered_per_s < DELIVERED_MIN * owed * traffic.offered_per_s {
         let share = traffic.delivered_per_s / traffic.offered_per_s * 100.0;
         return (false, Some(format!("{share:.1} % delivered within the window")));
     }

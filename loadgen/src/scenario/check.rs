@@ -4,6 +4,10 @@ use super::{Accounting, Reads, Scenario};
 
 /// Messages a second and sender above which intended times would not be told apart.
 const RATE_MAX: f64 = 100_000.0;
+/// Messages a second and sender below which intended times would be too far apart.
+const RATE_MIN: f64 = 0.001;
+/// Positions of a cursor that can be told apart: 100.00 x 100.00.
+const POSITIONS: f64 = 1e8;
 /// Pairs of receiver and sender that are accounted for one by one: 4 bytes each.
 const PAIRS_MAX: usize = 64 << 20;
 /// Most connections that one run may ask for.
@@ -108,8 +112,14 @@ impl Scenario {
                         "{kind}s come from a group that stays and reads; give them to another one"
                     ));
                 }
-                if !(stream.rate > 0.0 && stream.rate <= RATE_MAX) {
-                    return fault(format!("the rate of {kind}s is above 0 and at most {RATE_MAX}"));
+                if !(RATE_MIN..=RATE_MAX).contains(&stream.rate) {
+                    return fault(format!("the rate of {kind}s is from {RATE_MIN} to {RATE_MAX}"));
+                }
+                let each = stream.rate * (self.warm_s + self.measure_s);
+                if each > if kind == "cursor" { POSITIONS } else { f64::from(u32::MAX / 2) } {
+                    return fault(format!(
+                        "{each:.0} {kind}s of one sender cannot be numbered; measure for less long"
+                    ));
                 }
                 let senders = group.senders(&stream);
                 if senders == 0 || senders > group.members {
@@ -178,7 +188,17 @@ mod tests {
         check(("members = 10", "members = 0"), "at least 1");
         check(("members = 10", "members = 50_000"), "accounting = \"totals\"");
         check(("members = 10", "channels = 3\nmembers = 10"), "`channels` is 3");
-        check(("rate = 5", "rate = 0"), "above 0");
+        check(("rate = 5", "rate = 0"), "from 0.001 to 100000");
+        let long = "measure_s = 100_000\nprobes = 0.1";
+        check(
+            (
+                "measure_s = 5\n[[group]]\nname = \"a\"\nmembers = 10\nnotes = { rate = 5 }",
+                &format!(
+                    "{long}\n[[group]]\nname = \"a\"\nmembers = 10\nnotes = {{ rate = 50_000 }}"
+                ),
+            ),
+            "measure for less long",
+        );
         check(("rate = 5", "rate = 5, senders = 11"), "11 of 10 members");
         check(("rate = 5", "rate = 5, size = 0"), "1 to 1000 notes");
         check(("name = \"b\"", "name = \"a\""), "each stands once");

@@ -272,11 +272,11 @@ impl Scenario {
         self.groups.iter().filter(|group| group.abuse.is_none()).map(Group::total).sum()
     }
 
-    /// People in each channel of the group `room`.
+    /// People in each channel of the group `room` who can be expected to have what is sent there: those who read.
     pub(crate) fn heads(&self, room: usize) -> usize {
         let sits = |at: &usize| self.room_of(*at) == room;
         let groups = (0..self.groups.len()).filter(sits).map(|at| &self.groups[at]);
-        groups.filter(|group| group.abuse.is_none()).map(|group| group.members).sum()
+        groups.filter(|group| !group.may_be_turned_out()).map(|group| group.members).sum()
     }
 
     /// The group in whose channels the people of `group` sit.

@@ -32,7 +32,7 @@ pub(crate) fn environment(load_cpus: &[usize], server: Option<u32>) -> Environme
         memory_bytes: kib * 1024,
         congestion_control: congestion.ok().map(|text| text.trim().to_owned()),
         load_cpus: load_cpus.to_vec(),
-        server_cpus: server.and_then(allowed_cpus),
+        server_cpus: server.and_then(server_cpus),
         command: std::env::args().collect(),
         processes: 1,
     }
@@ -43,6 +43,22 @@ pub(crate) fn allowed_cpus(pid: u32) -> Option<Vec<usize>> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     Some(parse_cpus(line.trim()))
+}
+
+/// CPUs that a server has for its work: those that threads of it are pinned to, or else those that it may run on. Many
+/// servers pin their workers and leave the main thread, which only waits, where it was.
+pub(crate) fn server_cpus(pid: u32) -> Option<Vec<usize>> {
+    let of_process = allowed_cpus(pid)?;
+    let mut pinned = std::collections::BTreeSet::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let cpus = line.map(parse_cpus).unwrap_or_default();
+        if cpus.len() < of_process.len() {
+            pinned.extend(cpus);
+        }
+    }
+    Some(if pinned.is_empty() { of_process } else { pinned.into_iter().collect() })
 }
 
 /// Reads a list like `0,2-3`; what is no number is left out.
@@ -73,6 +89,13 @@ mod tests {
     fn lists_of_cpus_are_read() {
         assert_eq!(parse_cpus("0,2-4"), [0, 2, 3, 4]);
         assert_eq!(parse_cpus("3-1,x,7\n"), [7]);
+        let own = allowed_cpus(std::process::id()).expect("own status");
+        assert!(
+            server_cpus(std::process::id())
+                .expect("own threads")
+                .iter()
+                .all(|cpu| own.contains(cpu))
+        );
         assert!(!allowed_cpus(std::process::id()).expect("own status").is_empty());
     }
 }

@@ -75,6 +75,12 @@ pub(crate) fn velocity_of(sender: u32, number: u64) -> u64 {
 /// Base of cursor positions: hundredths of 0 to 99.99.
 pub(crate) const POSITION_BASE: u64 = 10_000;
 
+/// The number that a position stands for; `None` for a position that stands for none.
+#[inline]
+pub(crate) fn number_at(x: u64, y: u64) -> Option<u64> {
+    (x < POSITION_BASE && y < POSITION_BASE).then(|| y * POSITION_BASE + x)
+}
+
 /// Writes a line of chat that says which it is.
 pub(crate) fn put_line(out: &mut Vec<u8>, mark: Mark) {
     let Mark { sender, number, intended_us, .. } = mark;

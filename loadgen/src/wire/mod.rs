@@ -63,6 +63,12 @@ pub(crate) fn each_message<'a>(
     if binary { quick::each_message(payload, each) } else { text::each_message(payload, each) }
 }
 
+/// The same frame printed as every known server prints, when it is not: with spaces, or with another order of keys.
+#[inline]
+pub(crate) fn print_anew(payload: &[u8], binary: bool) -> Option<Vec<u8>> {
+    if binary || payload.starts_with(b"[{\"m\":\"") { None } else { text::print_anew(payload) }
+}
+
 /// Reads the mark of a note, chat, cursor move or time.
 #[inline]
 pub(crate) fn read<'a>(what: What, message: Message<'a>) -> Option<Marked<'a>> {
@@ -111,3 +117,6 @@ pub(crate) fn put(out: &mut Vec<u8>, dialect: Dialect, mark: Mark, size: usize) 
         Dialect::Quick => quick::put(out, mark, size),
     }
 }
+
+#[cfg(test)]
+mod tests;

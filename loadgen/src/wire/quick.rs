@@ -56,7 +56,7 @@ pub(super) fn read(what: What, payload: &[u8]) -> Option<Marked<'_>> {
         What::Cursor => {
             let by = reader.string()?;
             let (x, y) = (integer(reader.number()?, 1e2)?, integer(reader.number()?, 1e2)?);
-            Some(Marked::Cursor { by, number: y * POSITION_BASE + x })
+            Some(Marked::Cursor { by, number: mark::number_at(x, y)? })
         }
         What::Time => {
             reader.number()?;

@@ -43,6 +43,29 @@ pub(super) fn each_message<'a>(payload: &'a [u8], mut each: impl FnMut(What, Mes
     }
 }
 
+/// Prints a frame in which no message begins as [`START`] has it; `None` when one does, or when it is no message.
+#[cold]
+pub(super) fn print_anew(payload: &[u8]) -> Option<Vec<u8>> {
+    if NEXT.find(payload).is_some() {
+        return None;
+    }
+    let messages: Vec<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_slice(payload).ok()?;
+    let mut out = vec![b'['];
+    for mut message in messages {
+        let name = message.remove("m")?;
+        let rest = serde_json::to_vec(&message).ok()?;
+        out.extend_from_slice(if out.len() > 1 { br#",{"m":"# } else { br#"{"m":"# });
+        out.extend_from_slice(&serde_json::to_vec(&name).ok()?);
+        if !message.is_empty() {
+            out.push(b',');
+        }
+        out.extend_from_slice(&rest[1..]);
+    }
+    out.push(b']');
+    Some(out)
+}
+
 #[inline]
 fn what(name: &[u8]) -> What {
     match name {
@@ -88,7 +111,7 @@ pub(super) fn read(what: What, message: &[u8]) -> Option<Marked<'_>> {
                 decimal(value.strip_prefix(b"\"").unwrap_or(value), 2)
             };
             let (x, y) = (place(br#""x":"#)?, place(br#""y":"#)?);
-            Some(Marked::Cursor { by, number: y * POSITION_BASE + x })
+            Some(Marked::Cursor { by, number: mark::number_at(x, y)? })
         }
         What::Time => Some(Marked::Pong { number: decimal(field(message, br#""e":"#)?, 0)? }),
         _ => None,
@@ -162,6 +185,11 @@ pub(crate) fn own_id(channel: &[u8]) -> Option<&[u8]> {
     string(field(channel, br#""p":""#)?).filter(|id| !id.is_empty())
 }
 
+/// The name of the channel that a `ch` tells of.
+pub(crate) fn channel_id(channel: &[u8]) -> Option<&[u8]> {
+    string(field(field(channel, br#""ch":{"#)?, br#""_id":""#)?)
+}
+
 /// The text of a notification, cut short, for people.
 pub(crate) fn notification_text(message: &[u8]) -> String {
     let text = field(message, br#""text":""#).and_then(string);
@@ -182,25 +210,43 @@ pub(crate) fn string(text: &[u8]) -> Option<&[u8]> {
     memchr::memchr(b'"', text).map(|end| &text[..end])
 }
 
-/// A decimal number as an integer of 10^-`places`. Further places are cut off.
+/// A decimal number as an integer of 10^-`places`, rounded: servers that calculate with times change the last bits.
 #[inline]
 fn decimal(text: &[u8], places: u32) -> Option<u64> {
     let mut value = 0_u64;
     let mut seen = None;
-    for &byte in text {
+    let mut up = false;
+    let append = |value: u64, byte: u8| value.checked_mul(10)?.checked_add(u64::from(byte - b'0'));
+    for (at, &byte) in text.iter().enumerate() {
         match (byte, seen) {
-            (b'0'..=b'9', None) => value = value.checked_mul(10)? + u64::from(byte - b'0'),
-            (b'0'..=b'9', Some(at)) if at < places => {
-                value = value.checked_mul(10)? + u64::from(byte - b'0');
-                seen = Some(at + 1);
+            (b'0'..=b'9', None) => value = append(value, byte)?,
+            (b'0'..=b'9', Some(n)) if n < places => {
+                value = append(value, byte)?;
+                seen = Some(n + 1);
             }
-            (b'0'..=b'9', Some(_)) => {}
+            // The first place beyond decides; one more ends the deciding.
+            (b'0'..=b'9', Some(n)) => {
+                up = up || n == places && byte >= b'5';
+                seen = Some(places + 1);
+            }
             (b'.', None) => seen = Some(0),
+            (b'e' | b'E', _) => return exponential(text, at, places),
             _ => break,
         }
     }
     text.first().filter(|byte| byte.is_ascii_digit())?;
-    value.checked_mul(10_u64.pow(places - seen.unwrap_or(0)))
+    let missing = places.saturating_sub(seen.unwrap_or(0));
+    value.checked_mul(10_u64.pow(missing))?.checked_add(u64::from(up))
+}
+
+/// The same for a number with an exponent at `at`, which few servers print.
+#[cold]
+fn exponential(text: &[u8], at: usize, places: u32) -> Option<u64> {
+    let digits = |&byte: &u8| byte.is_ascii_digit() || byte == b'-' || byte == b'+';
+    let end = at + 1 + text[at + 1..].iter().take(8).take_while(|byte| digits(byte)).count();
+    let value: f64 = std::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
+    let scaled = (value * 10_f64.powi(places as i32)).round();
+    (0.0..1e18).contains(&scaled).then_some(scaled as u64)
 }
 
 /// Writes an integer of 10^-`places` with all its places.
@@ -233,6 +279,36 @@ mod tests {
             all.push((what, String::from_utf8_lossy(text).into_owned()));
         });
         all
+    }
+
+    #[test]
+    fn other_ways_of_printing_are_understood() {
+        let anew = |text: &str| {
+            let printed = print_anew(text.as_bytes())?;
+            Some(String::from_utf8(printed).expect("text"))
+        };
+        let spaced = r#"[ { "m" : "hi", "t" : 1 }, {"p":"x","m":"n"} ]"#;
+        assert_eq!(anew(spaced).as_deref(), Some(r#"[{"m":"hi","t":1},{"m":"n","p":"x"}]"#));
+        assert_eq!(anew(r#"[{"m":"hi"}]"#), None, "as usual");
+        assert_eq!(anew("[1]"), None);
+        assert_eq!(anew("[{]"), None);
+        let decimals = [
+            ("1.5", 1500),
+            ("15e-1", 1500),
+            ("1.5E+0,", 1500),
+            ("0.6999999", 700),
+            ("0.7004", 700),
+            ("0.70049", 700),
+            ("0.0005", 1),
+            ("7", 7000),
+        ];
+        for (text, value) in decimals {
+            assert_eq!(decimal(text.as_bytes(), 3), Some(value), "{text}");
+        }
+        for text in ["", "-1", "x", "1e99", "1e-", "99999999999999999999", "18446744073709551615.9"]
+        {
+            assert_eq!(decimal(text.as_bytes(), 3), None, "{text}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::orders::Event;
+use super::orders::{Event, Tallies};
 use super::peer::{Goal, State};
 use super::{READ_BYTES, Worker};
 use crate::net::{socket, target, ws};
@@ -15,6 +15,10 @@ use crate::wire::{self, What, text};
 const READS_IN_A_ROW: usize = 8;
 /// A read of less than this brings single messages, each with an acknowledgement to save.
 const SMALL: usize = 1024;
+/// Longest HTTP answer, in bytes.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Bytes of unfinished frames that one thread keeps in all.
+const HELD_BYTES_MAX: usize = 1 << 30;
 /// A server that leaves so much unread does not read at all.
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
 
@@ -171,8 +175,10 @@ impl Worker {
     pub(super) fn read(&mut self, idx: u32) -> Result<()> {
         let peer = &self.peers[idx as usize];
         let reads = self.scenario.groups[usize::from(peer.person.group)].reads;
-        if reads != Reads::Always && peer.state.is_ready() {
-            return self.is_it_over(idx);
+        let reads_not = reads != Reads::Always && peer.state.is_ready() && !self.hurry;
+        // Why it is over stands behind what was not read.
+        if reads_not && !self.is_over(idx)? {
+            return Ok(());
         }
         for _ in 0..READS_IN_A_ROW {
             if self.read_once(idx, READ_BYTES)? < READ_BYTES {
@@ -217,11 +223,14 @@ impl Worker {
         }
         buffer[..kept].copy_from_slice(&peer.rest);
         peer.rest.clear();
+        self.held -= kept;
         self.tallies.reads += 1;
         self.tallies.bytes_received += received.bytes as u64;
         let now_us = self.clock.now_us();
-        let at_us = received
-            .at_us
+        // The kernel tells the time of the last packet that was read to its end. With a full buffer there may be
+        // more of a later one, of which it tells nothing.
+        let told = received.at_us.filter(|_| received.bytes < most);
+        let at_us = told
             .map_or(now_us, |at_us| at_us.saturating_add_signed(self.behind_wall_us).min(now_us));
         let attempt = peer.attempt;
         let filled = &buffer[..kept + received.bytes];
@@ -230,6 +239,10 @@ impl Worker {
         // Unless that connection has ended meanwhile.
         if peer.attempt == attempt {
             peer.rest.extend_from_slice(&filled[at..]);
+            self.held += filled.len() - at;
+            if self.held > HELD_BYTES_MAX {
+                self.gone(idx, "unfinished frames of the server fill the memory");
+            }
         }
         Ok(received.bytes)
     }
@@ -238,8 +251,21 @@ impl Worker {
     /// looks at two bytes of each and hands it on, so that a message costs nanoseconds.
     fn frames(&mut self, idx: u32, filled: &[u8], at_us: u64) -> Result<usize> {
         let mut at = 0;
+        let attempt = self.peers[idx as usize].attempt;
+        if self.peers[idx as usize].goal == Goal::Connected {
+            // Nobody asked for a WebSocket here: this is an HTTP error.
+            let line = filled.split(|&byte| byte == b'\r').next().unwrap_or_default();
+            let line = String::from_utf8_lossy(&line[..line.len().min(100)]).into_owned();
+            self.gone(idx, line.strip_prefix("HTTP/1.1 ").unwrap_or(&line));
+            return Ok(filled.len());
+        }
         if self.peers[idx as usize].state == State::Upgrading {
-            let Some(end) = memchr::memmem::find(filled, b"\r\n\r\n") else { return Ok(0) };
+            let Some(end) = memchr::memmem::find(filled, b"\r\n\r\n") else {
+                if filled.len() > HEAD_BYTES_MAX {
+                    self.gone(idx, "an HTTP answer without an end");
+                }
+                return Ok(0);
+            };
             if let Err(reason) = target::judge_response(&filled[..end]) {
                 self.gone(idx, &reason);
                 return Ok(filled.len());
@@ -248,8 +274,12 @@ impl Worker {
             self.upgraded(idx);
         }
         while let Some(head) = ws::header(&filled[at..]) {
-            if head.len > ws::FRAME_BYTES_MAX {
-                self.gone(idx, "a frame of more than 16 MiB");
+            // What a message caused may have ended the connection.
+            if self.peers[idx as usize].attempt != attempt {
+                return Ok(filled.len());
+            }
+            if let Some(fault) = fault_of(head) {
+                self.gone(idx, fault);
                 return Ok(filled.len());
             }
             let start = at + head.head;
@@ -266,6 +296,7 @@ impl Worker {
                     let peer = &mut self.peers[idx as usize];
                     peer.put_frame(ws::PONG, payload, key);
                     self.send_output(idx);
+                    self.watch_output(idx);
                 }
                 ws::CLOSE => {
                     let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
@@ -274,10 +305,50 @@ impl Worker {
                     return Ok(filled.len());
                 }
                 ws::PONG => {}
-                _ => *self.tallies.errors.entry("a fragmented frame".to_owned()).or_default() += 1,
+                ws::TEXT | ws::BINARY | ws::CONTINUATION => {
+                    if let Err(fault) = self.put_part(idx, head, payload, at_us) {
+                        self.gone(idx, fault);
+                        return Ok(filled.len());
+                    }
+                }
+                _ => {
+                    self.gone(idx, "a frame of no known kind");
+                    return Ok(filled.len());
+                }
             }
         }
         Ok(at)
+    }
+
+    /// Handles a frame that is not a whole message.
+    #[cold]
+    fn put_part(
+        &mut self,
+        idx: u32,
+        head: ws::Header,
+        payload: &[u8],
+        at_us: u64,
+    ) -> Result<(), &'static str> {
+        let peer = &mut self.peers[idx as usize];
+        let goes_on = head.opcode == ws::CONTINUATION;
+        if goes_on == (peer.parts_opcode == ws::CONTINUATION) {
+            return Err("frames of a message out of order");
+        }
+        if peer.parts.len() + payload.len() > ws::FRAME_BYTES_MAX {
+            return Err("a message of more than 16 MiB");
+        }
+        if !goes_on {
+            peer.parts_opcode = head.opcode;
+        }
+        peer.parts.extend_from_slice(payload);
+        self.held += payload.len();
+        if head.fin {
+            let binary = std::mem::take(&mut peer.parts_opcode) == ws::BINARY;
+            let whole = std::mem::take(&mut peer.parts);
+            self.held -= whole.len();
+            self.hear(idx, &whole, binary, at_us);
+        }
+        Ok(())
     }
 
     #[inline]
@@ -286,6 +357,8 @@ impl Worker {
         let mut books = self.books.as_mut().filter(|_| !self.peers[idx as usize].nuisance);
         // What changes the connection itself is seldom, and is looked at afterwards.
         let mut seldom = Vec::new();
+        let printed_anew = wire::print_anew(payload, binary);
+        let payload = printed_anew.as_deref().unwrap_or(payload);
         wire::each_message(payload, binary, |what, message| match what {
             What::Note | What::Chat | What::Cursor | What::Time => {
                 if let Some(books) = &mut books {
@@ -335,6 +408,7 @@ impl Worker {
 
     /// Asks for a seat in a channel.
     pub(super) fn join(&mut self, idx: u32, channel: &str) {
+        self.peers[idx as usize].wanted = channel.into();
         let mut message = std::mem::take(&mut self.message);
         let dialect = self.scenario.dialect;
         wire::put_join(&mut message, dialect, channel);
@@ -357,9 +431,19 @@ impl Worker {
         }
         let Some(id) = text::own_id(channel) else {
             let text = "a `ch` without the receiver's own id".to_owned();
-            *self.tallies.errors.entry(text).or_default() += 1;
+            Tallies::count(&mut self.tallies.errors, &text);
             return;
         };
+        if let Some(name) = text::channel_id(channel)
+            && *name != *peer.wanted.as_bytes()
+        {
+            // What is told of the old channel on the way to another is not the answer.
+            if *name != *peer.seat.as_bytes() {
+                self.gone(idx, "it was put into another channel than it asked for (--prefix)");
+            }
+            return;
+        }
+        peer.seat = std::mem::take(&mut peer.wanted);
         if *peer.id != *id {
             peer.id = id.into();
         }
@@ -398,32 +482,28 @@ impl Worker {
     }
 
     /// A connection that is not read from may have ended all the same.
-    fn is_it_over(&mut self, idx: u32) -> Result<()> {
-        let peer = &self.peers[idx as usize];
-        let Some(fd) = &peer.fd else { return Ok(()) };
+    fn is_over(&self, idx: u32) -> Result<bool> {
+        let Some(fd) = &self.peers[idx as usize].fd else { return Ok(false) };
         let mut poll = [rustix::event::PollFd::new(fd, rustix::event::PollFlags::RDHUP)];
         let none = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         rustix::event::poll(&mut poll, Some(&none)).context("poll")?;
         let over = rustix::event::PollFlags::RDHUP
             | rustix::event::PollFlags::HUP
             | rustix::event::PollFlags::ERR;
-        if poll[0].revents().intersects(over) {
-            self.gone(idx, "closed");
-        }
-        Ok(())
+        Ok(poll[0].revents().intersects(over))
     }
 
     /// A connection has ended, or never came to be.
     pub(super) fn gone(&mut self, idx: u32, reason: &str) {
-        let peer = &mut self.peers[idx as usize];
-        let was_ready = peer.state.is_ready();
-        peer.drop_connection();
-        let person = peer.person;
-        self.set_state(idx, State::Absent);
+        let peer = &self.peers[idx as usize];
+        let (was_ready, person) = (peer.state.is_ready(), peer.person);
+        self.drop_connection(idx);
         let group = &self.scenario.groups[usize::from(person.group)];
         if group.abuse.is_some() {
-            let key = format!("{}: {reason}", group.name);
-            *self.tallies.abuse.entry(key).or_default() += 1;
+            // Why the server closes is its own affair; that it does, and by which code, is of interest.
+            let code = reason.split_once(' ').filter(|(code, _)| code.parse::<u16>().is_ok());
+            let key = format!("{}: {}", group.name, code.map_or(reason, |(code, _)| code));
+            Tallies::count(&mut self.tallies.abuse, &key);
             return;
         }
         let counts = if was_ready && group.may_be_turned_out() {
@@ -433,7 +513,21 @@ impl Worker {
         } else {
             &mut self.tallies.refused
         };
-        *counts.entry(reason.to_owned()).or_default() += 1;
+        Tallies::count(counts, reason);
         self.after_loss(idx);
+    }
+}
+
+/// What is wrong with a frame that a server sent, by its header.
+#[inline]
+fn fault_of(head: ws::Header) -> Option<&'static str> {
+    if head.len > ws::FRAME_BYTES_MAX {
+        Some("a frame of more than 16 MiB")
+    } else if head.mask.is_some() {
+        Some("a masked frame, which servers do not send")
+    } else if head.reserved {
+        Some("a frame of an extension that nobody asked for")
+    } else {
+        None
     }
 }

@@ -117,6 +117,10 @@ pub(crate) struct Worker {
     behind_wall_us: i64,
     /// Sockets with something to read whose turn is seldom.
     lazy: Vec<u32>,
+    /// Bytes of unfinished frames of all peers.
+    held: usize,
+    /// Whether nothing is put off, because everybody waits for the end.
+    hurry: bool,
     /// When that is, and how long it takes from one to the next.
     next_round_us: u64,
     round_us: u64,
@@ -167,6 +171,8 @@ impl Worker {
             next_read_us: 0,
             behind_wall_us: 0,
             lazy: Vec::new(),
+            held: 0,
+            hurry: false,
             next_round_us: 0,
             round_us: 0,
             books: None,
@@ -281,7 +287,7 @@ impl Worker {
     /// Reads at once, or puts it off.
     fn readable(&mut self, idx: u32) -> Result<()> {
         let peer = &mut self.peers[idx as usize];
-        if peer.prompt || self.books.is_none() || peer.state != State::Ready {
+        if peer.prompt || self.hurry || self.books.is_none() || peer.state != State::Ready {
             return self.read(idx);
         }
         if !std::mem::replace(&mut peer.waits, true) {
@@ -293,7 +299,7 @@ impl Worker {
     /// Reads from those whose turn is seldom, if it has come. What waits in the kernel stays small: rounds follow
     /// each other faster when they bring much.
     fn read_lazy(&mut self, now_us: u64) -> Result<()> {
-        if now_us < self.next_round_us || self.lazy.is_empty() {
+        if now_us < self.next_round_us && !self.hurry || self.lazy.is_empty() {
             return Ok(());
         }
         let mut lazy = std::mem::take(&mut self.lazy);
@@ -314,6 +320,7 @@ impl Worker {
     /// Drops every connection at once and forgets it.
     fn reset(&mut self) {
         self.peers.clear();
+        self.held = 0;
         self.queued.clear();
         self.unread.clear();
         self.agenda.clear();
@@ -343,6 +350,13 @@ impl Worker {
         let first = range.start.saturating_sub(number).div_ceil(threads);
         let last = range.end.saturating_sub(number).div_ceil(threads).min(n);
         (first..last.max(first)).map(|idx| idx as u32)
+    }
+
+    fn drop_connection(&mut self, idx: u32) {
+        let peer = &mut self.peers[idx as usize];
+        self.held -= peer.held();
+        peer.drop_connection();
+        self.set_state(idx, State::Absent);
     }
 
     fn set_state(&mut self, idx: u32, state: State) {

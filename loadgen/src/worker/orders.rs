@@ -10,6 +10,9 @@ use crate::books::{Counts, Directory, Line, Person, Spread};
 use crate::histogram;
 use crate::schedule::Schedule;
 
+/// Different reasons that are counted one by one.
+const REASONS_MAX: usize = 100;
+
 /// What a thread is told to do.
 pub(crate) enum Order {
     /// Connect everybody of this thread among the first `until` people of the run; answered by [`News::Arrived`].
@@ -57,7 +60,7 @@ pub(crate) enum News {
         /// Those who send, with the participant id that the server gave each.
         ids: Vec<(Box<[u8]>, Person)>,
         /// What has happened since the last reset.
-        tallies: Tallies,
+        tallies: Box<Tallies>,
         /// How long arrivals took so far.
         arrival_us: Histogram<u64>,
         /// Why not everybody has.
@@ -141,6 +144,8 @@ pub(crate) struct Tallies {
     pub(crate) joins: u64,
     /// Connections of roamers that came back.
     pub(crate) returns: u64,
+    /// Roamers who were on their way at the end of the window.
+    pub(crate) under_way: u64,
     /// Connections refused, by reason.
     pub(crate) refused: BTreeMap<String, u64>,
     /// Connections that ended although they were wanted, by reason.
@@ -165,6 +170,7 @@ impl Tallies {
         self.list_entries += other.list_entries;
         self.joins += other.joins;
         self.returns += other.returns;
+        self.under_way += other.under_way;
         if self.first_notification.is_none() {
             self.first_notification.clone_from(&other.first_notification);
         }
@@ -179,6 +185,22 @@ impl Tallies {
                 *mine.entry(reason.clone()).or_default() += n;
             }
         }
+    }
+
+    /// Counts one of `reason`. Servers choose the words, so there are only so many reasons.
+    pub(crate) fn count(counts: &mut BTreeMap<String, u64>, reason: &str) {
+        if let Some(n) = counts.get_mut(reason) {
+            *n += 1;
+        } else if counts.len() < REASONS_MAX {
+            counts.insert(reason.to_owned(), 1);
+        } else {
+            *counts.entry("other reasons".to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Connections that did not come to be, or have ended, by whatever reason.
+    pub(crate) fn gone(&self) -> u64 {
+        [&self.refused, &self.closed, &self.turned_out].into_iter().flat_map(BTreeMap::values).sum()
     }
 
     /// Faults among them.
@@ -253,8 +275,10 @@ impl Timed {
 
 /// What threads share while they run: counters for the display, and the wish to stop.
 pub(crate) struct Shared {
-    /// Set when the run is to end now.
-    pub(crate) interrupted: Arc<AtomicBool>,
+    /// Set from outside when everything is to end now.
+    interrupted: Arc<AtomicBool>,
+    /// Set when this run alone has become pointless.
+    cut: AtomicBool,
     /// By thread: honest people with a seat.
     seated: Vec<AtomicI64>,
 }
@@ -262,7 +286,11 @@ pub(crate) struct Shared {
 impl Shared {
     /// For so many threads.
     pub(crate) fn new(threads: usize, interrupted: Arc<AtomicBool>) -> Self {
-        Self { interrupted, seated: (0..threads).map(|_| AtomicI64::new(0)).collect() }
+        Self {
+            interrupted,
+            cut: AtomicBool::new(false),
+            seated: (0..threads).map(|_| AtomicI64::new(0)).collect(),
+        }
     }
 
     /// One more, or less, of a thread's people has a seat.
@@ -286,7 +314,17 @@ impl Shared {
     }
 
     /// Whether the run is to end now.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_interrupted() || self.cut.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was ended from outside.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Ends the run under way, or lets the next one begin.
+    pub(crate) fn cut(&self, over: bool) {
+        self.cut.store(over, Ordering::Relaxed);
     }
 }

@@ -78,8 +78,14 @@ pub(super) struct Peer {
     pub(super) since_us: u64,
     /// The participant id that the server gave.
     pub(super) id: Box<[u8]>,
+    /// The channel that was asked for last, and the one that it sits in.
+    pub(super) wanted: Box<str>,
+    pub(super) seat: Box<str>,
     /// The start of an unfinished frame.
     pub(super) rest: Vec<u8>,
+    /// The frames so far of a message in several, and the opcode of the first.
+    pub(super) parts: Vec<u8>,
+    pub(super) parts_opcode: u8,
     /// What the socket did not take yet.
     pub(super) output: Vec<u8>,
 }
@@ -100,9 +106,18 @@ impl Peer {
             writable: false,
             since_us: 0,
             id: Box::default(),
+            wanted: Box::default(),
+            seat: Box::default(),
             rest: Vec::new(),
+            parts: Vec::new(),
+            parts_opcode: ws::CONTINUATION,
             output: Vec::new(),
         }
+    }
+
+    /// Bytes of what is not finished.
+    pub(super) fn held(&self) -> usize {
+        self.rest.len() + self.parts.len()
     }
 
     /// Forgets the connection.
@@ -111,11 +126,16 @@ impl Peer {
         self.attempt += 1;
         self.writable = false;
         self.rest = Vec::new();
+        self.parts = Vec::new();
+        self.parts_opcode = ws::CONTINUATION;
         self.output = Vec::new();
+        self.seat = Box::default();
     }
 
-    /// Appends a frame to what waits.
+    /// Appends a frame to what waits, as long as there is a connection for it.
     pub(super) fn put_frame(&mut self, opcode: u8, payload: &[u8], key: [u8; 4]) {
-        ws::put_masked(&mut self.output, opcode, payload, key);
+        if self.fd.is_some() {
+            ws::put_masked(&mut self.output, opcode, payload, key);
+        }
     }
 }

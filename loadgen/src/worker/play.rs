@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::orders::{News, Outcome, Plan, SliceNews, Tallies, Timed};
+use super::orders::{Event, News, Outcome, Plan, SliceNews, Tallies, Timed};
 use super::peer::{Peer, State};
 use super::{Task, Worker};
 use crate::books::{Books, Line, Person, Receiver, Terms};
@@ -22,6 +22,11 @@ const STUCK_US: u64 = 10_000_000;
 const REFUSALS_MAX: u64 = 50;
 /// With so few people all are read from promptly.
 const PROBES_MIN: usize = 20;
+/// How long what is on the way is waited for when the run is to end now, in microseconds.
+const HASTY_US: u64 = 1_000_000;
+/// At the end slow readers read until nothing has come for so long, in microseconds, but not more often than that.
+const WAKE_US: u64 = 250_000;
+const WAKES_MAX: usize = 12;
 /// How often it is looked whether everything has arrived, in microseconds.
 const LOOK_US: u64 = 20_000;
 
@@ -45,17 +50,14 @@ impl Worker {
         loop {
             let now_us = self.clock.now_us();
             let seated = self.shared.seated_of(self.number);
-            let refused: u64 = self.tallies.refused.values().sum();
-            if (seated, refused) != seen {
-                (seen, progress_us) = ((seated, refused), now_us);
+            let gone = self.tallies.gone();
+            if (seated, gone) != seen {
+                (seen, progress_us) = ((seated, gone), now_us);
             }
-            let under_way = asked.saturating_sub(seated + refused);
-            let hopeless = refused >= REFUSALS_MAX && seated == 0;
+            let under_way = asked.saturating_sub(seated + gone);
+            let hopeless = gone >= REFUSALS_MAX && seated == 0;
             let stuck = now_us - progress_us > STUCK_US;
-            if under_way == 0 && next.peek().is_none()
-                || hopeless
-                || stuck
-                || self.shared.is_interrupted()
+            if under_way == 0 && next.peek().is_none() || hopeless || stuck || self.shared.is_over()
             {
                 break;
             }
@@ -85,7 +87,7 @@ impl Worker {
             self.seat_person(at);
         }
         let seated = self.shared.seated_of(self.number);
-        let failure = (seated < self.asked_in_all() && !self.shared.is_interrupted()).then(|| {
+        let failure = (seated < self.asked_in_all() && !self.shared.is_over()).then(|| {
             let wanted = self.asked_in_all();
             format!("{seated} of {wanted} people of a thread have a seat; {}", self.complaint())
         });
@@ -95,10 +97,10 @@ impl Worker {
                 && (peer.person.index as usize) < senders[usize::from(peer.person.group)]
         });
         let ids = ids.map(|peer| (peer.id.clone(), peer.person)).collect();
-        let arrival_us = self.timed.whole(super::orders::Event::Arrival).clone();
+        let arrival_us = self.timed.whole(Event::Arrival).clone();
         let _ = self.news.send(News::Arrived {
             ids,
-            tallies: self.tallies.clone(),
+            tallies: Box::new(self.tallies.clone()),
             arrival_us,
             failure,
         });
@@ -106,17 +108,18 @@ impl Worker {
     }
 
     fn complaint(&self) -> String {
-        let mut refused: Vec<_> = self.tallies.refused.iter().collect();
-        refused.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
-        match refused.first() {
-            Some((reason, n)) => format!("{n} were refused: {reason}"),
+        let Tallies { refused, closed, turned_out, .. } = &self.tallies;
+        let all = [("refused", refused), ("sent away", closed), ("sent away", turned_out)];
+        let all = all.into_iter().flat_map(|(how, map)| map.iter().map(move |it| (how, it)));
+        match all.max_by_key(|(_, (_, n))| **n) {
+            Some((how, (reason, n))) => format!("{n} were {how}: {reason}"),
             None => "the server does not answer".to_owned(),
         }
     }
 
-    /// Honest people of this thread who have tried to connect and were neither seated nor refused, and the others.
+    /// Honest people of this thread whose connections have been asked for and are not under way.
     fn asked(&self) -> u64 {
-        self.shared.seated_of(self.number) + self.tallies.refused.values().sum::<u64>()
+        self.shared.seated_of(self.number) + self.tallies.gone()
     }
 
     /// Honest people of this thread.
@@ -181,7 +184,7 @@ impl Worker {
                 self.tell_slice(plan, number, n_sent, &mut last);
             }
             let Some(&(_, mark_us)) = slices.peek() else { break };
-            if self.shared.is_interrupted() {
+            if self.shared.is_over() {
                 break;
             }
             let mut due_us = mark_us;
@@ -218,9 +221,26 @@ impl Worker {
             self.turn(due_us)?;
         }
         self.agenda.clear();
+        self.count_under_way();
         self.send_lag_us = send_lag_us;
         let _ = self.news.send(News::Played { sent });
         Ok(())
+    }
+
+    /// Who is on the way when the window ends has taken at least so long: without them the slowest would be missing.
+    fn count_under_way(&mut self) {
+        let now_us = self.clock.now_us();
+        for peer in &self.peers {
+            let group = &self.scenario.groups[usize::from(peer.person.group)];
+            let since_us = peer.since_us;
+            let within = (self.window_us.0..self.window_us.1.min(now_us)).contains(&since_us);
+            if group.roams.is_none() || peer.state == State::Ready || !within {
+                continue;
+            }
+            let event = if peer.state == State::Moving { Event::Join } else { Event::Back };
+            self.timed.record(event, now_us - since_us);
+            self.tallies.under_way += 1;
+        }
     }
 
     fn open_books(&self, plan: &Plan) -> Books {
@@ -231,6 +251,7 @@ impl Worker {
                 room: peer.room,
                 channel: peer.channel,
                 steady: group.is_steady(),
+                owed: !group.may_be_turned_out(),
                 prompt: peer.prompt && group.reads == Reads::Always,
             }
         });
@@ -292,18 +313,24 @@ impl Worker {
 
     /// Waits until everything has arrived that was sent, but not longer than `patience_us`, and tells what was found.
     pub(super) fn settle(&mut self, sent: &[Vec<u64>], patience_us: u64) -> Result<()> {
-        let deadline_us = self.clock.now_us() + patience_us;
+        self.hurry = true;
+        self.wake_the_slow()?;
+        let begin_us = self.clock.now_us();
         loop {
             let now_us = self.clock.now_us();
             let complete =
                 self.books.as_ref().is_none_or(|books| books.is_complete(&self.scenario, sent));
-            if complete || now_us >= deadline_us || self.shared.is_interrupted() {
+            // What is on the way is not lost because somebody wants to go: a moment is left for it.
+            let patience_us =
+                if self.shared.is_over() { patience_us.min(HASTY_US) } else { patience_us };
+            if complete || now_us >= begin_us + patience_us {
                 break;
             }
-            self.linger(LOOK_US.min(deadline_us - now_us))?;
+            self.linger(LOOK_US.min(begin_us + patience_us - now_us))?;
         }
         // Anything that is sent twice would arrive now.
         self.linger(LOOK_US)?;
+        self.hurry = false;
         let Some(books) = self.books.take() else { return Ok(()) };
         let (lost, surplus) = books.settle(&self.scenario, sent);
         let (mut streams_us, mut spreads) = (Vec::new(), Vec::new());
@@ -322,6 +349,27 @@ impl Worker {
             tallies: self.tallies.clone(),
         };
         let _ = self.news.send(News::Settled(Box::new(outcome)));
+        Ok(())
+    }
+
+    /// Lets slow readers read what is there. That they were turned out stands behind it, at the end of the stream.
+    fn wake_the_slow(&mut self) -> Result<()> {
+        let slow = self.peers.iter().enumerate().filter(|(_, peer)| {
+            let group = &self.scenario.groups[usize::from(peer.person.group)];
+            group.reads != Reads::Always && !peer.nuisance && peer.fd.is_some()
+        });
+        let slow: Vec<u32> = slow.map(|(idx, _)| idx as u32).collect();
+        if slow.is_empty() {
+            return Ok(());
+        }
+        self.unread.extend(slow);
+        for _ in 0..WAKES_MAX {
+            let before = self.tallies.bytes_received;
+            self.linger(WAKE_US)?;
+            if self.tallies.bytes_received == before {
+                break;
+            }
+        }
         Ok(())
     }
 

@@ -95,8 +95,7 @@ impl Worker {
 
     /// Drops a connection on purpose, which is no fault of the server.
     pub(super) fn hang_up(&mut self, idx: u32) {
-        self.peers[idx as usize].drop_connection();
-        self.set_state(idx, State::Absent);
+        self.drop_connection(idx);
     }
 
     /// Connects again who has no connection.
