@@ -68,7 +68,8 @@ impl Run<'_> {
                 let disturbed = result.limit == Limit::Machine;
                 last = Some(result);
                 arrivals = self.begin_anew()?;
-                let listens = self.setup.endpoint.wait(Duration::ZERO).is_ok();
+                let listens =
+                    self.setup.endpoint.wait(Duration::ZERO, &self.setup.interrupt).is_ok();
                 if arrivals.failure.is_some() && best.is_some() && listens {
                     // What held is known; that the server did not recover is worth a remark and no more.
                     took_nobody = arrivals.failure.take();
