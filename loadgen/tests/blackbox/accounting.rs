@@ -149,8 +149,8 @@ fn slow_readers_who_are_turned_out_are_no_fault_and_are_told_of() {
     let scenario = "about = \"x\"\nmeasure_s = 1\nwarm_s = 0\nsettle_s = 0\n\
         [[group]]\nname = \"band\"\nmembers = 3\nnotes = { senders = 1, rate = 100 }\n\
         [[group]]\nname = \"deaf\"\nmembers = 4\nwith = \"band\"\nreads = \"never\"\n";
-    // The server closes who came last, so the deaf, at two of 100 notes.
-    let server = Server::start(Wrong::CloseOne(50));
+    // The server closes who came last, so the deaf, at two of 100 notes, early enough to be noticed within the run.
+    let server = Server::start(Wrong::CloseOne(40));
     let result = run_scenario("deaf", scenario, &server.url()).result();
     assert_eq!(server.did().closed, 2);
     assert_eq!(number(&result, "/figures/turned_out: 4000 enough"), 2.0, "{}", result["figures"]);
