@@ -130,7 +130,7 @@ pub struct Traffic {
 /// What went wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Faults {
-    /// Deliveries that never came.
+    /// Deliveries that had not come when the scenario's `drain_s` after the last send were over.
     pub lost: u64,
     /// Deliveries that came more than once.
     pub repeated: u64,

@@ -168,7 +168,7 @@ impl Run<'_> {
             let after = match self.watched.sample() {
                 Ok(after) => after,
                 Err(error) => {
-                    arrivals.failure = Some(format!("{error:#}: it has ended"));
+                    arrivals.failure = Some(format!("the server has ended ({error:#})"));
                     break;
                 }
             };

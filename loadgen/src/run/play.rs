@@ -167,7 +167,7 @@ impl Run<'_> {
         played.own_waits_ns[number] = process::run_queue_wait_ns(std::process::id()).unwrap_or(0);
         match self.watched.sample() {
             Ok(sample) => played.samples[number] = sample,
-            Err(error) => self.stop(played, &format!("{error:#}: it has ended")),
+            Err(error) => self.stop(played, &format!("the server has ended ({error:#})")),
         }
     }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::peer::State;
 use super::{Task, Worker};
-use crate::scenario::{Dialect, Nuisance};
+use crate::scenario::{Abuse, Dialect, Nuisance};
 use crate::wire;
 
 /// A request that never ends.
@@ -54,7 +54,7 @@ impl Worker {
             }
             state if state.is_ready() => {
                 self.count(group, "acts");
-                self.act(idx, abuse.how);
+                self.act(idx, abuse, at_us);
             }
             _ => {}
         }
@@ -66,13 +66,17 @@ impl Worker {
         *self.tallies.abuse.entry(key).or_default() += 1;
     }
 
-    fn act(&mut self, idx: u32, how: Nuisance) {
+    fn act(&mut self, idx: u32, abuse: Abuse, at_us: u64) {
         let random = self.random();
-        match how {
+        match abuse.how {
             Nuisance::Silent => {}
             Nuisance::Slowloris => {
-                let at = self.tallies.bytes_sent as usize;
-                let byte = ENDLESS.get(at % (ENDLESS.len() * 4)).copied().unwrap_or(b'x');
+                // One a turn, from the turn after the one that connected.
+                let turns = at_us.saturating_sub(self.peers[idx as usize].since_us) as f64
+                    * abuse.rate
+                    / 1e6;
+                let at = (turns.round() as usize).saturating_sub(1);
+                let byte = ENDLESS.get(at).copied().unwrap_or(b'x');
                 self.send_raw(idx, &[byte]);
             }
             Nuisance::Garbage => {

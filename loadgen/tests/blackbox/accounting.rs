@@ -146,11 +146,10 @@ fn who_switches_channels_misses_and_strays_nothing() {
 
 #[test]
 fn slow_readers_who_are_turned_out_are_no_fault_and_are_told_of() {
-    // One arrives after the other, so that the deaf come last.
     let scenario = "about = \"x\"\nmeasure_s = 1\nwarm_s = 0\nsettle_s = 0\nin_flight = 1\n\
         [[group]]\nname = \"band\"\nmembers = 3\nnotes = { senders = 1, rate = 100 }\n\
         [[group]]\nname = \"deaf\"\nmembers = 4\nwith = \"band\"\nreads = \"never\"\n";
-    // The server closes who came last, so the deaf, at two of 100 notes, early enough to be noticed within the run.
+    // The server closes who came last, at two of 100 notes; one by one, so that the deaf come last.
     let server = Server::start(Wrong::CloseOne(40));
     let result = run_scenario("deaf", scenario, &server.url()).result();
     assert_eq!(server.did().closed, 2);
