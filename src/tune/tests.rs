@@ -521,6 +521,26 @@ fn queues_that_somebody_changed_since_stay() {
     assert_eq!(host.text(STATE), None);
 }
 
+/// What is noted stays until it can be put back.
+#[test]
+fn a_revert_without_ethtool_forgets_nothing() {
+    let host = card(1, "");
+    host.tune("apply --nic eth0");
+    let (ethtool, away) = (host.0.join("usr/sbin/ethtool"), host.0.join("ethtool"));
+    std::fs::rename(&ethtool, &away).unwrap();
+    says(&host.tune("revert"), Level::Fail, "install ethtool, and revert again");
+    assert!(host.has(STATE, "\"nic\": \"eth0\""));
+    std::fs::rename(&away, &ethtool).unwrap();
+    assert_eq!(host.tune("revert").exit_code(), 0);
+    assert_eq!((host.text("count").unwrap().as_str(), host.text(STATE)), ("1", None));
+    // A card that is gone is no reason to keep its note.
+    host.tune("apply --nic eth0");
+    std::fs::remove_file(&ethtool).unwrap();
+    std::fs::remove_dir_all(host.0.join("sys/class/net/eth0")).unwrap();
+    says(&host.tune("revert"), Level::Warn, "eth0 is not there any more");
+    assert_eq!(host.text(STATE), None);
+}
+
 #[test]
 fn a_card_with_one_queue_lets_the_kernel_spread_packets() {
     let host = card(1, "");
