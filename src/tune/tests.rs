@@ -394,6 +394,24 @@ fn a_reboot_undoes_what_no_file_brings_back() {
     assert_eq!(host.text(SOMAXCONN).unwrap(), "128\n");
 }
 
+/// A line of ours for fewer descriptors would take away what systemd gives to a unit that says nothing.
+#[test]
+fn a_default_of_systemd_that_is_more_is_left() {
+    let host = Fake::new();
+    host.program(
+        "systemctl",
+        "file=$root/etc/systemd/system/tutti.service.d/90-tutti-tune.conf
+         found=$(grep -s \"^$4=\" $file) && echo $found && exit
+         case $4 in LimitNOFILE) echo LimitNOFILE=524288;; LimitMEMLOCK) echo LimitMEMLOCK=65536;; esac",
+    );
+    host.tune("apply");
+    assert!(!host.has(DROP_IN, "NOFILE") && host.has(DROP_IN, "LimitMEMLOCK=8388608\n"));
+    assert_eq!(host.tune("apply").steps, []);
+    host.tune("apply --conns 2000000");
+    assert!(host.has(DROP_IN, "LimitNOFILE=2401024\n") && host.has(DROP_IN, "LimitMEMLOCK="));
+    assert_eq!(host.tune("apply --conns 2000").steps, []);
+}
+
 #[test]
 fn units_that_allow_more_are_left() {
     let host = Fake::new();
@@ -592,7 +610,10 @@ fn a_file_that_cannot_be_written_is_told_with_all_that_was_done() {
 
 #[test]
 fn irqbalance_is_stopped_only_when_told_to() {
-    let host = card(2, "echo \"$1 $2\" >>\"$root/said\"; rm -rf \"$root/proc/812\"");
+    let host = card(
+        2,
+        "[ $1 != show ] || exit 1; echo \"$1 $2\" >>\"$root/said\"; rm -rf \"$root/proc/812\"",
+    );
     let outcome = host.tune("apply --nic eth0");
     says(&outcome, Level::Warn, "--irqbalance");
     assert_eq!(host.text("proc/irq/40/smp_affinity_list").unwrap(), "0-3\n");
