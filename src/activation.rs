@@ -4,9 +4,11 @@
 //! meanwhile wait in the kernel instead of being refused, and the server itself needs no right to a low port.
 //!
 //! **One socket serves all shards**: each shard watches a duplicate of it, with `EPOLLEXCLUSIVE` so that a connection
-//! does not wake them all. Siblings with `SO_REUSEPORT` of our own would spread connections more evenly, but the kernel
-//! lets only sockets of one user share a port, and the manager's belong to root; and what waits in a sibling's queue
-//! would be reset at a restart. Evenness of accepting matters little here: connections move to their channel's shard.
+//! does not wake all that wait in epoll. Those that sleep on their ring it does wake, for a turn in which they find
+//! nothing: the kernel knows no exclusive wake-up through a set that is itself waited for. Siblings with
+//! `SO_REUSEPORT` of our own would spread connections more evenly, but the kernel lets only sockets of one user share a
+//! port, and the manager's belong to root; and what waits in a sibling's queue would be reset at a restart. Evenness of
+//! accepting matters little here: connections move to their channel's shard.
 #![allow(unsafe_code)]
 
 use crate::config::Config;

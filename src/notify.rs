@@ -17,6 +17,8 @@ use std::{
 
 /// How long shards may take to answer before one counts as stuck.
 const ANSWER_TIME: Duration = Duration::from_millis(500);
+/// How soon shards are asked again of which one did not answer.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 /// How often the line of status is renewed when no watchdog asks for more.
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -78,7 +80,7 @@ impl Teller {
         let watchdog = sd_notify::watchdog_enabled().map(|allowed| allowed / 2);
         let interval = watchdog.unwrap_or(STATUS_INTERVAL).min(STATUS_INTERVAL);
         let answer_time = ANSWER_TIME.min(interval);
-        let (mut ready, mut told) = (false, false);
+        let (mut ready, mut told, mut all_answer) = (false, false, true);
         loop {
             if self.stopping.load(Ordering::Relaxed) {
                 // Shards end one by one now, within a deadline of their own.
@@ -92,20 +94,28 @@ impl Teller {
                 let reports = self.control.reports(answer_time);
                 let status = status(&reports, self.control.shards());
                 let mut states = vec![NotifyState::Status(&status)];
-                if reports.len() == self.control.shards() {
+                let answered =
+                    std::mem::replace(&mut all_answer, reports.len() == self.control.shards());
+                if all_answer {
                     if !std::mem::replace(&mut ready, true) {
                         states.push(NotifyState::Ready);
                     }
                     if watchdog.is_some() {
                         states.push(NotifyState::Watchdog);
                     }
-                } else if ready {
+                } else if ready && answered {
+                    // Once, however often it is asked again.
                     tracing::warn!("{status}");
                 }
                 tell(&states);
             }
-            // Before it is ready there is nothing to wait for but the shards' first answer.
-            let wait = if ready || told { interval } else { Duration::from_millis(10) };
+            let wait = match (told, ready, all_answer) {
+                // Before it is ready there is nothing to wait for but the shards' first answer.
+                (false, false, _) => ASK_AGAIN,
+                // The manager's patience would end before the next interval does, for one answer that was late.
+                (false, true, false) if watchdog.is_some() => ASK_AGAIN.max(answer_time / 4),
+                _ => interval,
+            };
             match woken.recv_timeout(wait) {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -7,8 +7,8 @@
 //!
 //! Nothing here uses the server's code: a mistake made twice the same way would never be seen.
 //!
-//! Reading order: [`figures`] (what was measured), [`rows`] (budgets), [`curves`] (plots), [`scaling`] (what follows for
-//! larger hosts), [`report`] (the page); [`ws`] and [`poller`] are the floor's.
+//! Reading order: [`figures`] (what was measured), [`rows`] (budgets), [`curves`] (plots), [`scaling`] (what follows
+//! for larger hosts), [`report`] (the page); [`ws`] and [`poller`] are the floor's.
 
 pub mod figures;
 

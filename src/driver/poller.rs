@@ -122,7 +122,8 @@ impl Poller {
         Ok(epoll::add(self.set.get_ref(), fd, EventData::new_u64(token.pack()), interest.flags())?)
     }
 
-    /// Watches a listener. One that several shards share wakes one of those that sleep, not all.
+    /// Watches a listener. One that several shards share wakes one of those that block in [`Poller::ready`], and all
+    /// that are in [`Poller::sleep`].
     pub(super) fn add_listener(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
         Ok(epoll::add(self.set.get_ref(), fd, EventData::new_u64(token.pack()), flags)?)

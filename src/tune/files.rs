@@ -66,8 +66,15 @@ pub(super) fn drop_in(host: &ThisHost, demand: &Demand, unit: &str) -> Option<De
     {
         let written = ours.lines().find_map(|line| line.strip_prefix(limit)?.strip_prefix('='));
         let needed = written.and_then(|n| n.parse().ok()).map_or(needed, |n: u64| n.max(needed));
-        let set = unit_limit(host, unit, limit);
-        if set.is_none_or(|(_, set)| set.is_some_and(|set| set < needed)) {
+        let set = unit_limit(host, unit, limit).map(|(_, set)| set);
+        // Where no file names it, systemd's default counts, which is more than most need: half a million descriptors.
+        // With a line of ours there, what systemd tells is that line.
+        let set = if set.is_none() && written.is_none() {
+            super::service::manager_limit(host, unit, limit)
+        } else {
+            set
+        };
+        if set.is_none_or(|set| set.is_some_and(|set| set < needed)) {
             lines += &format!("{limit}={needed}\n");
         }
     }

@@ -181,13 +181,19 @@ fn irqs(host: &ThisHost, nic: &str) -> Vec<(u32, usize)> {
         if !numbers.iter().any(|number| number == irq.trim()) || !is_queue(name) {
             continue;
         }
-        let digits = name.trim_end_matches(|c: char| !c.is_ascii_digit());
-        let begin = digits.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-        if let (Ok(irq), Ok(queue)) = (irq.trim().parse(), digits[begin..].parse()) {
+        if let (Ok(irq), Some(queue)) = (irq.trim().parse(), queue_of(name)) {
             found.push((irq, queue));
         }
     }
     found
+}
+
+/// `eth0-TxRx-3`, `virtio0-input.3`, `mlx5_comp3@pci:0000:3b:00.0`: behind an `@` is the card's address on its bus.
+fn queue_of(name: &str) -> Option<usize> {
+    let name = name.split('@').next().unwrap_or(name);
+    let digits = name.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let begin = digits.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    digits[begin..].parse().ok()
 }
 
 /// Cards have interrupts for other things as well (`virtio0-config`, `mlx5_async`).
@@ -244,6 +250,20 @@ mod tests {
             assert!(same_mask(&format!("00000000,{text}"), text), "{text}");
         }
         assert!(same_mask("00", "0") && !same_mask("1", "2") && !same_mask("10", "1"));
+    }
+
+    #[test]
+    fn the_number_of_a_queue_is_read_from_names_of_many_drivers() {
+        for (name, queue) in [
+            ("eth0-TxRx-3", Some(3)),
+            ("eth0-tx-rx-12", Some(12)),
+            ("virtio0-input.1", Some(1)),
+            ("mlx5_comp3@pci:0000:3b:00.0", Some(3)),
+            ("mlx5_comp17@pci:0000:06:00.1", Some(17)),
+            ("queue@pci:0000:06:00.1", None),
+        ] {
+            assert_eq!(queue_of(name), queue, "{name}");
+        }
     }
 
     #[test]

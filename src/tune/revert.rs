@@ -58,7 +58,13 @@ impl Tuner<'_> {
         for Queues { nic, before, after, .. } in &state.queues {
             let step = Step::Queues { nic: nic.clone(), before: *after, after: *before };
             match nic::channels(&self.host, nic) {
-                None => self.drift(nic, "does not tell its queues any more"),
+                None if self.host.at(&format!("/sys/class/net/{nic}")).exists() => {
+                    let detail = format!("{nic} does not tell its queues; it had {before}");
+                    let remedy = "install ethtool, and revert again";
+                    self.findings.push(Finding::fail("queues", detail, remedy));
+                    continue;
+                }
+                None => self.drift(nic, "is not there any more"),
                 Some((_, now)) if now == *after => {
                     if !self.put_back(step) {
                         continue;

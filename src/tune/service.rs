@@ -65,6 +65,13 @@ pub(super) fn of_unit(host: &ThisHost, demand: &Demand, unit: &str) -> Vec<Findi
     findings
 }
 
+/// What systemd gives a unit of a limit, be it by its own default; the inner `None` is no limit at all.
+pub(super) fn manager_limit(host: &ThisHost, unit: &str, limit: &str) -> Option<Option<u64>> {
+    let told = super::program(host, "systemctl", &["show", unit, "-p", limit]).ok()?;
+    let line = told.lines().find_map(|line| line.strip_prefix(limit)?.strip_prefix('='))?;
+    bytes_or_count(line.trim())
+}
+
 /// A finding for each limit that is known.
 fn limits(
     demand: &Demand,

@@ -59,7 +59,14 @@ pub(super) struct State {
 /// Keeps a second run away for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _dir: OwnedFd,
+    pub(super) dir: OwnedFd,
+}
+
+impl Drop for Lock {
+    /// Closing alone would leave it locked while a child that is just being started still has a copy of the descriptor.
+    fn drop(&mut self) {
+        let _ = flock(&self.dir, FlockOperation::Unlock);
+    }
 }
 
 impl Lock {
@@ -79,7 +86,7 @@ impl Lock {
         let stat = fstat(&opened).map_err(|error| failed(error.into()))?;
         refuse_foreign(&dir, stat.st_uid, stat.st_mode)?;
         flock(&opened, FlockOperation::NonBlockingLockExclusive).map_err(|_| TuneError::Busy)?;
-        Ok(Lock { _dir: opened })
+        Ok(Lock { dir: opened })
     }
 }
 

@@ -314,8 +314,11 @@ fn two_at_once_do_not_meet() {
     assert!(matches!(host.try_tune("revert"), Err(TuneError::Busy)));
     assert_eq!(host.tune("check").exit_code(), 1);
     assert!(!host.tune("apply --dry-run").steps.is_empty());
+    // Its end is the end of the lock, even when a child of another thread has a copy until it executes its program.
+    let copy = lock.dir.try_clone().unwrap();
     drop(lock);
     assert_eq!(host.tune("apply").exit_code(), 0);
+    drop(copy);
 }
 
 #[test]
@@ -389,6 +392,24 @@ fn a_reboot_undoes_what_no_file_brings_back() {
     assert_eq!(reverted.exit_code(), 0, "{}", reverted.report);
     assert_eq!(host.text("proc/irq/41/smp_affinity_list").unwrap(), "1\n");
     assert_eq!(host.text(SOMAXCONN).unwrap(), "128\n");
+}
+
+/// A line of ours for fewer descriptors would take away what systemd gives to a unit that says nothing.
+#[test]
+fn a_default_of_systemd_that_is_more_is_left() {
+    let host = Fake::new();
+    host.program(
+        "systemctl",
+        "file=$root/etc/systemd/system/tutti.service.d/90-tutti-tune.conf
+         found=$(grep -s \"^$4=\" $file) && echo $found && exit
+         case $4 in LimitNOFILE) echo LimitNOFILE=524288;; LimitMEMLOCK) echo LimitMEMLOCK=65536;; esac",
+    );
+    host.tune("apply");
+    assert!(!host.has(DROP_IN, "NOFILE") && host.has(DROP_IN, "LimitMEMLOCK=8388608\n"));
+    assert_eq!(host.tune("apply").steps, []);
+    host.tune("apply --conns 2000000");
+    assert!(host.has(DROP_IN, "LimitNOFILE=2401024\n") && host.has(DROP_IN, "LimitMEMLOCK="));
+    assert_eq!(host.tune("apply --conns 2000").steps, []);
 }
 
 #[test]
@@ -518,6 +539,26 @@ fn queues_that_somebody_changed_since_stay() {
     assert_eq!(host.text(STATE), None);
 }
 
+/// What is noted stays until it can be put back.
+#[test]
+fn a_revert_without_ethtool_forgets_nothing() {
+    let host = card(1, "");
+    host.tune("apply --nic eth0");
+    let (ethtool, away) = (host.0.join("usr/sbin/ethtool"), host.0.join("ethtool"));
+    std::fs::rename(&ethtool, &away).unwrap();
+    says(&host.tune("revert"), Level::Fail, "install ethtool, and revert again");
+    assert!(host.has(STATE, "\"nic\": \"eth0\""));
+    std::fs::rename(&away, &ethtool).unwrap();
+    assert_eq!(host.tune("revert").exit_code(), 0);
+    assert_eq!((host.text("count").unwrap().as_str(), host.text(STATE)), ("1", None));
+    // A card that is gone is no reason to keep its note.
+    host.tune("apply --nic eth0");
+    std::fs::remove_file(&ethtool).unwrap();
+    std::fs::remove_dir_all(host.0.join("sys/class/net/eth0")).unwrap();
+    says(&host.tune("revert"), Level::Warn, "eth0 is not there any more");
+    assert_eq!(host.text(STATE), None);
+}
+
 #[test]
 fn a_card_with_one_queue_lets_the_kernel_spread_packets() {
     let host = card(1, "");
@@ -569,7 +610,10 @@ fn a_file_that_cannot_be_written_is_told_with_all_that_was_done() {
 
 #[test]
 fn irqbalance_is_stopped_only_when_told_to() {
-    let host = card(2, "echo \"$1 $2\" >>\"$root/said\"; rm -rf \"$root/proc/812\"");
+    let host = card(
+        2,
+        "[ $1 != show ] || exit 1; echo \"$1 $2\" >>\"$root/said\"; rm -rf \"$root/proc/812\"",
+    );
     let outcome = host.tune("apply --nic eth0");
     says(&outcome, Level::Warn, "--irqbalance");
     assert_eq!(host.text("proc/irq/40/smp_affinity_list").unwrap(), "0-3\n");

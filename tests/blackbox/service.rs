@@ -16,6 +16,7 @@ use tutti_tests::{WITHIN, http};
 on_1_2_5_shards!(
     it_says_ready_alive_and_stopping,
     a_shard_that_is_stuck_starves_the_watchdog,
+    one_late_answer_is_no_reason_to_be_killed,
     a_socket_that_was_handed_over_serves_all_shards,
     who_connects_during_a_restart_is_served_after_it,
     who_was_sent_away_can_wait_for_the_restart,
@@ -115,6 +116,35 @@ fn trace(request: libc::c_uint, thread: i32) {
     assert_eq!(result, 0, "ptrace: {}", std::io::Error::last_os_error());
 }
 
+/// Holds the thread of one shard alone; the others run on. `PTRACE_DETACH` lets it go.
+fn hold(server: &Server, shard: u32) -> i32 {
+    let thread = thread_of(server, shard);
+    trace(libc::PTRACE_SEIZE, thread);
+    trace(libc::PTRACE_INTERRUPT, thread);
+    let mut status = 0;
+    // SAFETY: `status` is a valid place for the result.
+    let waited = unsafe { libc::waitpid(thread, &mut status, libc::__WALL) };
+    assert_eq!(waited, thread);
+    thread
+}
+
+/// The manager's time runs from the last sign of life, so the next must not wait for a whole interval more.
+fn one_late_answer_is_no_reason_to_be_killed(plan: Plan) {
+    let manager = Manager::new();
+    let stuck = plan.shards() - 1;
+    let patience = Duration::from_secs(2);
+    let plan = plan.env("NOTIFY_SOCKET", manager.path()).env("WATCHDOG_USEC", "2000000");
+    let server = plan.start();
+    manager.until("READY=1");
+    manager.until("WATCHDOG=1");
+    let alive = Instant::now();
+    let thread = hold(&server, stuck);
+    manager.until("STATUS=of ");
+    trace(libc::PTRACE_DETACH, thread);
+    manager.until("WATCHDOG=1");
+    assert!(alive.elapsed() < patience, "silent for {:?}", alive.elapsed());
+}
+
 fn a_shard_that_is_stuck_starves_the_watchdog(plan: Plan) {
     let manager = Manager::new();
     let stuck = plan.shards() - 1;
@@ -122,14 +152,7 @@ fn a_shard_that_is_stuck_starves_the_watchdog(plan: Plan) {
     let server = plan.start();
     manager.until("READY=1");
     manager.until("WATCHDOG=1");
-    // One thread alone is held; the others run on.
-    let thread = thread_of(&server, stuck);
-    trace(libc::PTRACE_SEIZE, thread);
-    trace(libc::PTRACE_INTERRUPT, thread);
-    let mut status = 0;
-    // SAFETY: `status` is a valid place for the result.
-    let waited = unsafe { libc::waitpid(thread, &mut status, libc::__WALL) };
-    assert_eq!(waited, thread);
+    let thread = hold(&server, stuck);
     let says = format!("of {} shards these do not answer: {stuck}", stuck + 1);
     manager.until(&format!("STATUS={says}"));
     let deadline = Instant::now() + Duration::from_millis(900);
