@@ -1,0 +1,45 @@
+// Records what is heard, of everybody, until it is stopped.
+
+import { MIDI_LOWEST } from "../net/notes.js";
+
+/** @typedef {{ name: string, notes: { at: number, key: number, velocity: number }[] }} Part */
+
+const NOTES_MAX = 200_000;
+
+export class Recorder {
+  startedAt = 0;
+  count = 0;
+  /** @type {Map<string, Part>} by player */
+  #parts = new Map();
+
+  get isOn() { return this.startedAt > 0; }
+
+  start() {
+    this.startedAt = performance.now();
+    this.count = 0;
+    this.#parts.clear();
+  }
+
+  stop() { this.startedAt = 0; }
+
+  /**
+   * @param {string} id of the player @param {string} name @param {number} key @param {number} velocity 0 ends it
+   * @param {number} delay ms until it is heard
+   */
+  note(id, name, key, velocity, delay) {
+    if (!this.isOn || this.count >= NOTES_MAX) return;
+    let part = this.#parts.get(id);
+    if (!part) this.#parts.set(id, part = { name, notes: [] });
+    part.name = name;
+    const at = performance.now() + delay - this.startedAt;
+    part.notes.push({ at, key: key + MIDI_LOWEST, velocity: velocity > 0 ? Math.max(1, Math.round(velocity * 127)) : 0 });
+    if (velocity > 0) this.count++;
+  }
+
+  /** What was recorded, from its first note on. @returns {Part[]} */
+  get parts() {
+    const parts = [...this.#parts.values()].filter(({ notes }) => notes.some(({ velocity }) => velocity > 0));
+    const first = Math.min(...parts.map(({ notes }) => notes.reduce((least, { at }) => Math.min(least, at), Infinity)));
+    return parts.map(({ name, notes }) => ({ name, notes: notes.map(note => ({ ...note, at: note.at - first })) }));
+  }
+}

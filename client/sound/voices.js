@@ -1,0 +1,107 @@
+// The notes that sound now: each a buffer at some speed and loudness, until it has died or is let go.
+
+import { INSTRUMENTS } from "./models.js";
+
+/** @typedef {{ by: string, key: number, when: number, source: AudioBufferSourceNode, gain: GainNode, isEnding: boolean }} Voice */
+
+const STEAL_S = 0.012;
+/** An undamped pedal never ends a note of an organ: after this long it has ended by itself. */
+const GOES_ON_MAX_S = 12;
+
+export class Voices {
+  /** @type {Set<Voice>} in the order of their start */
+  #voices = new Set();
+  #context;
+  #graph;
+  max = 96;
+
+  /** @param {BaseAudioContext} context @param {import("./graph.js").Graph} graph */
+  constructor(context, graph) {
+    this.#context = context;
+    this.#graph = graph;
+  }
+
+  get count() { return this.#voices.size; }
+
+  /**
+   * @param {import("./bank.js").Found} found what to play @param {string} instrument
+   * @param {string} by @param {number} key @param {number} velocity @param {number} when in the context's time
+   */
+  start({ buffer, rate, hardness }, instrument, by, key, velocity, when) {
+    const { goesOn = false } = INSTRUMENTS[instrument] ?? {};
+    while (this.#voices.size >= this.max) this.#steal();
+    const source = new AudioBufferSourceNode(this.#context, { buffer, loop: goesOn, playbackRate: rate });
+    // Layers hold the change of colour; loudness follows velocity all the way.
+    const gain = new GainNode(this.#context, { gain: loudness(velocity) });
+    source.connect(gain).connect(this.#graph.input(key));
+    source.start(when);
+    const voice = { by, key, when, source, gain, isEnding: false };
+    if (goesOn) {
+      gain.gain.setValueAtTime(0, when);
+      gain.gain.linearRampToValueAtTime(loudness(0.35 + velocity / 2), when + 0.004);
+      gain.gain.setTargetAtTime(0, when + 1, GOES_ON_MAX_S / 4);
+      source.stop(when + GOES_ON_MAX_S);
+    }
+    source.onended = () => {
+      this.#voices.delete(voice);
+      gain.disconnect();
+    };
+    this.#voices.add(voice);
+    return hardness;
+  }
+
+  /**
+   * Lets a note go, with the instrument's own damping.
+   * @param {string} instrument @param {string} by @param {number} key @param {number} when
+   */
+  stop(instrument, by, key, when) {
+    const { release = 0.3, undamped = false } = INSTRUMENTS[instrument] ?? {};
+    if (undamped) return;
+    // High strings of a piano have no dampers worth mentioning, low ones take long to come to rest.
+    const seconds = instrument === "piano" ? (key >= 69 ? 1.6 : release * (1.5 - key / 110)) : release;
+    for (const voice of this.#voices) {
+      if (voice.by === by && voice.key === key && voice.when <= when && !voice.isEnding) this.#end(voice, when, seconds);
+    }
+  }
+
+  /** A string that is struck again stops sounding as it did. @param {string} by @param {number} key @param {number} when */
+  restrike(by, key, when) {
+    for (const voice of this.#voices) {
+      if (voice.by === by && voice.key === key && voice.when <= when && !voice.isEnding) this.#end(voice, when, 0.25);
+    }
+  }
+
+  /** Ends everything that somebody plays, also what is yet to come; without a name, of everybody. @param {string} [by] */
+  silence(by) {
+    for (const voice of this.#voices) {
+      if (by === undefined || voice.by === by) this.#end(voice, this.#context.currentTime, 0.12);
+    }
+  }
+
+  // Oldest first, those that are ending before others.
+  #steal() {
+    let chosen;
+    for (const voice of this.#voices) {
+      if (voice.isEnding) {
+        chosen = voice;
+        break;
+      }
+      chosen ??= voice;
+    }
+    if (!chosen) return;
+    this.#end(chosen, this.#context.currentTime, STEAL_S);
+    this.#voices.delete(chosen);
+  }
+
+  /** @param {Voice} voice @param {number} when @param {number} seconds until it is a thousandth */
+  #end(voice, when, seconds) {
+    voice.isEnding = true;
+    const { gain } = voice.gain;
+    gain.cancelScheduledValues(when);
+    gain.setTargetAtTime(0, when, seconds / 6.9);
+    voice.source.stop(when + seconds * 1.4);
+  }
+}
+
+/** @param {number} velocity 0 to 1 */
+const loudness = velocity => 0.04 + 0.96 * Math.min(1, velocity) ** 1.7;

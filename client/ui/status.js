@@ -1,0 +1,94 @@
+// How well we are connected, and what is shown when we are not.
+
+import { t } from "../words.js";
+import { byId, make } from "./dom.js";
+
+const SLOW_MS = 150;
+const VERY_SLOW_MS = 400;
+/** Failures before the first greeting after which the page says that the server may be full. */
+const CARD_AFTER = 2;
+
+export class Status {
+  #connection;
+  #banner = byId("banner");
+  #card = byId("card");
+  #wasOpen = false;
+  #failures = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #countdown;
+
+  /** @param {import("../net/connection.js").Connection} connection */
+  constructor(connection) {
+    this.#connection = connection;
+    connection.on("state", state => this.#show(state));
+    connection.on("clock", () => this.#showClock());
+    this.#banner.querySelector("button")?.addEventListener("click", () => connection.retryNow());
+  }
+
+  /** A greeting came: whatever stood in the way is gone. */
+  greeted() {
+    this.#wasOpen = true;
+    this.#failures = 0;
+    this.#banner.hidden = this.#card.hidden = true;
+    this.#showClock();
+  }
+
+  /** @param {import("../net/connection.js").State} state */
+  #show(state) {
+    clearTimeout(this.#countdown);
+    document.documentElement.dataset.state = state.now;
+    if (state.now === "waiting") this.#failures++;
+    if (state.now === "refused") {
+      this.#banner.hidden = true;
+      this.#showCard(`${state.why}Title`, `${state.why}Text`, state.why !== "banned");
+    } else if (state.now === "waiting") {
+      this.#countDown();
+      if (!this.#wasOpen && this.#failures >= CARD_AFTER && this.#card.hidden && !this.#isDismissed) this.#showCard("fullTitle", "fullText", true);
+    } else if (state.now === "connecting" && !this.#banner.hidden) {
+      this.#say(t("tryingNow"));
+    }
+    this.#showClock();
+  }
+
+  #isDismissed = false;
+
+  #countDown() {
+    const { state } = this.#connection;
+    if (state.now !== "waiting") return;
+    const n = Math.max(0, Math.ceil((state.retryAt - performance.now()) / 1000));
+    const why = t(`why${state.why[0].toUpperCase()}${state.why.slice(1)}`);
+    this.#say(`${why} ${t("nextTry", { n })} ${t("youCanPlay")}`);
+    this.#countdown = setTimeout(() => this.#countDown(), 1000);
+  }
+
+  /** @param {string} words */
+  #say(words) {
+    this.#banner.hidden = false;
+    const place = this.#banner.querySelector("span");
+    if (place) place.textContent = words;
+  }
+
+  /** @param {string} title @param {string} text @param {boolean} mayRetry */
+  #showCard(title, text, mayRetry) {
+    const close = () => { this.#card.hidden = true; this.#isDismissed = true; };
+    this.#card.replaceChildren(
+      make("h2", {}, t(title)), make("p", {}, t(text)),
+      make("div", {},
+        mayRetry && make("button", { type: "button", class: "main", onclick: () => { close(); this.#isDismissed = false; this.#connection.retryNow(); } }, t("tryAgain")),
+        make("button", { type: "button", onclick: close }, t("playAlone"))));
+    this.#card.hidden = false;
+  }
+
+  #showClock() {
+    const { clock, isOpen } = this.#connection;
+    const { latency, jitter } = clock;
+    const element = byId("status");
+    const trip = latency ?? 0;
+    element.dataset.quality = !isOpen ? "0" : trip + 2 * (jitter ?? 0) < SLOW_MS ? "3" : trip < VERY_SLOW_MS ? "2" : "1";
+    const label = !isOpen ? t("offline") : latency === null ? t("connectedNow")
+      : t("connected", { latency: Math.round(latency), jitter: (jitter ?? 0).toFixed(1) });
+    element.setAttribute("aria-label", label);
+    element.title = label;
+    byId("ping").textContent = isOpen && latency !== null ? t("latency", { n: Math.round(latency) }) : "";
+  }
+}
