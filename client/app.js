@@ -19,8 +19,9 @@ import { INSTRUMENTS } from "./sound/models.js";
 import { stored, store } from "./store.js";
 import { Chat } from "./ui/chat.js";
 import { Cursors, followPointer, LyingCrown } from "./ui/cursors.js";
-import { byId, plainText, setIcon, speak } from "./ui/dom.js";
+import { byId, setIcon, speak } from "./ui/dom.js";
 import { Files } from "./ui/files.js";
+import { plainText } from "./ui/links.js";
 import { minimap } from "./ui/minimap.js";
 import { Mutes } from "./ui/mutes.js";
 import { People } from "./ui/people.js";
@@ -69,8 +70,9 @@ const people = new People(room, mutes, {
   direct(person) { openChat(true); chat.direct(person); },
   crown(person) { connection.send(person ? { m: "chown", id: person.id } : { m: "chown" }); },
   kick({ _id }, ms) { connection.send({ m: "kickban", _id, ms }); },
+  unban({ _id }) { connection.send({ m: "unban", _id }); },
 });
-new Rooms(room, enter, set => connection.send({ m: "chset", set }));
+const rooms = new Rooms(room, enter, set => connection.send({ m: "chset", set }));
 new LyingCrown(room, () => connection.clock.now(), () => connection.send({ m: "chown", id: room.self }));
 new Files(recorder, song);
 
@@ -128,10 +130,17 @@ function say(message) {
   if (line) chat.add(line);
 }
 
+/** Whether somebody who cannot hear yet was told what to do. */
+let wasAsked = false;
+
 /** Notes of somebody else, each at its moment. @param {Record<string, any>} message */
 function hear({ t: at, n, p }) {
   const person = room.people.get(p);
   if (!person || mutes.of(person._id).notes) return;
+  if (!engine.hasGesture && !wasAsked) {
+    wasAsked = true;
+    hint(t("wakeSound"), "sound");
+  }
   const wait = read.number(at, connection.clock.now()) - connection.clock.now() + settings.values.delay;
   for (const { key, velocity, delay, isStop } of read.notes(n)) {
     const ms = Math.max(0, wait + delay);
@@ -172,6 +181,7 @@ function runShows() {
 
 /** @param {string} by @param {string} color @param {number} key @param {number} velocity */
 function showNote(by, color, key, velocity) {
+  rooms.begin();
   view.press(key, by, color);
   trails.start(key, by, color, velocity);
   people.plays(by);

@@ -39,12 +39,11 @@ const ENGLISH = {
   rooms: "Rooms",
   roomSearch: "Find or name a room",
   roomGo: "Go",
-  roomCreate: "Open “{room}”",
   roomNew: "New room",
   roomNone: "No such room yet. Press Enter to open it.",
   roomEmptyList: "No rooms to see. Open one!",
   roomAlone: "Play alone",
-  roomAloneHint: "a hidden room that only you know",
+  roomAloneHint: "A hidden room that only you know",
   roomCount: ["{n} person", "{n} people"],
   roomSolo: "only the crown plays",
   roomNoChat: "no chat",
@@ -64,6 +63,9 @@ const ENGLISH = {
   shared: "Link copied",
   shareFailed: "Copy this link: {url}",
   settingsOf: "Settings of {room}",
+
+  welcomeAlone: "Nobody else is here yet. Share the link, or just begin to play.",
+  welcomeTouch: "Nobody else is here yet. Share the link, or touch a key.",
 
   // Chat
   chat: "Chat",
@@ -87,7 +89,6 @@ const ENGLISH = {
   chatGone: "a message that is no longer here",
   chatOpen: "Open the chat",
   chatClose: "Close the chat",
-  noticeBy: "The server says",
 
   // People
   personYou: "{name} (you)",
@@ -117,7 +118,6 @@ const ENGLISH = {
   nameColor: "Your colour",
   nameTitle: "Who you are",
   nameSave: "Save",
-  nameLeft: "{n} left",
 
   // Piano
   piano: "Piano",
@@ -147,7 +147,6 @@ const ENGLISH = {
   // MIDI and files
   record: "Record",
   recordStop: "Stop recording",
-  recording: "Recording {time}",
   recorded: "Recorded {n} notes",
   recordNothing: "Nothing was played",
   files: "Record and play",
@@ -179,7 +178,7 @@ const ENGLISH = {
   settingsKeys: "Keyboard",
   settingsLook: "Appearance",
   settingsNetwork: "Network",
-  reverb: "Room",
+  reverb: "Reverb",
   polyphony: "Most notes at once",
   delay: "Others are heard after",
   delayHint: "Shorter is closer to them; longer keeps their rhythm on a shaky network.",

@@ -12,8 +12,11 @@ export class Clock {
   /** Milliseconds since 1970 on the server. Local time is monotonic, so a corrected clock of ours hurts nobody. */
   now() { return performance.now() + this.#offset; }
 
-  /** The last round trip in ms; `null` before the first. */
-  get latency() { return this.#samples[0]?.trip ?? null; }
+  /** The usual round trip in ms: the middle one of the latest; `null` before the first. */
+  get latency() {
+    const trips = this.#samples.slice(0, 5).map(({ trip }) => trip).sort((a, b) => a - b);
+    return trips[Math.floor((trips.length - 1) / 2)] ?? null;
+  }
 
   /** How much round trips differ, in ms: the mean distance between one and the next. */
   get jitter() {

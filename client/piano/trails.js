@@ -81,7 +81,9 @@ export class Trails {
       const fade = Math.max(0, bottom / height);
       context.globalAlpha = fade * fade * (0.35 + 0.6 * velocity);
       context.fillStyle = color;
-      context.fillRect(x + inset, Math.max(0, top), wide - 2 * inset, bottom - Math.max(0, top));
+      context.beginPath();
+      context.roundRect(x + inset, top, wide - 2 * inset, bottom - top, Math.min(3 * this.#view.ratio, wide / 4));
+      context.fill();
       this.#drawn = true;
     }
     context.globalAlpha = 1;

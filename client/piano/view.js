@@ -218,7 +218,8 @@ export class PianoView {
     const context = this.#context;
     const inset = Math.round(width * (black ? 0.2 : 0.22));
     const size = Math.max(2, Math.round(height * 0.045));
-    let y = height - Math.round(height * 0.07) - size;
+    // Above the letters.
+    let y = height - Math.round(height * 0.06 + (black ? 14 : 24) * this.#ratio) - size;
     for (let at = blips.length - 1; at >= 0; at--) {
       const age = (now - blips[at].at) / BLIP_MS;
       context.globalAlpha = Math.max(0, 1 - age * age);
@@ -322,13 +323,13 @@ export class PianoView {
     context.textBaseline = "alphabetic";
     let y = height - 13 * this.#ratio;
     if (isC) {
-      context.font = `500 ${size * 0.85}px system-ui, sans-serif`;
+      context.font = `500 ${size * 0.85}px Inter, system-ui, sans-serif`;
       context.fillStyle = "rgb(40 44 60 / 55%)";
       context.fillText(shownName(key), x + width / 2, y);
       y -= size * 1.35;
     }
     if (letter) {
-      context.font = `600 ${size}px system-ui, sans-serif`;
+      context.font = `600 ${size}px Inter, system-ui, sans-serif`;
       context.fillStyle = black ? "rgb(255 255 255 / 72%)" : "rgb(40 44 60 / 62%)";
       context.fillText(letter, x + width / 2, y);
     }

@@ -12,6 +12,8 @@ const AHEAD_MAX_S = 10;
 
 export class Engine {
   instrument = "piano";
+  /** Whether somebody has clicked or typed, before which browsers let no sound out. */
+  hasGesture = false;
   #context;
   #graph;
   #voices;
@@ -26,7 +28,6 @@ export class Engine {
   #rest;
   /** @type {Record<string, Record<string, string>>} files of the server's sample packs */
   #packs = {};
-  #hasGesture = false;
 
   constructor() {
     this.#context = new AudioContext({ latencyHint: "interactive" });
@@ -51,7 +52,7 @@ export class Engine {
 
   /** Browsers allow sound only after a gesture, so this is called from one. */
   wake() {
-    this.#hasGesture = true;
+    this.hasGesture = true;
     if (this.#context.state !== "running") void this.#context.resume();
     this.#stayAwake();
   }
@@ -90,7 +91,7 @@ export class Engine {
    * @param {number} delay in seconds
    */
   start(by, key, velocity, delay) {
-    if (velocity <= 0 || !this.#hasGesture || delay > AHEAD_MAX_S) return;
+    if (velocity <= 0 || !this.hasGesture || delay > AHEAD_MAX_S) return;
     if (!this.isAwake) void this.#context.resume();
     this.#stayAwake();
     const found = this.#bank.find(key, velocity);
@@ -133,7 +134,7 @@ export class Engine {
   /** @param {Omit<import("./worker.js").Job, "id">} job */
   #ask(job) {
     if (!this.#worker) {
-      this.#worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+      this.#worker = new Worker(workerUrl(), { type: "module" });
       this.#worker.onmessage = ({ data: { id, ...made } }) => {
         this.#waiting.get(id)?.(made);
         this.#waiting.delete(id);
@@ -143,6 +144,14 @@ export class Engine {
     this.#worker.postMessage({ id, ...job });
     return new Promise(resolve => { this.#waiting.set(id, resolve); });
   }
+}
+
+// The page's policy lets scripts be named in this one place only.
+function workerUrl() {
+  const url = new URL("./worker.js", import.meta.url).href;
+  const types = /** @type {{ trustedTypes?: { createPolicy: (name: string, rules: object) => { createScriptURL: (url: string) => string } } }} */ (
+    /** @type {unknown} */ (globalThis)).trustedTypes;
+  return types ? types.createPolicy("tutti", { createScriptURL: (/** @type {string} */ url) => url }).createScriptURL(url) : url;
 }
 
 function hasLittleMemory() {

@@ -19,7 +19,7 @@ export function contrast(a, b) {
 }
 
 /** Black or white, whichever is read better on a colour. @param {string} color */
-export const inkOn = color => (luminance(color) > 0.179 ? "#0b0d12" : "#ffffff");
+export const inkOn = color => (luminance(color) > 0.179 ? "#000000" : "#ffffff");
 
 /**
  * A colour moved towards black or white until it can be read on a ground.

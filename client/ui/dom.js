@@ -62,6 +62,3 @@ export const setIcon = (holder, name) => holder.querySelector("use")?.setAttribu
 
 /** Tells people who hear the page. @param {string} text */
 export function speak(text) { byId("spoken").textContent = text; }
-
-/** Text of what was written for pages that show HTML. Nothing in it is ever loaded or run. @param {string} html */
-export const plainText = html => new DOMParser().parseFromString(html, "text/html").body.textContent ?? "";

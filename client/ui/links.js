@@ -48,3 +48,21 @@ export function mentions(text, { _id, name }) {
   const after = words.slice(at + name.length + 1);
   return !/^[\p{L}\p{N}]/u.test(after);
 }
+
+/** @type {Record<string, string>} */
+const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: " " };
+
+/**
+ * Text of what was written for pages that show HTML (`motd` and notifications of some servers): without its tags.
+ * Nothing parses it as HTML, so nothing in it is ever loaded or run.
+ * @param {string} html
+ */
+export const plainText = html => html
+  .replace(/<(script|style)\b[\s\S]*?<\/\1\s*>/gi, "")
+  .replace(/<br\s*\/?>|<\/p>/gi, " ")
+  .replace(/<\/?[a-z!][^>]*>/gi, "")
+  .replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]+));/gi, (whole, decimal, hex, name) => {
+    if (name) return ENTITIES[name.toLowerCase()] ?? whole;
+    const code = parseInt(decimal ?? hex, decimal ? 10 : 16);
+    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+  });

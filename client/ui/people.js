@@ -16,7 +16,7 @@ const KICK_MINUTES = [0, 1, 5, 15, 30, 60];
  * @property {(set: { name?: string, color?: string }) => void} rename
  * @property {(person: Person) => void} mention @property {(person: Person) => void} direct
  * @property {(person: Person | null) => void} crown `null` lays it down
- * @property {(person: Person, ms: number) => void} kick
+ * @property {(person: Person, ms: number) => void} kick @property {(person: Person) => void} unban
  */
 
 export class People {
@@ -105,6 +105,7 @@ export class People {
       items.push({ text: t("personMuteNotes"), checked: notes, act: () => this.#mutes.set(person._id, { notes: !notes }) });
       items.push({ text: t("personMuteChat"), checked: chat, act: () => this.#mutes.set(person._id, { chat: !chat }) });
       if (mayRule && isHere) items.push({ text: t("personCrown"), act: () => acts.crown(person) });
+      if (mayRule && !isHere) items.push({ text: t("personUnban", { name: person.name }), act: () => acts.unban(person) });
       if (mayRule) items.push({ text: t("personKick"), danger: true, act: () => this.#kick(person) });
     }
     menu(beside, head, t("personMenu", { name: person.name }), items);

@@ -6,6 +6,7 @@ import { t } from "../words.js";
 import { darker } from "./colors.js";
 import { byId, icon, make, paint } from "./dom.js";
 import { check, dialog, row } from "./popup.js";
+import { hint } from "./toasts.js";
 
 /** @typedef {import("../net/messages.js").RoomInfo} RoomInfo */
 
@@ -37,6 +38,7 @@ export class Rooms {
     room.on("list", () => this.#drawSoon());
     room.on("info", info => this.#showCurrent(info));
     for (const event of ["person", "leave", "people"]) room.on(event, () => this.#showCount());
+    byId("welcome-share").addEventListener("click", () => void this.#share());
     this.#list.addEventListener("click", event => {
       const link = /** @type {HTMLElement} */ (event.target).closest("a");
       // Another tab is the browser's business.
@@ -61,7 +63,7 @@ export class Rooms {
       make("button", { type: "button", id, onclick: () => { this.#drawer?.close(); act(); } }, icon(symbol), text);
     this.#drawer = dialog(t("rooms"), [form, this.#list, make("div", { class: "actions" },
       button("room-new", t("roomNew"), "plus", () => this.#create()),
-      button("room-alone", t("roomAlone"), "hidden", () => this.#enter(aloneName(), { visible: false })),
+      Object.assign(button("room-alone", t("roomAlone"), "hidden", () => this.#enter(aloneName(), { visible: false })), { title: t("roomAloneHint") }),
       isCrowned && !info?.settings.lobby && button("room-set", t("roomSettings"), "gear", () => this.configure()),
       button("room-share", t("share"), "share", () => this.#share()))],
     { id: "rooms", onClose: () => { this.#drawer = this.#field = null; } });
@@ -107,7 +109,6 @@ export class Rooms {
 
   async #share() {
     const url = location.origin + pathOfRoom(this.#room.info?.id ?? "lobby");
-    const { hint } = await import("./toasts.js");
     try {
       await navigator.clipboard.writeText(url);
       hint(t("shared"));
@@ -154,13 +155,27 @@ export class Rooms {
   #showCurrent(info) {
     byId("room-name").textContent = info.id;
     byId("room-marks").replaceChildren(...marks(info));
+    const [title, words] = byId("welcome").children;
+    title.textContent = info.id;
+    words.textContent = t(matchMedia("(hover: none)").matches ? "welcomeTouch" : "welcomeAlone");
     const { color, color2 } = info.settings;
     paint(document.documentElement, { "--room": color, "--room2": color2 || darker(color) });
     this.#showCount();
   }
 
+  /** Somebody plays: the stage is theirs. */
+  begin() {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    this.#showCount();
+  }
+
+  #hasBegun = false;
+
   #showCount() {
     const n = this.#room.people.size;
+    const welcome = byId("welcome");
+    welcome.classList.toggle("gone", n !== 1 || this.#hasBegun);
     byId("room-count").textContent = n ? String(n) : "";
     byId("room").setAttribute("aria-label", `${t("room")}: ${this.#room.info?.id ?? ""}, ${t("roomCount", { n })}`);
   }
