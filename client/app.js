@@ -278,7 +278,7 @@ room.on("info", ({ id }) => {
 
 let unread = 0;
 function showTitle() {
-  const name = room.info?.id ?? wanted;
+  const name = read.shownRoom(room.info?.id ?? wanted);
   document.title = unread ? t("titleUnread", { n: unread, room: name }) : t("title", { room: name });
 }
 

@@ -134,6 +134,9 @@ export function roomInfo(value) {
   };
 }
 
+/** A room's name for people to read; what is asked for is the name as it is. @param {string} name */
+export const shownRoom = name => text(name, ROOM_MAX) || "?";
+
 /** Notes with their delays in ms; what is no key is left out. @param {unknown} value @returns {Note[]} */
 export function notes(value) {
   const found = [];

@@ -90,7 +90,7 @@ function electric(key, hardness) {
   const bell = (0.05 + 0.5 * hardness ** 2) * Math.exp(-key / 60);
   return {
     modes: [
-      { f, a: 1, t60 },
+      { f, a: 1, t60, phase: 0.5 },
       { f: 2 * f * 1.0008, a: 0.06, t60: t60 * 0.6 },
       { f: f * 7.11, a: bell, t60: 0.45 },
       { f: f * 19.9, a: bell * 0.3, t60: 0.12 },
@@ -150,16 +150,20 @@ function musicBox(key, hardness) {
   };
 }
 
+const SPEAKS_S = 0.0025;
 /** Drawbars as multiples of the pitch. @type {[number, number][]} */
 const DRAWBARS = [[0.5, 0.55], [1, 1], [1.5, 0.25], [2, 0.62], [3, 0.32], [4, 0.28], [6, 0.1], [8, 0.12]];
 
 /** @param {number} key @returns {Model} */
 function organ(key) {
   const f0 = frequencyOf(key);
-  const roll = dice(key + 400);
   const modes = DRAWBARS.filter(([times]) => times * f0 < HIGHEST_HZ)
-    // Higher pipes sing softer.
-    .map(([times, a]) => ({ f: times * f0, a: a / (1 + times * f0 / 2600), t60: Infinity, phase: 6.28 * roll() }));
+    // Higher pipes sing softer. All come to their peak together, just after the start: left to themselves, the lowest
+    // would take a hundredth of a second to speak.
+    .map(([times, a]) => {
+      const f = times * f0;
+      return { f, a: a / (1 + f / 2600), t60: Infinity, phase: Math.PI / 2 - 2 * Math.PI * f * SPEAKS_S };
+    });
   // An even number, because the lowest drawbar is an octave below.
   return { modes, seconds: 0, level: 0.1, cycles: 2 * Math.max(4, Math.round(f0 * 0.35)) };
 }

@@ -38,7 +38,7 @@ export class Voices {
     const voice = { by, key, when, source, gain, isEnding: false };
     if (goesOn) {
       gain.gain.setValueAtTime(0, when);
-      gain.gain.linearRampToValueAtTime(loudness(0.35 + velocity / 2), when + 0.004);
+      gain.gain.linearRampToValueAtTime(loudness(0.35 + velocity / 2), when + 0.002);
       gain.gain.setTargetAtTime(0, when + 1, GOES_ON_MAX_S / 4);
       source.stop(when + GOES_ON_MAX_S);
     }

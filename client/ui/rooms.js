@@ -1,6 +1,6 @@
 // The list of rooms, and the dialogs to open one and to set it up.
 
-import { ROOM_MAX } from "../net/messages.js";
+import { ROOM_MAX, shownRoom } from "../net/messages.js";
 import { pathOfRoom } from "../room.js";
 import { t } from "../words.js";
 import { darker } from "./colors.js";
@@ -76,7 +76,7 @@ export class Rooms {
     const { info } = this.#room;
     if (!info) return;
     const { fields, read } = roomFields(info);
-    this.#form(t("settingsOf", { room: info.id }), t("save"), fields, () => {
+    this.#form(t("settingsOf", { room: shownRoom(info.id) }), t("save"), fields, () => {
       this.#change(read());
       return true;
     });
@@ -143,7 +143,7 @@ export class Rooms {
     const { id, count, settings, banned } = info;
     const isFull = settings.limit !== null && count >= settings.limit;
     const link = make("a", { class: `room${isFull ? " full" : ""}`, href: pathOfRoom(id) },
-      make("i"), make("span", { class: "name" }, id), make("span", { class: "marks" }, ...marks(info), banned && icon("close", t("roomBanned"))),
+      make("i"), make("span", { class: "name" }, shownRoom(id)), make("span", { class: "marks" }, ...marks(info), banned && icon("close", t("roomBanned"))),
       make("span", { class: "count" }, isFull ? `${count} · ${t("roomFull")}` : t("roomCount", { n: count })));
     link.dataset.room = id;
     paint(link, { "--room-1": settings.color, "--room-2": settings.color2 || darker(settings.color) });
@@ -153,10 +153,10 @@ export class Rooms {
 
   /** @param {RoomInfo} info */
   #showCurrent(info) {
-    byId("room-name").textContent = info.id;
+    byId("room-name").textContent = shownRoom(info.id);
     byId("room-marks").replaceChildren(...marks(info));
     const [title, words] = byId("welcome").children;
-    title.textContent = info.id;
+    title.textContent = shownRoom(info.id);
     words.textContent = t(matchMedia("(hover: none)").matches ? "welcomeTouch" : "welcomeAlone");
     const { color, color2 } = info.settings;
     paint(document.documentElement, { "--room": color, "--room2": color2 || darker(color) });
@@ -177,7 +177,7 @@ export class Rooms {
     const welcome = byId("welcome");
     welcome.classList.toggle("gone", n !== 1 || this.#hasBegun);
     byId("room-count").textContent = n ? String(n) : "";
-    byId("room").setAttribute("aria-label", `${t("room")}: ${this.#room.info?.id ?? ""}, ${t("roomCount", { n })}`);
+    byId("room").setAttribute("aria-label", `${t("room")}: ${shownRoom(this.#room.info?.id ?? "")}, ${t("roomCount", { n })}`);
   }
 }
 
