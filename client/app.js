@@ -279,6 +279,7 @@ room.on("info", ({ id }) => {
 let unread = 0;
 function showTitle() {
   const name = read.shownRoom(room.info?.id ?? wanted);
+  byId("title").textContent = t("title", { room: name });
   document.title = unread ? t("titleUnread", { n: unread, room: name }) : t("title", { room: name });
 }
 

@@ -14,8 +14,8 @@ export class Performer extends Emitter {
   #batch;
   /** @type {Map<number, Set<string>>} sources that hold a key down */
   #down = new Map();
-  /** Keys that sound and that no source holds, waiting for the pedal. @type {Set<number>} */
-  #ringing = new Set();
+  /** Keys that sound and that no source holds, and whether it is the lock that lets them ring. @type {Map<number, boolean>} */
+  #ringing = new Map();
   /** @type {Set<string>} */
   #pedals = new Set();
 
@@ -58,7 +58,7 @@ export class Performer extends Emitter {
     this.emit("up", key);
     // Files and MIDI keyboards say themselves when a note ends, and have pedals.
     const isLocked = this.isSustained && !/^(midi|song):/.test(source);
-    if (isLocked || this.isPedalDown) this.#ringing.add(key);
+    if (isLocked || this.isPedalDown) this.#ringing.set(key, isLocked);
     else this.#stop(key);
   }
 
@@ -68,28 +68,27 @@ export class Performer extends Emitter {
     if (down) this.#pedals.add(source);
     else this.#pedals.delete(source);
     if (before === this.isPedalDown) return;
-    if (!this.isPedalDown && !this.isSustained) this.#dampAll();
+    if (!this.isPedalDown) this.#damp();
     this.emit("pedal", this.isPedalDown);
   }
 
   /** @param {boolean} on */
   sustain(on) {
     this.isSustained = on;
-    if (!on && !this.isPedalDown) this.#dampAll();
+    if (!on && !this.isPedalDown) this.#damp();
   }
 
   /** Lets everything go, as when the room changes. */
   releaseAll() {
     for (const key of [...this.#down.keys()]) this.emit("up", key);
-    for (const key of new Set([...this.#down.keys(), ...this.#ringing])) this.emit("off", key);
+    for (const key of new Set([...this.#down.keys(), ...this.#ringing.keys()])) this.emit("off", key);
     this.#down.clear();
     this.#ringing.clear();
     this.#pedals.clear();
   }
 
-  #dampAll() {
-    for (const key of this.#ringing) this.#stop(key);
-    this.#ringing.clear();
+  #damp() {
+    for (const [key, isLocked] of this.#ringing) if (!isLocked || !this.isSustained) this.#stop(key);
   }
 
   /** @param {number} key */

@@ -135,7 +135,7 @@ export class Chat extends Emitter {
 
   /** A word that nobody said. @param {string} text */
   note(text) {
-    const line = make("li", { class: "line note" });
+    const line = make("div", { class: "line note" });
     this.#fill(line, text);
     this.#push(line);
     this.#last = null;
@@ -159,7 +159,7 @@ export class Chat extends Emitter {
       || Boolean(to || last.to || replyTo);
     this.#last = line;
     const when = new Date(time);
-    const item = make("li", { class: `line${isFirst ? " first" : ""}${this.#isForMe(line) ? " rings" : ""}` });
+    const item = make("div", { class: `line${isFirst ? " first" : ""}${this.#isForMe(line) ? " rings" : ""}` });
     item.dataset.id = id;
     item.dataset.user = from._id;
     item.hidden = this.#mutes.of(from._id).chat;
