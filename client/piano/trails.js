@@ -1,7 +1,9 @@
 // Notes that rise from the keys and fade, above the keyboard: a layer of the piano's view.
 
 const RISE_PX_PER_S = 70;
-const TRAILS_MAX = 900;
+const TRAILS_MAX = 500;
+/** With more of them than this they are drawn in every other frame, and without round corners. */
+const CROWD = 120;
 const MIN_PX = 5;
 
 /** @typedef {{ key: number, by: string, color: string, from: number, to: number, velocity: number }} Trail */
@@ -14,6 +16,7 @@ export class Trails {
   #trails = [];
   #isOn = true;
   #drawn = false;
+  #isOdd = false;
 
   /** @param {HTMLCanvasElement} canvas @param {import("./view.js").PianoView} view */
   constructor(canvas, view) {
@@ -63,6 +66,9 @@ export class Trails {
   /** @param {number} now @returns {boolean} whether anything still moves */
   #draw(now) {
     const { width, height } = this.#canvas;
+    const isCrowded = this.#trails.length > CROWD;
+    this.#isOdd = !this.#isOdd;
+    if (isCrowded && this.#isOdd) return true;
     if (this.#drawn) this.#context.clearRect(0, 0, width, height);
     this.#drawn = false;
     if (this.#trails.length === 0 || height === 0) return false;
@@ -81,9 +87,13 @@ export class Trails {
       const fade = Math.max(0, bottom / height);
       context.globalAlpha = fade * fade * (0.35 + 0.6 * velocity);
       context.fillStyle = color;
-      context.beginPath();
-      context.roundRect(x + inset, top, wide - 2 * inset, bottom - top, Math.min(3 * this.#view.ratio, wide / 4));
-      context.fill();
+      if (isCrowded) {
+        context.fillRect(x + inset, top, wide - 2 * inset, bottom - top);
+      } else {
+        context.beginPath();
+        context.roundRect(x + inset, top, wide - 2 * inset, bottom - top, Math.min(3 * this.#view.ratio, wide / 4));
+        context.fill();
+      }
       this.#drawn = true;
     }
     context.globalAlpha = 1;

@@ -8,7 +8,9 @@ import { Geometry, WHITES } from "./geometry.js";
 
 const FADE_MS = 650;
 const BLIP_MS = 1100;
-const BLIPS_MAX = 6;
+const BLIPS_MAX = 5;
+/** With more keys in motion than this, the whole resting picture is drawn at once. */
+const PATCHES_MAX = 24;
 /** A white key narrower than this is no target for a finger. */
 const FINGER_PX = 30;
 
@@ -23,7 +25,9 @@ export class PianoView {
 
   #canvas;
   #context;
-  #resting = document.createElement("canvas");
+  #resting = new OffscreenCanvas(1, 1);
+  /** What was drawn there: a picture that stays is cheaper to draw from than a canvas. @type {ImageBitmap | null} */
+  #picture = null;
   /** @type {KeyState[]} */
   #keys = Array.from({ length: KEYS }, () => ({ blips: [], by: new Map(), at: -Infinity, color: "" }));
   /** @type {Set<number>} keys that are drawn in the next frame */
@@ -126,7 +130,9 @@ export class PianoView {
       if (canvas.height !== h) canvas.height = h;
     }
     this.#drawResting();
-    this.#context.drawImage(this.#resting, 0, 0);
+    this.#picture?.close();
+    this.#picture = this.#resting.transferToImageBitmap();
+    this.#context.drawImage(this.#picture, 0, 0);
     for (let key = 0; key < KEYS; key++) if (this.#isMoving(this.#keys[key], performance.now())) this.#active.add(key);
     this.wake();
     this.onLayout(this.geometry);
@@ -158,7 +164,10 @@ export class PianoView {
     this.#frame = 0;
     let moves = false;
     for (const layer of this.layers) if (layer(now)) moves = true;
+    const picture = this.#picture;
+    if (!picture) return;
     const whites = [], blacks = new Set();
+    const isCrowded = this.#active.size > PATCHES_MAX;
     for (const key of this.#active) {
       const state = this.#keys[key];
       while (state.blips.length && now - state.blips[0].at >= BLIP_MS) state.blips.shift();
@@ -176,18 +185,24 @@ export class PianoView {
       else if (state.by.size === 0 || now - state.at < FADE_MS || state.blips.length) moves = true;
       else this.#active.delete(key);
     }
-    for (const key of whites) this.#drawKey(key, now);
-    for (const key of blacks) this.#drawKey(key, now);
+    if (isCrowded) {
+      // Black keys that rest stand over white ones that do not.
+      this.#context.drawImage(picture, 0, 0);
+      for (const key of whites) this.#drawKey(key, now, null);
+      for (const key of blacks) this.#drawKey(key, now, picture);
+    } else {
+      for (const key of [...whites, ...blacks]) this.#drawKey(key, now, picture);
+    }
     if (moves || this.#active.size) this.wake();
   }
 
-  /** @param {number} key @param {number} now */
-  #drawKey(key, now) {
+  /** @param {number} key @param {number} now @param {ImageBitmap | null} picture its patch of this is drawn first */
+  #drawKey(key, now, picture) {
     const context = this.#context;
     const { x, width, height, isBlack: black } = this.geometry.places[key];
     const left = Math.max(0, x), visible = Math.min(this.geometry.width, x + width) - left;
     if (visible <= 0) return;
-    context.drawImage(this.#resting, left, 0, visible, height, left, 0, visible, height);
+    if (picture) context.drawImage(picture, left, 0, visible, height, left, 0, visible, height);
     const state = this.#keys[key];
     const isDown = state.by.size > 0;
     const fade = isDown ? 1 : Math.max(0, 1 - (now - state.at) / FADE_MS);
@@ -223,8 +238,10 @@ export class PianoView {
     for (let at = blips.length - 1; at >= 0; at--) {
       const age = (now - blips[at].at) / BLIP_MS;
       context.globalAlpha = Math.max(0, 1 - age * age);
-      context.fillStyle = "#fff";
-      context.fillRect(x + inset - 1, y - 1, width - 2 * inset + 2, size + 2);
+      if (!black) {
+        context.fillStyle = "#fff";
+        context.fillRect(x + inset - 1, y - 1, width - 2 * inset + 2, size + 2);
+      }
       context.fillStyle = blips[at].color;
       context.fillRect(x + inset, y, width - 2 * inset, size);
       y -= Math.round(size * 1.5);
@@ -233,7 +250,7 @@ export class PianoView {
   }
 
   #drawResting() {
-    const context = /** @type {CanvasRenderingContext2D} */ (this.#resting.getContext("2d", { alpha: false }));
+    const context = /** @type {OffscreenCanvasRenderingContext2D} */ (this.#resting.getContext("2d", { alpha: false }));
     const { width, height, blackHeight } = this.geometry;
     const px = this.#ratio;
     const style = getComputedStyle(this.#canvas);
@@ -266,7 +283,7 @@ export class PianoView {
   }
 
   /**
-   * @param {CanvasRenderingContext2D} context @param {import("./geometry.js").Place} place
+   * @param {OffscreenCanvasRenderingContext2D} context @param {import("./geometry.js").Place} place
    * @param {string} top @param {string} end @param {number} px
    */
   #drawWhite(context, { x, width, height }, top, end, px) {
@@ -288,7 +305,7 @@ export class PianoView {
   }
 
   /**
-   * @param {CanvasRenderingContext2D} context @param {import("./geometry.js").Place} place
+   * @param {OffscreenCanvasRenderingContext2D} context @param {import("./geometry.js").Place} place
    * @param {number} height @param {number} px
    */
   #drawBlack(context, { x, width }, height, px) {
@@ -312,7 +329,7 @@ export class PianoView {
     context.fill();
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {number} key @param {import("./geometry.js").Place} place */
+  /** @param {OffscreenCanvasRenderingContext2D} context @param {number} key @param {import("./geometry.js").Place} place */
   #drawLabel(context, key, { x, width, height, isBlack: black }) {
     const letter = this.#labels.get(key);
     const isC = this.#showsNames && (key + 9) % 12 === 0;

@@ -43,7 +43,7 @@ export class Bank {
     /** @type {() => void} */
     let playable = () => {};
     bank.playable = new Promise(resolve => { playable = resolve; });
-    const first = Math.min(jobs.length, 9);
+    const first = Math.min(jobs.length, 3);
     let [next, done] = [0, 0];
     const work = async () => {
       while (next < jobs.length && !bank.isClosed) {

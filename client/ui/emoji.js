@@ -1,7 +1,7 @@
 // A small choice of emoji, and their names between colons.
 
 import { t } from "../words.js";
-import { make } from "./dom.js";
+import { byId, make } from "./dom.js";
 
 /** @type {Record<string, string>} */
 export const EMOJI = {
@@ -25,7 +25,7 @@ export function emojiPanel(button, onPick) {
   panel.append(...Object.entries(EMOJI).map(([name, emoji]) => make("button", {
     type: "button", title: `:${name}:`, "aria-label": name.replace("_", " "), onclick: () => { panel.hidePopover(); onPick(emoji); },
   }, emoji)));
-  document.body.append(panel);
+  byId("stage").append(panel);
   button.addEventListener("click", () => {
     panel.togglePopover();
     const { left, top } = button.getBoundingClientRect();

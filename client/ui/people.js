@@ -9,6 +9,7 @@ import { dialog, menu, row } from "./popup.js";
 /** @typedef {import("../net/messages.js").Person} Person */
 
 const COLORS = "#e85d5d #f08a3c #f2c14e #9bc53d #46b97a #3fb8af #57a8e8 #5b72e8 #9067e0 #cf62c4 #ee6c9c #8a93a3".split(" ");
+const MOVE_EVERY_MS = 500;
 const KICK_MINUTES = [0, 1, 5, 15, 30, 60];
 
 /**
@@ -23,6 +24,8 @@ export class People {
   #list = byId("people");
   /** @type {Map<string, HTMLLIElement>} */
   #rows = new Map();
+  /** When each name moved last. @type {Map<string, number>} */
+  #moved = new Map();
   #room;
   #mutes;
   #acts;
@@ -41,6 +44,7 @@ export class People {
     room.on("leave", ({ id }) => {
       this.#rows.get(id)?.remove();
       this.#rows.delete(id);
+      this.#moved.delete(id);
     });
     room.on("info", () => { for (const person of room.people.values()) this.#show(person); });
     mutes.on("change", () => { for (const person of room.people.values()) this.#show(person); });
@@ -48,9 +52,10 @@ export class People {
 
   /** Lets a name move while its owner plays. @param {string} id */
   plays(id) {
-    const chip = this.#rows.get(id)?.firstElementChild;
-    if (!chip || document.hidden || chip.getAnimations().some(({ id }) => id === "plays")) return;
-    chip.animate({ transform: ["none", "translateY(3px)", "none"] }, { duration: 180, id: "plays" });
+    const now = performance.now();
+    if (now - (this.#moved.get(id) ?? -Infinity) < MOVE_EVERY_MS || document.hidden) return;
+    this.#moved.set(id, now);
+    this.#rows.get(id)?.firstElementChild?.animate({ transform: ["none", "translateY(3px)", "none"] }, 180);
   }
 
   /** @param {Person} person */

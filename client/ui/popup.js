@@ -1,7 +1,7 @@
 // Dialogs and menus.
 
 import { t } from "../words.js";
-import { icon, make } from "./dom.js";
+import { byId, icon, make } from "./dom.js";
 
 let titles = 0;
 
@@ -34,9 +34,10 @@ export function dialog(title, content, { id, onClose } = {}) {
  * @param {HTMLElement} beside @param {import("./dom.js").Child[]} head @param {string} label @param {Item[]} items
  */
 export function menu(beside, head, label, items) {
-  const box = make("div", { class: "menu", popover: "auto", role: "menu", "aria-label": label }, ...head);
+  const list = make("div", { role: "menu", "aria-label": label });
+  const box = make("div", { class: "menu", popover: "auto" }, ...head, list);
   for (const { text, act, checked, danger } of items) {
-    box.append(make("button", {
+    list.append(make("button", {
       type: "button", class: danger ? "danger" : "", role: checked === undefined ? "menuitem" : "menuitemcheckbox",
       "aria-checked": checked === undefined ? undefined : String(checked), tabIndex: -1,
       onclick: () => { box.hidePopover(); act(); },
@@ -52,7 +53,7 @@ export function menu(beside, head, label, items) {
   box.addEventListener("toggle", event => {
     if (/** @type {ToggleEvent} */ (event).newState === "closed") box.remove();
   });
-  document.body.append(box);
+  byId("stage").append(box);
   box.showPopover();
   const { left, bottom, top } = beside.getBoundingClientRect();
   box.style.left = `${Math.max(8, Math.min(left, innerWidth - box.offsetWidth - 8))}px`;
