@@ -201,6 +201,7 @@ function showStop(by, key) {
 
 performer.mayPlay = () => room.mayPlay || !connection.isOpen;
 performer.on("on", (key, velocity) => {
+  view.reveal(key);
   engine.wake();
   engine.start("me", key, velocity, 0);
   midi.send(key, velocity, 0);

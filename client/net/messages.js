@@ -31,6 +31,8 @@ export const ROOM_MAX = 512;
 const TEXT_MAX = 4096;
 const PEOPLE_MAX = 5000;
 const NOTES_MAX = 4000;
+/** The last moment that a date can say, in ms. */
+const TIME_MAX = 8.64e15;
 
 /** @param {unknown} value @returns {Record<string, any>} */
 export const object = value => (value !== null && typeof value === "object" ? value : {});
@@ -158,7 +160,7 @@ export function chatLine(value) {
   return {
     id: typeof message.id === "string" ? message.id.slice(0, 64) : "",
     text: words,
-    time: number(message.t, Date.now()),
+    time: Math.abs(number(message.t, Infinity)) <= TIME_MAX ? number(message.t, 0) : Date.now(),
     from,
     to: message.m === "dm" ? person(message.recipient) : null,
     replyTo: typeof message.r === "string" ? message.r.slice(0, 64) : "",

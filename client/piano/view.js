@@ -64,6 +64,13 @@ export class PianoView {
     this.layout();
   }
 
+  /** Moves the view so that a key can be seen, if it cannot. @param {number} key */
+  reveal(key) {
+    if (this.geometry.isInView(key)) return;
+    const { x, width } = this.geometry.places[key];
+    this.scrollTo(Math.round(this.geometry.first + (x + width / 2) / this.geometry.whiteWidth - this.geometry.whites / 2));
+  }
+
   /** What the computer keyboard plays: a letter for each key. @param {Map<number, string>} labels */
   label(labels) {
     this.#labels = labels;

@@ -6,7 +6,7 @@ import { Voices } from "./voices.js";
 import { INSTRUMENTS } from "./models.js";
 
 /** After so long without a note the audio thread rests; waking it takes some hundredths of a second. */
-const REST_MS = 45_000;
+const REST_MS = 20_000;
 /** Notes that would sound later than this are of some broken clock. */
 const AHEAD_MAX_S = 10;
 

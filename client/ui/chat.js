@@ -171,7 +171,7 @@ export class Chat extends Emitter {
       item.append(who);
     }
     const shown = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    item.append(make("time", { dateTime: Number.isNaN(when.getTime()) ? "" : when.toISOString() }, shown));
+    item.append(make("time", { dateTime: when.toISOString() }, shown));
     const words = make("span", { class: "text" });
     this.#fill(words, text);
     item.append(words);
