@@ -1,8 +1,8 @@
 //! Packs the built-in page: each text file of `client/` goes into the binary as it is, and compressed with brotli and
 //! gzip beside it, so that serving it compresses nothing.
 //!
-//! What the page loads is named under a version (`/@0123456789abcdef/app.js`), a hash over all of it: such a name can be
-//! kept by browsers for ever, and the modules, which name each other relatively, always come from one version.
+//! What the page loads is named under a version (`/@0123456789abcdef/app.js`), a hash over all of it: such a name can
+//! be kept by browsers for ever, and the modules, which name each other relatively, always come from one version.
 //!
 //! Only a release build does so. A debug build reads `client/` when it runs, so that a change shows at once.
 

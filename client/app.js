@@ -39,6 +39,8 @@ const AHEAD_MAX_MS = 10_000;
 const CHAT_PER_MS = 4000;
 const CHAT_COUNT = 4;
 const CHAT_COUNT_CROWNED = 10;
+/** Who plays here, whatever the server calls them: notes of their other tabs are others'. */
+const ME = "me";
 /** A mark that tests and the curious can wait for. */
 const { dataset } = document.documentElement;
 
@@ -149,7 +151,7 @@ function hear({ t: at, n, p }) {
     else engine.start(p, key, velocity, ms / 1000);
     midi.send(key, isStop ? 0 : velocity, ms);
     recorder.note(p, person.name, key, isStop ? 0 : velocity, ms);
-    later(ms, () => (isStop ? showStop(p, key) : showNote(p, person.color, key, velocity)));
+    later(ms, () => (isStop ? showStop(p, key) : showHeard(person, key, velocity)));
   }
 }
 
@@ -184,11 +186,16 @@ function showNote(by, color, key, velocity) {
   rooms.begin();
   view.press(key, by, color);
   trails.start(key, by, color, velocity);
-  people.plays(by);
-  // Others' keys are up again soon: most of them never say when, because of their pedals.
-  if (by !== room.self) later(250, () => view.release(key, by));
-  if (by !== room.self) dataset.heard = String(Number(dataset.heard ?? 0) + 1);
   dataset.last = String(key);
+}
+
+/** @param {read.Person} person @param {number} key @param {number} velocity */
+function showHeard({ id, color }, key, velocity) {
+  showNote(id, color, key, velocity);
+  people.plays(id);
+  // Their keys are up again soon: most never say when, because of their pedals.
+  later(250, () => view.release(key, id));
+  dataset.heard = String(Number(dataset.heard ?? 0) + 1);
 }
 
 /** @param {string} by @param {number} key */
@@ -203,17 +210,18 @@ performer.mayPlay = () => room.mayPlay || !connection.isOpen;
 performer.on("on", (key, velocity) => {
   view.reveal(key);
   engine.wake();
-  engine.start("me", key, velocity, 0);
+  engine.start(ME, key, velocity, 0);
   midi.send(key, velocity, 0);
-  recorder.note("me", room.me?.name ?? t("you"), key, velocity, 0);
-  showNote(room.self || "me", room.me?.color ?? "#57c4d8", key, velocity);
+  recorder.note(ME, room.me?.name ?? t("you"), key, velocity, 0);
+  showNote(ME, room.me?.color ?? "#57c4d8", key, velocity);
+  people.plays(room.self);
   showQuota();
 });
-performer.on("up", key => showStop(room.self || "me", key));
+performer.on("up", key => showStop(ME, key));
 performer.on("off", key => {
-  engine.stop("me", key, 0);
+  engine.stop(ME, key, 0);
   midi.send(key, 0, 0);
-  recorder.note("me", room.me?.name ?? t("you"), key, 0, 0);
+  recorder.note(ME, room.me?.name ?? t("you"), key, 0, 0);
   showQuota();
 });
 let refusedAt = -Infinity;
@@ -258,7 +266,6 @@ addEventListener("popstate", () => {
 
 room.on("enter", ({ id }) => {
   performer.releaseAll();
-  for (const { id: other } of room.people.values()) view.releaseAll(other);
   batch.drop();
   wasCrowned = false;
   // The server may have led us elsewhere: a full lobby overflows, and a ban leads to the waiting room.
@@ -412,6 +419,13 @@ keyboard.onCommand = code => {
   }
 };
 byId("chat-form").addEventListener("keydown", event => { if (event.key === "Escape") canvas.focus(); });
+
+// After a click the keyboard is the piano's again: Space is the pedal, not the button that was clicked last.
+byId("bar").addEventListener("click", ({ detail, target }) => {
+  const isButton = /** @type {HTMLElement} */ (target).closest("button") !== null;
+  if (detail > 0 && isButton && !document.querySelector("dialog[open]")) canvas.focus({ preventScroll: true });
+});
+for (const control of [volume, instrument]) control.addEventListener("change", () => canvas.focus({ preventScroll: true }));
 
 // Browsers let sound out after a gesture only.
 for (const gesture of ["pointerdown", "pointerup", "keydown"]) addEventListener(gesture, () => engine.wake(), true);

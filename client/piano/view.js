@@ -106,14 +106,6 @@ export class PianoView {
     if (this.#keys[key].by.delete(by)) this.#touch(key);
   }
 
-  /** Lets all keys of somebody up. @param {string} by */
-  releaseAll(by) {
-    for (let key = 0; key < KEYS; key++) this.release(key, by);
-  }
-
-  /** Whether somebody holds a key down. @param {number} key */
-  isDown(key) { return this.#keys[key].by.size > 0; }
-
   /** Asks for a frame; layers that move call this. */
   wake() {
     if (!this.#frame) this.#frame = requestAnimationFrame(now => this.#draw(now));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
-import { Browser, has, heard, hears, pick, rename, say, Server, shows, skip, WAIT_MS } from "./kit.mjs";
+import { Browser, has, heard, hears, pick, rename, say, Server, shows, skip, STAFF, WAIT_MS } from "./kit.mjs";
 
 const Client = createRequire(import.meta.url)("mppclone-client");
 
@@ -101,6 +101,16 @@ describe("the page and mppclone-client", { skip }, () => {
     await shows(page, "#people .me use[href='#i-crown']", 0);
     bot.sendArray([{ m: "chset", set: { color: "#123456" } }]);
     await page.waitForFunction(() => document.documentElement.style.getPropertyValue("--room") === "#123456");
+  });
+
+  test("tags and notices of the staff are shown, as text", async () => {
+    const staff = msg => bot.sendArray([{ m: "admin message", password: STAFF, msg }]);
+    const { _id } = Object.values(bot.ppl).find(({ name }) => name === "Mira");
+    staff({ m: "tag", _id, tag: { text: "<b>VIP", color: "#ffcc00" } });
+    await has(page, "#people .me .tag", "<b>VIP");
+    staff({ m: "notification", targetChannel: "all", title: "Notice <i>", text: "Restart at noon", duration: 20_000 });
+    await has(page, "#toasts", "Notice <i>");
+    await shows(page, "#toasts i, .tag b", 0);
   });
 
   test("nothing was complained about on the console", () => assert.deepEqual(browser.complaints, []));

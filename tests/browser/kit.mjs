@@ -12,6 +12,8 @@ import { fileURLToPath } from "node:url";
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
   + "--disable-component-update --disable-sync --mute-audio --autoplay-policy=user-gesture-required";
+/** The staff password of the servers. */
+export const STAFF = "only-for-these-tests";
 export const WAIT_MS = 20_000;
 export const CLIENT = fileURLToPath(new URL("../../client/", import.meta.url));
 const SHOTS = fileURLToPath(new URL("out/", import.meta.url));
@@ -52,6 +54,7 @@ export class Server {
       .filter(([name]) => !name.startsWith("TUTTI_") && !["NODE_ENV", "WS_PORT", "SALT1", "SALT2"].includes(name)));
     // A person keeps their token, so that a reload makes nobody a stranger.
     env.TUTTI_TOKENS = "true";
+    env.TUTTI_ADMIN_PASSWORD = STAFF;
     const child = this.#child = spawn(process.env.TUTTI_BIN, args, { stdio: ["ignore", "ignore", "pipe"], env });
     let said = "";
     child.stderr.on("data", data => { said = (said + data).slice(-4000); });

@@ -194,6 +194,32 @@ describe("the built-in page", { skip }, () => {
     assert.equal(await mira.getAttribute("#sustain", "aria-pressed"), "false");
     await mira.keyboard.press("Backspace");
     assert.equal(await mira.getAttribute("#sustain", "aria-pressed"), "true");
+    // A button that was clicked does not take the pedal away.
+    await mira.click("#sustain");
+    await mira.keyboard.down("Space");
+    await shows(mira, "#sustain[data-pedal]", 1);
+    await mira.keyboard.up("Space");
+    assert.equal(await mira.getAttribute("#sustain", "aria-pressed"), "false");
+    await mira.click("#sustain");
+  });
+
+  test("what is set is kept, and how far the server is can be read", async () => {
+    assert.match(await mira.getAttribute("#status", "aria-label"), /^Connected\. \d+ ms away, [\d.]+ ms of jitter\.$/);
+    await kit.click("#settings");
+    await kit.selectOption("#preferences select >> nth=1", "light");
+    await kit.check("#preferences [name=names]");
+    await kit.keyboard.press("Escape");
+    await shows(kit, "[data-theme=light]", 1);
+    await kit.reload();
+    await joined(kit, "The den");
+    await shows(kit, "[data-theme=light]", 1);
+    await has(kit, "#people .me", "Kit");
+    await shoot(kit, "phone-light");
+    await kit.click("#settings");
+    await kit.click("#preferences .danger");
+    await shows(kit, "[data-theme=dark]", 1);
+    // A reload on a phone begins with the chat as it was at first.
+    await kit.evaluate(() => { if (document.documentElement.dataset.chat === "open") document.getElementById("chat-toggle").click(); });
   });
 
   test("the cursor of another is shown where it is", async () => {

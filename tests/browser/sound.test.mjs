@@ -1,10 +1,29 @@
 // What the instruments sound like: rendered in the browser, without a loudspeaker, and measured.
 
 import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Browser, Server, skip } from "./kit.mjs";
+import { client } from "./modules.mjs";
+
+const { frequencyOf } = await client("net/notes.js");
 
 const RATE = 44_100;
+
+/** A second of a sine as a WAV file. */
+function wave(frequency) {
+  const bytes = Buffer.alloc(44 + 2 * RATE);
+  bytes.write("RIFF", 0);
+  bytes.writeUInt32LE(bytes.length - 8, 4);
+  bytes.write("WAVEfmt ", 8);
+  for (const [at, value] of [[16, 16], [24, RATE], [28, 2 * RATE], [40, 2 * RATE]]) bytes.writeUInt32LE(value, at);
+  for (const [at, value] of [[20, 1], [22, 1], [32, 2], [34, 16]]) bytes.writeUInt16LE(value, at);
+  bytes.write("data", 36);
+  for (let n = 0; n < RATE; n++) bytes.writeInt16LE(Math.round(12_000 * Math.sin(2 * Math.PI * frequency * n / RATE)), 44 + 2 * n);
+  return bytes;
+}
 
 describe("the sound", { skip }, () => {
   let server, browser, page;
@@ -64,6 +83,36 @@ describe("the sound", { skip }, () => {
     const { voices, jump } = await page.evaluate(rate => globalThis.lab.limit(rate), RATE);
     assert.ok(voices <= 8, String(voices));
     assert.ok(jump < 0.25, `a step of ${jump}`);
+  });
+
+  test("a sample pack of the server is offered, loaded and played, its gaps filled", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "tutti-sounds-"));
+    await mkdir(join(folder, "Old <upright>"));
+    await writeFile(join(folder, "Old <upright>", "c3.wav"), wave(frequencyOf(39)));
+    await writeFile(join(folder, "Old <upright>", "c5.wav"), wave(frequencyOf(63)));
+    await writeFile(join(folder, "Old <upright>", "c4.wav"), "no sound at all");
+    const other = await Server.start("--sounds", folder);
+    const player = await browser.join(`${other.origin}/test%2Fpacks`);
+    const option = player.locator("#instrument option", { hasText: "Old <upright> (samples)" });
+    await option.waitFor({ state: "attached" });
+    const loads = Promise.all(["c3", "c5"].map(name => player.waitForResponse(answer => answer.url().endsWith(`${name}.wav`))));
+    await player.selectOption("#instrument", "pack:Old <upright>");
+    for (const answer of await loads) assert.equal(answer.headers()["content-type"], "audio/wav");
+    const found = await player.evaluate(async () => {
+      const { packs: [{ files }] } = await (await fetch("/sounds/index.json")).json();
+      const { Bank } = await import("/sound/bank.js");
+      const bank = Bank.loaded(files, new OfflineAudioContext(1, 1, 44100));
+      await bank.complete;
+      return [39, 45, 60].map(key => bank.find(key, 0.5).rate);
+    });
+    assert.deepEqual(found.map(rate => Math.round(12 * Math.log2(rate))), [0, 6, -3]);
+    await player.focus("#piano");
+    await player.keyboard.press("KeyC");
+    await player.reload();
+    await player.waitForFunction(() => document.getElementById("instrument").value === "pack:Old <upright>");
+    await player.close();
+    await other.stop();
+    await rm(folder, { recursive: true, force: true });
   });
 
   test("the page itself is playable before anybody has touched it", async () => {
