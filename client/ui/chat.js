@@ -206,7 +206,7 @@ export class Chat extends Emitter {
         const person = [...this.#room.people.values()].find(({ _id }) => _id === part.id);
         place.append(person ? make("span", { class: "at" }, `@${person.name}`) : part.text);
       } else {
-        place.append(part.text);
+        place.append(withEmoji(part.text));
       }
     }
   }
