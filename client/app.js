@@ -158,10 +158,13 @@ function hear({ t: at, n, p }) {
 // What is shown at some moment waits in one queue with one timer, however many notes a second there are.
 /** @type {{ at: number, act: () => void }[]} */
 const shows = [];
+/** More than anybody could see; the rest is only heard. */
+const SHOWS_MAX = 5000;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let showTimer;
 /** @param {number} ms @param {() => void} act */
 function later(ms, act) {
+  if (shows.length >= SHOWS_MAX) return;
   const at = performance.now() + ms;
   let place = shows.length;
   while (place > 0 && shows[place - 1].at > at) place--;
@@ -203,6 +206,10 @@ function showStop(by, key) {
   view.release(key, by);
   trails.stop(key, by);
 }
+
+mutes.on("change", userId => {
+  if (mutes.of(userId).notes) engine.silence(by => room.people.get(by)?._id === userId);
+});
 
 // --- What this person plays ---
 
@@ -266,6 +273,8 @@ addEventListener("popstate", () => {
 
 room.on("enter", ({ id }) => {
   performer.releaseAll();
+  // What the last room had planned is not heard in this one.
+  engine.silence(by => by !== ME);
   batch.drop();
   wasCrowned = false;
   // The server may have led us elsewhere: a full lobby overflows, and a ban leads to the waiting room.

@@ -40,6 +40,32 @@ export class Recorder {
   get parts() {
     const parts = [...this.#parts.values()].filter(({ notes }) => notes.some(({ velocity }) => velocity > 0));
     const first = Math.min(...parts.map(({ notes }) => notes.reduce((least, { at }) => Math.min(least, at), Infinity)));
-    return parts.map(({ name, notes }) => ({ name, notes: notes.map(note => ({ ...note, at: note.at - first })) }));
+    return parts.map(({ name, notes }) => ({ name, notes: whole(notes.map(note => ({ ...note, at: note.at - first }))) }));
   }
+}
+
+/** How long a note rings that nobody ended. */
+const RINGS_MS = 1500;
+
+/**
+ * Notes that all end: those under a pedal are never said to, and would sound for ever in other programs.
+ * @param {{ at: number, key: number, velocity: number }[]} notes
+ */
+function whole(notes) {
+  const sorted = [...notes].sort((a, b) => a.at - b.at);
+  const found = [];
+  /** @type {Map<number, number>} when each key that is down was struck */
+  const down = new Map();
+  for (const note of sorted) {
+    const struck = down.get(note.key);
+    if (struck !== undefined && note.velocity > 0) {
+      found.push({ at: Math.min(note.at, struck + RINGS_MS), key: note.key, velocity: 0 });
+    }
+    if (note.velocity > 0) down.set(note.key, note.at);
+    else if (struck === undefined) continue;
+    else down.delete(note.key);
+    found.push(note);
+  }
+  for (const [key, at] of down) found.push({ at: at + RINGS_MS, key, velocity: 0 });
+  return found.sort((a, b) => a.at - b.at);
 }

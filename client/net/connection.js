@@ -14,6 +14,8 @@ const RETRY_MAX_MS = 60_000;
 /** A connection that lived this long was a success, so the next loss starts with a short wait again. */
 const SETTLED_MS = 10_000;
 const PROBE_MS = 4000;
+/** How long a server may take to greet. */
+const HELLO_MS = 15_000;
 
 /** Close codes after which coming back by itself would be rude. */
 const REFUSALS = new Map([[4008, "banned"], [4009, "tooMany"]]);
@@ -103,6 +105,7 @@ export class Connection extends Emitter {
       this.#say({ now: "open", why: "", retryAt: 0 });
       const token = stored("token");
       this.send(token ? { m: "hi", token } : { m: "hi" });
+      this.#timers.push(setTimeout(() => this.#drop(), HELLO_MS));
     };
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code }) => this.#closed(code);

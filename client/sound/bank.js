@@ -6,7 +6,7 @@
 import { KEYS, KEY_OF } from "../net/notes.js";
 import { INSTRUMENTS } from "./models.js";
 
-/** @typedef {{ buffer: AudioBuffer, rate: number, hardness: number }} Found `rate`: how fast to play it */
+/** @typedef {{ buffer: AudioBuffer, rate: number }} Found `rate`: how fast to play it */
 /** @typedef {{ key: number, layer: number, buffer: AudioBuffer, stretch: number }} Tone */
 
 /** How many notes are asked for before the first comes: enough that the worker never waits. */
@@ -103,11 +103,7 @@ export class Bank {
       if (off < distance) [best, distance] = [tone, off];
     }
     if (!best) return null;
-    return {
-      buffer: best.buffer,
-      rate: best.stretch * 2 ** ((key - best.key) / 12),
-      hardness: this.#layers[best.layer],
-    };
+    return { buffer: best.buffer, rate: best.stretch * 2 ** ((key - best.key) / 12) };
   }
 
   /** @param {number} layer @param {number} key */

@@ -106,8 +106,8 @@ export class Engine {
     this.#voices.stop(this.#kind, by, key, this.#context.currentTime + Math.max(0, delay));
   }
 
-  /** @param {string} [by] */
-  silence(by) { this.#voices.silence(by); }
+  /** Ends what people play, also what is yet to come. @param {(by: string) => boolean} isMeant */
+  silence(isMeant) { this.#voices.silence(isMeant); }
 
   /** @param {number} volume 0 to 1 */
   set volume(volume) { this.#graph.setVolume(volume ** 1.6, this.#context.currentTime); }

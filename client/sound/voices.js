@@ -2,9 +2,17 @@
 
 import { INSTRUMENTS } from "./models.js";
 
-/** @typedef {{ by: string, key: number, when: number, source: AudioBufferSourceNode, gain: GainNode, isEnding: boolean }} Voice */
+/**
+ * @typedef {object} Voice
+ * @property {string} by @property {number} key
+ * @property {number} when it begins, in the context's time: others' notes are planned ahead
+ * @property {number} endsAt when it will have died
+ * @property {AudioBufferSourceNode} source @property {GainNode} gain @property {boolean} isEnding
+ */
 
 const STEAL_S = 0.012;
+/** Most notes that are planned or sound; a server that sends more has gone mad. */
+const PLANNED_MAX = 4000;
 /** An undamped pedal never ends a note of an organ: after this long it has ended by itself. */
 const GOES_ON_MAX_S = 12;
 
@@ -27,15 +35,17 @@ export class Voices {
    * @param {import("./bank.js").Found} found what to play @param {string} instrument
    * @param {string} by @param {number} key @param {number} velocity @param {number} when in the context's time
    */
-  start({ buffer, rate, hardness }, instrument, by, key, velocity, when) {
+  start({ buffer, rate }, instrument, by, key, velocity, when) {
     const { goesOn = false } = INSTRUMENTS[instrument] ?? {};
-    while (this.#voices.size >= this.max) this.#steal();
+    if (this.#voices.size >= PLANNED_MAX) return;
+    this.#makeRoom(when);
     const source = new AudioBufferSourceNode(this.#context, { buffer, loop: goesOn, playbackRate: rate });
     // Layers hold the change of colour; loudness follows velocity all the way.
     const gain = new GainNode(this.#context, { gain: loudness(velocity) });
     source.connect(gain).connect(this.#graph.input(key));
     source.start(when);
-    const voice = { by, key, when, source, gain, isEnding: false };
+    const endsAt = when + (goesOn ? GOES_ON_MAX_S : buffer.duration / rate);
+    const voice = { by, key, when, endsAt, source, gain, isEnding: false };
     if (goesOn) {
       gain.gain.setValueAtTime(0, when);
       gain.gain.linearRampToValueAtTime(loudness(0.35 + velocity / 2), when + 0.002);
@@ -47,7 +57,6 @@ export class Voices {
       gain.disconnect();
     };
     this.#voices.add(voice);
-    return hardness;
   }
 
   /**
@@ -71,31 +80,30 @@ export class Voices {
     }
   }
 
-  /** Ends everything that somebody plays, also what is yet to come; without a name, of everybody. @param {string} [by] */
-  silence(by) {
+  /** Ends what people play, also what is yet to come. @param {(by: string) => boolean} isMeant */
+  silence(isMeant) {
+    const now = this.#context.currentTime;
     for (const voice of this.#voices) {
-      if (by === undefined || voice.by === by) this.#end(voice, this.#context.currentTime, 0.12);
+      if (!isMeant(voice.by)) continue;
+      if (voice.when > now) voice.source.stop();
+      else this.#end(voice, now, 0.12);
     }
   }
 
-  // Oldest first, those that are ending before others.
-  #steal() {
-    let chosen;
-    for (const voice of this.#voices) {
-      if (voice.isEnding) {
-        chosen = voice;
-        break;
-      }
-      chosen ??= voice;
-    }
-    if (!chosen) return;
-    this.#end(chosen, this.#context.currentTime, STEAL_S);
-    this.#voices.delete(chosen);
+  /** Voices that sound at some moment. @param {number} at @returns {Voice[]} the oldest first */
+  sounding(at) { return [...this.#voices].filter(({ when, endsAt }) => when <= at && at < endsAt); }
+
+  // The oldest end, those that are ending before others, at the moment when another begins: not when it is planned.
+  /** @param {number} when */
+  #makeRoom(when) {
+    const sounding = this.sounding(when).sort((a, b) => Number(b.isEnding) - Number(a.isEnding) || a.when - b.when);
+    for (const voice of sounding.slice(0, Math.max(0, sounding.length - this.max + 1))) this.#end(voice, when, STEAL_S);
   }
 
   /** @param {Voice} voice @param {number} when @param {number} seconds until it is a thousandth */
   #end(voice, when, seconds) {
     voice.isEnding = true;
+    voice.endsAt = Math.min(voice.endsAt, when + seconds);
     const { gain } = voice.gain;
     gain.cancelScheduledValues(when);
     gain.setTargetAtTime(0, when, seconds / 6.9);

@@ -109,6 +109,10 @@ export class Rooms {
 
   async #share() {
     const url = location.origin + pathOfRoom(this.#room.info?.id ?? "lobby");
+    if ("share" in navigator && matchMedia("(pointer: coarse)").matches) {
+      // Whoever closes the phone's own dialog has decided.
+      return void navigator.share({ url, title: document.title }).catch(() => {});
+    }
     try {
       await navigator.clipboard.writeText(url);
       hint(t("shared"));

@@ -10,6 +10,7 @@ const { Batch } = await client("net/batch.js");
 const quick = await client("net/quick.js");
 const messages = await client("net/messages.js");
 const { readSmf, SmfFault, writeSmf } = await client("midi/smf.js");
+const { Recorder } = await client("midi/recorder.js");
 const { Geometry, WHITES, whiteKey } = await client("piano/geometry.js");
 const { contrast, inkOn, readable } = await client("ui/colors.js");
 const { mentions, parts, plainText } = await client("ui/links.js");
@@ -183,6 +184,19 @@ test("a file that is written is read as it was", () => {
     assert.ok(Math.abs(note.at - notes[n].at) < 1.1, `note ${n} at ${note.at}, not ${notes[n].at}`);
   }
   assert.deepEqual(song.notes.filter(({ channel }) => channel === 1).map(({ key }) => key), [60]);
+});
+
+test("a recording ends every note, also under a pedal that said nothing", () => {
+  const recorder = new Recorder();
+  recorder.start();
+  for (const [key, velocity, at] of [[0, 1, 100], [0, 0.5, 300], [0, 0, 350], [5, 0.5, 400], [9, 0, 500], [5, 0.7, 9000]]) recorder.note("a", "A", key, velocity, at);
+  recorder.note("b", "B", 3, 0, 10);
+  recorder.stop();
+  const [part, ...others] = recorder.parts;
+  assert.deepEqual(others, [], "who struck nothing has no part");
+  assert.deepEqual(part.notes.map(({ at, key, velocity }) => [Math.round(at), key - 21, velocity]), [
+    [0, 0, 127], [200, 0, 0], [200, 0, 64], [250, 0, 0], [300, 5, 64], [1800, 5, 0], [8900, 5, 89], [10_400, 5, 0]]);
+  assert.equal(recorder.count, 4);
 });
 
 test("files of others are read: running status, tempo, pedal, drums, frames", () => {
