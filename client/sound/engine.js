@@ -7,6 +7,8 @@ import { INSTRUMENTS } from "./models.js";
 
 /** After so long without a note the audio thread rests; waking it takes some hundredths of a second. */
 const REST_MS = 20_000;
+/** How fast what is known of the audio's clock becomes old, in seconds a second: more than clocks drift. */
+const DRIFT = 0.0002;
 /** Notes that would sound later than this are of some broken clock. */
 const AHEAD_MAX_S = 10;
 
@@ -24,6 +26,9 @@ export class Engine {
   /** @type {Map<number, (made: { samples: Float32Array<ArrayBuffer>, stretch: number }) => void>} */
   #waiting = new Map();
   #nextJob = 0;
+  /** How far the audio's clock is ahead of the page's, in seconds, and when that was read. */
+  #ahead = -Infinity;
+  #readAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #rest;
   /** @type {Record<string, Record<string, string>>} files of the server's sample packs */
@@ -96,14 +101,14 @@ export class Engine {
     this.#stayAwake();
     const found = this.#bank.find(key, velocity);
     if (!found) return;
-    const when = this.#context.currentTime + Math.max(0, delay);
+    const when = this.#timeAfter(delay);
     this.#voices.restrike(by, key, when);
     this.#voices.start(found, this.#kind, by, key, velocity, when);
   }
 
   /** @param {string} by @param {number} key @param {number} delay in seconds */
   stop(by, key, delay) {
-    this.#voices.stop(this.#kind, by, key, this.#context.currentTime + Math.max(0, delay));
+    this.#voices.stop(this.#kind, by, key, this.#timeAfter(delay));
   }
 
   /** Ends what people play, also what is yet to come. @param {(by: string) => boolean} isMeant */
@@ -117,6 +122,23 @@ export class Engine {
 
   /** @param {number} voices */
   set polyphony(voices) { this.#voices.max = voices; }
+
+  /**
+   * The audio's clock stands still between two of its buffers, which are up to some hundredths of a second long: too
+   * coarse for a rhythm. So it is read as how far it is ahead of the page's own clock, at most, lately.
+   * @param {number} delay in seconds
+   */
+  #timeAfter(delay) {
+    const { currentTime } = this.#context;
+    if (delay <= 0) return currentTime;
+    const now = performance.now() / 1000;
+    const ahead = currentTime - now;
+    // The two clocks may drift apart a little; and while the audio rests, its clock does not run.
+    this.#ahead -= DRIFT * (now - this.#readAt);
+    this.#readAt = now;
+    if (ahead > this.#ahead || this.#ahead - ahead > 0.2) this.#ahead = ahead;
+    return now + this.#ahead + delay;
+  }
 
   get #bank() { return /** @type {Bank} */ (this.#banks.get(this.instrument) ?? this.#banks.get("piano")); }
 

@@ -1,36 +1,12 @@
 // A hostile server, and hostile people: whatever they say is text, and nothing that they send breaks the page.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { extname, join, normalize } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { Browser, CLIENT, has, say, Server, shoot, shows, skip } from "./kit.mjs";
+import { Browser, has, say, Server, shoot, shows, skip } from "./kit.mjs";
+import { person, room, stub } from "./stub.mjs";
 
-const { WebSocketServer } = createRequire(import.meta.url)("ws");
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 const EVIL = "<img src=x onerror=globalThis.pwned=1><script>globalThis.pwned=1</script>\u202e\u0000\u0007&lt;b&gt;";
 
-/** Serves the page, and says to each who connects what it is told to. */
-async function stub(talk) {
-  const http = createServer(async (request, response) => {
-    const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
-    const bytes = await readFile(join(CLIENT, path)).catch(() => readFile(join(CLIENT, "index.html")));
-    response.setHeader("Content-Type", TYPES[extname(path)] ?? "text/html");
-    response.end(bytes);
-  });
-  const sockets = new WebSocketServer({ server: http });
-  sockets.on("connection", socket => talk(socket));
-  await new Promise(resolve => http.listen(0, "127.0.0.1", resolve));
-  return {
-    url: `http://127.0.0.1:${http.address().port}/`,
-    close: () => { for (const socket of sockets.clients) socket.terminate(); http.close(); http.closeAllConnections(); },
-  };
-}
-
-const person = (id, more = {}) => ({ id, _id: id, name: "Somebody", color: "#123456", x: 50, y: 50, ...more });
-const room = (more = {}) => ({ _id: "x", id: "x", count: 1, settings: { color: "#204060" }, ...more });
 const greet = socket => {
   const send = (...messages) => socket.send(JSON.stringify(messages));
   send({ m: "hi", t: Date.now(), u: person("me"), motd: EVIL });
