@@ -383,7 +383,7 @@ const systemIsLight = matchMedia("(prefers-color-scheme: light)");
 function showTheme() {
   const { theme } = settings.values;
   dataset.theme = theme === "light" || (theme !== "dark" && systemIsLight.matches) ? "light" : "dark";
-  view.layout();
+  view.dress();
 }
 settings.follow("theme", showTheme);
 systemIsLight.addEventListener("change", showTheme);

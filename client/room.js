@@ -5,6 +5,9 @@ import * as read from "./net/messages.js";
 
 /** @typedef {import("./net/messages.js").Person} Person */
 
+/** More than any room or server has. */
+const PEOPLE_MAX = 5000;
+const ROOMS_MAX = 20_000;
 /** A crown that lies lands after this long, and is anybody's after the second. */
 export const CROWN_LANDS_MS = 2000;
 export const CROWN_FREE_MS = 15_000;
@@ -84,7 +87,9 @@ export class Room extends Emitter {
   /** @param {Record<string, any>} message */
   #person(message) {
     const person = read.person(message);
-    if (person) this.#set(person, true);
+    if (!person) return;
+    if (message.isPartial) person.tag = this.people.get(person.id)?.tag ?? null;
+    this.#set(person, true);
   }
 
   /** @param {Person} person @param {boolean} moves whether its position counts */
@@ -95,6 +100,7 @@ export class Room extends Emitter {
       if (JSON.stringify(known) === JSON.stringify(person)) return;
       Object.assign(known, person);
     } else {
+      if (this.people.size >= PEOPLE_MAX) return;
       this.people.set(person.id, person);
     }
     this.emit("person", this.people.get(person.id), !known);
@@ -123,8 +129,8 @@ export class Room extends Emitter {
     for (const entry of read.array(u)) {
       const info = read.roomInfo(entry);
       if (!info) continue;
-      if (info.count > 0 || info.id === "lobby") this.list.set(info.id, info);
-      else this.list.delete(info.id);
+      if (info.count === 0 && info.id !== "lobby") this.list.delete(info.id);
+      else if (this.list.size < ROOMS_MAX || this.list.has(info.id)) this.list.set(info.id, info);
     }
     this.emit("list");
   }

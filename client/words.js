@@ -198,7 +198,7 @@ const ENGLISH = {
   roomColors: "Colours of the room",
   ringMention: "Ring when I am mentioned",
   binary: "Compact binary messages",
-  binaryHint: "For notes and cursors, where the server speaks them. Chat loses replies.",
+  binaryHint: "For notes and cursors, where the server speaks them. Chat then has no replies, and tags come late.",
   binaryOn: "in use",
   binaryOff: "not in use",
   resetSettings: "Forget all settings",

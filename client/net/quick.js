@@ -147,5 +147,6 @@ const DECODERS = new Map(/** @type {[number, (reader: Reader) => Record<string, 
     return { m: "n", t, n, p: reader.string() };
   }],
   [OP.M, reader => ({ m: "m", id: reader.string(), x: reader.number(), y: reader.number() })],
-  [OP.P, reader => ({ m: "p", ...reader.person() })],
+  // It has no place for tags: what is known of them stays.
+  [OP.P, reader => ({ m: "p", isPartial: true, ...reader.person() })],
 ]));

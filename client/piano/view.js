@@ -39,6 +39,7 @@ export class PianoView {
   #labels = new Map();
   #showsNames = false;
   #isLocked = false;
+  #isStale = true;
 
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
@@ -50,7 +51,7 @@ export class PianoView {
     const watch = () => matchMedia(`(resolution: ${devicePixelRatio}dppx)`)
       .addEventListener("change", () => { this.layout(); watch(); }, { once: true });
     watch();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.layout());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redrawSoon());
   }
 
   /** How many white keys fit, and from which on. */
@@ -74,20 +75,20 @@ export class PianoView {
   /** What the computer keyboard plays: a letter for each key. @param {Map<number, string>} labels */
   label(labels) {
     this.#labels = labels;
-    this.layout();
+    this.#redrawSoon();
   }
 
   /** @param {boolean} shown whether each C says its name */
   set showsNames(shown) {
     this.#showsNames = shown;
-    this.layout();
+    this.#redrawSoon();
   }
 
   /** @param {boolean} locked whether only the crown may play, and we have none */
   set isLocked(locked) {
     if (this.#isLocked === locked) return;
     this.#isLocked = locked;
-    this.layout();
+    this.#redrawSoon();
   }
 
   /** Shows a note as played. @param {number} key @param {string} by @param {string} color */
@@ -111,7 +112,17 @@ export class PianoView {
     if (!this.#frame) this.#frame = requestAnimationFrame(now => this.#draw(now));
   }
 
+  /** The page looks different now. */
+  dress() { this.#redrawSoon(); }
+
+  // Many things change how keys look, and often together: the picture is made once, before the next frame.
+  #redrawSoon() {
+    this.#isStale = true;
+    this.wake();
+  }
+
   layout() {
+    this.#isStale = false;
     const { clientWidth: width, clientHeight: height } = this.#canvas;
     if (width === 0 || height === 0) return;
     this.#ratio = devicePixelRatio;
@@ -161,6 +172,7 @@ export class PianoView {
   /** @param {number} now */
   #draw(now) {
     this.#frame = 0;
+    if (this.#isStale) this.layout();
     let moves = false;
     for (const layer of this.layers) if (layer(now)) moves = true;
     const picture = this.#picture;

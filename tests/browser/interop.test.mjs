@@ -104,6 +104,10 @@ describe("the page and mppclone-client", { skip }, () => {
   });
 
   test("tags and notices of the staff are shown, as text", async () => {
+    // The quick dialect has no place for tags.
+    await page.click("#settings");
+    await page.uncheck("#preferences [name=binary]");
+    await page.keyboard.press("Escape");
     const staff = msg => bot.sendArray([{ m: "admin message", password: STAFF, msg }]);
     const { _id } = Object.values(bot.ppl).find(({ name }) => name === "Mira");
     staff({ m: "tag", _id, tag: { text: "<b>VIP", color: "#ffcc00" } });

@@ -112,7 +112,7 @@ test("the quick dialect has the bytes of the protocol page", () => {
     [{ m: "m", id: u, x: 12.5, y: 50.25 }]);
   const p = { id: u, _id: u, name: "Al", color: "#012345", x: 200, y: 100 };
   assert.deepEqual(quick.decode(bytes("11000051001830313233343536373839616263646566303132333435363700183031323334353637383961626364656630313233343536370002416c00072330313233343540690000000000004059000000000000")),
-    [{ m: "p", ...p }]);
+    [{ m: "p", isPartial: true, ...p }]);
   assert.deepEqual(quick.decode(bytes("0600005d00026869001830313233343536373839616263646566303132333435363700183031323334353637383961626364656630313233343536370002416c000723303132333435406900000000000040590000000000004278bcfe56800000")),
     [{ m: "a", a: "hi", p, t: T }]);
   for (const broken of ["05", "050000ff00", "ff000000", "0600000200ff", "07000009" + "00".repeat(9)]) {
@@ -238,8 +238,11 @@ test("a room is followed through its messages", () => {
   room.apply({ m: "ch", ch: { ...ch, settings: { crownsolo: true }, crown: { ...ch.crown, participantId: "b", userId: "b" } }, ppl: [{ id: "a", name: "A" }, { id: "b", name: "B", x: 200 }], p: "a" });
   assert.equal(room.people.get("b").x, 12.5);
   assert.ok(!room.mayPlay && room.crownLies(0) === null);
+  room.apply({ m: "p", id: "b", name: "B", tag: { text: "T", color: "#fff" } });
+  room.apply({ m: "p", isPartial: true, id: "b", name: "Bee" });
+  assert.deepEqual([room.people.get("b").name, room.people.get("b").tag.text], ["Bee", "T"]);
   room.apply({ m: "bye", p: "b" });
-  assert.deepEqual(events, ["people", "enter", "person", "leave"]);
+  assert.deepEqual(events, ["people", "enter", "person", "person", "person", "leave"]);
   // Who wore it is gone: it lies, and is free 15 s after it fell.
   assert.deepEqual([room.crownLies(15_999).isFree, room.crownLies(16_000).isFree], [false, true]);
   room.apply({ m: "ls", c: true, u: [{ _id: "x", count: 2 }, { _id: "y", count: 1 }, { _id: "lobby", count: 0 }] });
