@@ -4,7 +4,7 @@ import { Batch } from "./net/batch.js";
 import { Connection } from "./net/connection.js";
 import * as read from "./net/messages.js";
 import { Quota } from "./net/quota.js";
-import { Keyboard, LAYOUTS } from "./input/keyboard.js";
+import { Keyboard } from "./input/keyboard.js";
 import { Midi } from "./input/midi.js";
 import { Pointer } from "./input/pointer.js";
 import { SongPlayer } from "./midi/player.js";
@@ -13,19 +13,21 @@ import { Performer } from "./performer.js";
 import { Trails } from "./piano/trails.js";
 import { PianoView } from "./piano/view.js";
 import { pathOfRoom, Room, roomOfPath } from "./room.js";
+import { Schedule } from "./schedule.js";
 import { Settings } from "./settings.js";
 import { Engine } from "./sound/engine.js";
 import { INSTRUMENTS } from "./sound/models.js";
 import { stored, store } from "./store.js";
 import { Chat } from "./ui/chat.js";
+import { connectControls } from "./ui/controls.js";
 import { Cursors, followPointer, LyingCrown } from "./ui/cursors.js";
-import { byId, setIcon, speak } from "./ui/dom.js";
+import { byId, speak } from "./ui/dom.js";
 import { Files } from "./ui/files.js";
 import { plainText } from "./ui/links.js";
 import { minimap } from "./ui/minimap.js";
 import { Mutes } from "./ui/mutes.js";
 import { People } from "./ui/people.js";
-import { fillInstruments, openHelp, openMidi, openPreferences } from "./ui/preferences.js";
+import { fillInstruments, openMidi } from "./ui/preferences.js";
 import { Rooms } from "./ui/rooms.js";
 import { Status } from "./ui/status.js";
 import { hint, toast } from "./ui/toasts.js";
@@ -55,9 +57,10 @@ const engine = new Engine();
 const canvas = /** @type {HTMLCanvasElement} */ (byId("piano"));
 const view = new PianoView(canvas);
 const trails = new Trails(/** @type {HTMLCanvasElement} */ (byId("trails")), view);
-const keyboard = new Keyboard(performer, () => label());
+const keyboard = new Keyboard(performer);
 const pointer = new Pointer(canvas, view, performer);
 const midi = new Midi(performer);
+const shows = new Schedule();
 const recorder = new Recorder();
 const song = new SongPlayer(performer, quota);
 const chat = new Chat(room, mutes);
@@ -151,37 +154,8 @@ function hear({ t: at, n, p }) {
     else engine.start(p, key, velocity, ms / 1000);
     midi.send(key, isStop ? 0 : velocity, ms);
     recorder.note(p, person.name, key, isStop ? 0 : velocity, ms);
-    later(ms, () => (isStop ? showStop(p, key) : showHeard(person, key, velocity)));
+    shows.later(ms, () => (isStop ? showStop(p, key) : showHeard(person, key, velocity)));
   }
-}
-
-// What is shown at some moment waits in one queue with one timer, however many notes a second there are.
-/** @type {{ at: number, act: () => void }[]} */
-const shows = [];
-/** More than anybody could see; the rest is only heard. */
-const SHOWS_MAX = 5000;
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let showTimer;
-/** @param {number} ms @param {() => void} act */
-function later(ms, act) {
-  if (shows.length >= SHOWS_MAX) return;
-  const at = performance.now() + ms;
-  let place = shows.length;
-  while (place > 0 && shows[place - 1].at > at) place--;
-  shows.splice(place, 0, { at, act });
-  if (place === 0) armShows();
-}
-function armShows() {
-  clearTimeout(showTimer);
-  if (shows.length > 0) showTimer = setTimeout(runShows, Math.max(0, shows[0].at - performance.now()));
-}
-function runShows() {
-  // Frames are 16 ms apart: what is due before the next one is shown with it.
-  const due = performance.now() + 8;
-  let count = 0;
-  while (count < shows.length && shows[count].at <= due) count++;
-  for (const { act } of shows.splice(0, count)) act();
-  armShows();
 }
 
 /** @param {string} by @param {string} color @param {number} key @param {number} velocity */
@@ -197,7 +171,7 @@ function showHeard({ id, color }, key, velocity) {
   showNote(id, color, key, velocity);
   people.plays(id);
   // Their keys are up again soon: most never say when, because of their pedals.
-  later(250, () => view.release(key, id));
+  shows.later(250, () => view.release(key, id));
   dataset.heard = String(Number(dataset.heard ?? 0) + 1);
 }
 
@@ -353,69 +327,8 @@ byId("chat-toggle").addEventListener("click", () => openChat(!settings.values.ch
 
 // --- Settings and controls ---
 
-const instrument = /** @type {HTMLSelectElement} */ (byId("instrument"));
-fillInstruments(settings, Object.keys(INSTRUMENTS), []);
-
-function label() {
-  view.label(settings.values.letters && !matchMedia("(hover: none)").matches ? keyboard.labels() : new Map());
-  byId("octave").querySelector("output")?.replaceChildren(`C${keyboard.octave + 1}`);
-}
-/** @param {number} by */
-function shiftOctave(by) {
-  settings.set("octave", Math.min(5, Math.max(0, settings.values.octave + by)));
-}
+const shiftOctave = connectControls({ settings, connection, engine, performer, keyboard, pointer, midi, view, trails, cursors });
 view.onLayout = minimap(view);
-settings.follow("octave", octave => { keyboard.shift(octave - keyboard.octave); label(); });
-settings.follow("layout", layout => { keyboard.releaseAll(); keyboard.layout = Object.hasOwn(LAYOUTS, layout) ? layout : "classic"; label(); });
-settings.follow("letters", label);
-settings.follow("names", shown => { view.showsNames = shown; });
-settings.follow("velocityByPosition", on => { pointer.byPosition = on; });
-settings.follow("instrument", name => { engine.choose(name); instrument.value = name; });
-settings.follow("reverb", share => { engine.room = share / 100; });
-settings.follow("polyphony", voices => { engine.polyphony = voices; });
-settings.follow("midiChannel", channel => { midi.channel = channel; });
-settings.follow("cursors", on => { cursors.isOn = on; });
-settings.follow("trails", on => { trails.isOn = on && !matchMedia("(prefers-reduced-motion: reduce)").matches; });
-settings.follow("roomColors", on => { document.documentElement.toggleAttribute("data-plain", !on); });
-settings.follow("binary", on => { connection.quick = on; });
-
-const systemIsLight = matchMedia("(prefers-color-scheme: light)");
-function showTheme() {
-  const { theme } = settings.values;
-  dataset.theme = theme === "light" || (theme !== "dark" && systemIsLight.matches) ? "light" : "dark";
-  view.dress();
-}
-settings.follow("theme", showTheme);
-systemIsLight.addEventListener("change", showTheme);
-
-const volume = /** @type {HTMLInputElement} */ (byId("volume")), mute = byId("mute");
-function showVolume() {
-  const { volume: percent, isMuted } = settings.values;
-  engine.volume = isMuted ? 0 : percent / 100;
-  volume.value = String(percent);
-  setIcon(mute, isMuted || percent === 0 ? "mute" : "sound");
-  mute.setAttribute("aria-label", t(isMuted ? "unmute" : "mute"));
-  mute.title = t(isMuted ? "unmute" : "mute");
-}
-settings.follow("volume", showVolume);
-settings.follow("isMuted", showVolume);
-volume.addEventListener("input", () => { settings.set("isMuted", false); settings.set("volume", Number(volume.value)); });
-mute.addEventListener("click", () => settings.set("isMuted", !settings.values.isMuted));
-
-settings.follow("sustain", on => {
-  performer.sustain(on);
-  byId("sustain").setAttribute("aria-pressed", String(on));
-});
-byId("sustain").addEventListener("click", () => settings.set("sustain", !settings.values.sustain));
-performer.on("pedal", down => byId("sustain").toggleAttribute("data-pedal", down));
-byId("octave").addEventListener("click", ({ target }) => {
-  const button = /** @type {HTMLElement} */ (target).closest("button");
-  if (button) shiftOctave(Number(button.value));
-});
-instrument.addEventListener("change", () => settings.set("instrument", instrument.value));
-byId("settings").addEventListener("click", () => openPreferences(settings, () => connection.isQuick));
-byId("status").addEventListener("click", () => openPreferences(settings, () => connection.isQuick));
-byId("help").addEventListener("click", () => openHelp(settings));
 byId("midi").addEventListener("click", () => { openMidi(midi, settings); if (midi.state === "unasked") void midi.open(); });
 
 keyboard.onCommand = code => {
@@ -428,13 +341,6 @@ keyboard.onCommand = code => {
   }
 };
 byId("chat-form").addEventListener("keydown", event => { if (event.key === "Escape") canvas.focus(); });
-
-// After a click the keyboard is the piano's again: Space is the pedal, not the button that was clicked last.
-byId("bar").addEventListener("click", ({ detail, target }) => {
-  const isButton = /** @type {HTMLElement} */ (target).closest("button") !== null;
-  if (detail > 0 && isButton && !document.querySelector("dialog[open]")) canvas.focus({ preventScroll: true });
-});
-for (const control of [volume, instrument]) control.addEventListener("change", () => canvas.focus({ preventScroll: true }));
 
 // Browsers let sound out after a gesture only.
 for (const gesture of ["pointerdown", "pointerup", "keydown"]) addEventListener(gesture, () => engine.wake(), true);

@@ -24,7 +24,6 @@ const DEFAULTS = {
   binary: false,
   midiChannel: 0,
   chatOpen: true,
-  octaveHint: true,
 };
 
 /** @typedef {typeof DEFAULTS} Values */

@@ -49,20 +49,22 @@ export class Keyboard {
   layout = "classic";
   /** @type {(code: string) => boolean} told of keys that play nothing; true when they did something */
   onCommand = () => false;
+  /** Told when the browser has said what is printed on the keys. */
+  onPrinted = () => {};
   #player;
   /** @type {Map<string, number>} keys by the code that holds them */
   #held = new Map();
   /** @type {Map<string, string> | null} what is printed on this keyboard */
   #printed = null;
 
-  /** @param {Player} player @param {() => void} onLabels told when what is printed is known */
-  constructor(player, onLabels) {
+  /** @param {Player} player */
+  constructor(player) {
     this.#player = player;
     addEventListener("keydown", event => this.#down(event));
     addEventListener("keyup", ({ code }) => this.#up(code));
     addEventListener("blur", () => this.releaseAll());
     const keyboard = /** @type {{ keyboard?: { getLayoutMap?: () => Promise<Map<string, string>> } }} */ (navigator).keyboard;
-    keyboard?.getLayoutMap?.().then(map => { this.#printed = map; onLabels(); }, () => {});
+    keyboard?.getLayoutMap?.().then(map => { this.#printed = map; this.onPrinted(); }, () => {});
   }
 
   /** What each key of the piano is played with, as printed. @returns {Map<number, string>} */

@@ -51,12 +51,6 @@ export class Quota {
     }
   }
 
-  /** A new participant begins with nothing used. */
-  reset() {
-    this.#used = 0;
-    this.#history.fill(0);
-  }
-
   /** Spends `notes` if that many are left; otherwise nothing. @param {number} notes */
   spend(notes) {
     const price = this.isExhausted ? notes * this.#allowance : notes;

@@ -159,11 +159,12 @@ export class Chat extends Emitter {
       || Boolean(to || last.to || replyTo);
     this.#last = line;
     const when = new Date(time);
-    const item = make("div", { class: `line${isFirst ? " first" : ""}${this.#isForMe(line) ? " rings" : ""}` });
+    const rings = this.#isForMe(line);
+    const item = make("div", { class: `line${isFirst ? " first" : ""}${rings ? " rings" : ""}` });
     item.dataset.id = id;
     item.dataset.user = from._id;
     item.hidden = this.#mutes.of(from._id).chat;
-    paint(item, { "--name": readable(from.color, panelColor()) });
+    paint(item, { "--name": readable(from.color, groundColor(rings)) });
     if (replyTo) item.append(this.#quote(replyTo));
     if (to) item.append(make("span", { class: "only" }, t("chatDirectFrom", { from: from.name, to: to.name })));
     if (isFirst) {
@@ -312,4 +313,9 @@ export class Chat extends Emitter {
   }
 }
 
-const panelColor = () => (document.documentElement.dataset.theme === "light" ? "#f4f6f9" : "#161a21");
+/** What a line stands on, as the styles have it. @param {boolean} rings */
+function groundColor(rings) {
+  const isLight = document.documentElement.dataset.theme === "light";
+  if (rings) return isLight ? "#e3d9c3" : "#43392a";
+  return isLight ? "#f4f6f9" : "#161a21";
+}
