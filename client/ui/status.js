@@ -14,6 +14,7 @@ export class Status {
   #card = byId("card");
   #wasOpen = false;
   #failures = 0;
+  #isDismissed = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #countdown;
 
@@ -50,22 +51,21 @@ export class Status {
     this.#showClock();
   }
 
-  #isDismissed = false;
-
   #countDown() {
     const { state } = this.#connection;
     if (state.now !== "waiting") return;
     const n = Math.max(0, Math.ceil((state.retryAt - performance.now()) / 1000));
     const why = t(`why${state.why[0].toUpperCase()}${state.why.slice(1)}`);
-    this.#say(`${why} ${t("nextTry", { n })} ${t("youCanPlay")}`);
+    this.#say(`${why} ${t("youCanPlay")}`, t("nextTry", { n }));
     this.#countdown = setTimeout(() => this.#countDown(), 1000);
   }
 
-  /** @param {string} words */
-  #say(words) {
+  /** @param {string} words said once @param {string} [countdown] shown only: nobody wants to hear it every second */
+  #say(words, countdown = "") {
     this.#banner.hidden = false;
-    const place = this.#banner.querySelector("span");
-    if (place) place.textContent = words;
+    const [spoken, shown] = this.#banner.querySelectorAll("span");
+    if (spoken.textContent !== words) spoken.textContent = words;
+    shown.textContent = countdown;
   }
 
   /** @param {string} title @param {string} text @param {boolean} mayRetry */
