@@ -42,6 +42,8 @@ export class Voices {
     const source = new AudioBufferSourceNode(this.#context, { buffer, loop: goesOn, playbackRate: rate });
     // Layers hold the change of colour; loudness follows velocity all the way.
     const gain = new GainNode(this.#context, { gain: loudness(velocity) });
+    // Reckoning the gain for each sample costs more than the note itself; steps of 3 ms are heard in no release.
+    gain.gain.automationRate = goesOn ? "a-rate" : "k-rate";
     source.connect(gain).connect(this.#graph.input(key));
     source.start(when);
     const endsAt = when + (goesOn ? GOES_ON_MAX_S : buffer.duration / rate);
@@ -105,9 +107,10 @@ export class Voices {
     voice.isEnding = true;
     voice.endsAt = Math.min(voice.endsAt, when + seconds);
     const { gain } = voice.gain;
+    if (seconds < 0.05) gain.automationRate = "a-rate";
     gain.cancelScheduledValues(when);
     gain.setTargetAtTime(0, when, seconds / 6.9);
-    voice.source.stop(when + seconds * 1.4);
+    voice.source.stop(when + seconds * 1.2);
   }
 }
 
