@@ -4,7 +4,10 @@
 import { Emitter } from "./events.js";
 import { NAMES } from "./net/notes.js";
 
-/** Emits `on(key, velocity)`, `up(key)` (let go, ringing or not), `off(key)` (ends), `refused(why)` with `quota` or `locked`, and `pedal(down)`. */
+/**
+ * Emits `on(key, velocity)`, `up(key)` (let go, ringing or not), `off(key)` (ends), `refused(why)` with `quota` or
+ * `locked`, and `pedal(down)`.
+ */
 export class Performer extends Emitter {
   /** Whether notes ring on when keys are let go. */
   isSustained = true;

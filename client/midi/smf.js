@@ -3,6 +3,7 @@
 /** @typedef {{ at: number, key: number, velocity: number, channel: number }} Note `at` in ms, MIDI `key`, `velocity` 0 ends it */
 /** @typedef {{ at: number, down: boolean, channel: number }} Pedal */
 /** @typedef {{ notes: Note[], pedals: Pedal[], ms: number }} Song */
+/** @typedef {{ tick: number, kind: "note" | "pedal" | "tempo", channel: number, key: number, value: number }} Event */
 
 /** A file may claim anything; no song has more. */
 const EVENTS_MAX = 500_000;
@@ -80,7 +81,7 @@ export function readSmf(file) {
   const tracks = bytes.unsigned(2), division = bytes.unsigned(2);
   if (division === 0) throw new SmfFault("it has no time base");
   bytes.skip(headEnd - bytes.at);
-  /** @type {{ tick: number, kind: "note" | "pedal" | "tempo", channel: number, key: number, value: number }[]} */
+  /** @type {Event[]} */
   const events = [];
   for (let track = 0; track < tracks && bytes.hasMore;) {
     const isTrack = bytes.tag() === "MTrk";
@@ -100,7 +101,7 @@ export function readSmf(file) {
   return timed(events, division);
 }
 
-/** @param {Bytes} bytes @param {{ tick: number, kind: "note" | "pedal" | "tempo", channel: number, key: number, value: number }[]} events */
+/** @param {Bytes} bytes @param {Event[]} events */
 function readTrack(bytes, events) {
   let [tick, status] = [0, 0];
   while (bytes.hasMore) {
@@ -151,10 +152,10 @@ function readTrack(bytes, events) {
   }
 }
 
-/** @param {{ tick: number, kind: "note" | "pedal" | "tempo", channel: number, key: number, value: number }[]} events @param {number} division @returns {Song} */
+/** @param {Event[]} events @param {number} division @returns {Song} */
 function timed(events, division) {
   // A tempo counts for what begins with it; ends come before starts of the same moment.
-  const rank = (/** @type {typeof events[0]} */ { kind, value }) => (kind === "tempo" ? 0 : kind === "note" && value === 0 ? 1 : 2);
+  const rank = (/** @type {Event} */ { kind, value }) => (kind === "tempo" ? 0 : kind === "note" && value === 0 ? 1 : 2);
   events.sort((a, b) => a.tick - b.tick || rank(a) - rank(b));
   // Either ticks a quarter, or frames a second and ticks a frame.
   const frames = division & 0x8000 ? 256 - (division >> 8) : 0;

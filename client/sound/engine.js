@@ -168,12 +168,14 @@ export class Engine {
   }
 }
 
+/** @typedef {{ createScriptURL: (url: string) => string }} Policy */
+/** @typedef {{ createPolicy: (name: string, rules: Policy) => Policy }} TrustedTypes */
+
 // The page's policy lets scripts be named in this one place only.
 function workerUrl() {
   const url = new URL("./worker.js", import.meta.url).href;
-  const types = /** @type {{ trustedTypes?: { createPolicy: (name: string, rules: object) => { createScriptURL: (url: string) => string } } }} */ (
-    /** @type {unknown} */ (globalThis)).trustedTypes;
-  return types ? types.createPolicy("tutti", { createScriptURL: (/** @type {string} */ url) => url }).createScriptURL(url) : url;
+  const { trustedTypes } = /** @type {{ trustedTypes?: TrustedTypes }} */ (/** @type {unknown} */ (globalThis));
+  return trustedTypes ? trustedTypes.createPolicy("tutti", { createScriptURL: url => url }).createScriptURL(url) : url;
 }
 
 function hasLittleMemory() {

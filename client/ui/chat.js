@@ -202,7 +202,8 @@ export class Chat extends Emitter {
   #fill(place, text) {
     for (const part of parts(text)) {
       if (part.kind === "link") {
-        place.append(make("a", { href: part.href, target: "_blank", rel: "noopener noreferrer nofollow ugc", title: part.href }, part.text));
+        const { href, text } = part;
+        place.append(make("a", { href, title: href, target: "_blank", rel: "noopener noreferrer nofollow ugc" }, text));
       } else if (part.kind === "mention") {
         const person = [...this.#room.people.values()].find(({ _id }) => _id === part.id);
         place.append(person ? make("span", { class: "at" }, `@${person.name}`) : part.text);

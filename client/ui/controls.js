@@ -33,7 +33,11 @@ export function connectControls({ settings, connection, engine, performer, keybo
     settings.set("octave", Math.min(OCTAVES - 1, Math.max(0, settings.values.octave + by)));
   }
   settings.follow("octave", octave => { keyboard.shift(octave - keyboard.octave); label(); });
-  settings.follow("layout", layout => { keyboard.releaseAll(); keyboard.layout = Object.hasOwn(LAYOUTS, layout) ? layout : "classic"; label(); });
+  settings.follow("layout", layout => {
+    keyboard.releaseAll();
+    keyboard.layout = Object.hasOwn(LAYOUTS, layout) ? layout : "classic";
+    label();
+  });
   settings.follow("letters", label);
   settings.follow("names", shown => { view.showsNames = shown; });
   settings.follow("velocityByPosition", on => { pointer.byPosition = on; });

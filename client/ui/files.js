@@ -65,11 +65,12 @@ export class Files {
       box.close();
       if (file) void this.#load(file);
     } });
+    const replay = () => { box.close(); this.#replay(); };
     const box = dialog(t("files"), [make("div", { class: "body" },
       make("p", { class: "hint" }, hasRecording ? t("recorded", { n: this.#recorder.count }) : t("recordNothing")),
       make("div", { class: "actions" },
         make("button", { type: "button", id: "save-recording", disabled: !hasRecording, onclick: () => this.#save() }, t("fileSave")),
-        make("button", { type: "button", id: "play-recording", disabled: !hasRecording, onclick: () => { box.close(); this.#replay(); } }, t("filePlayRecording")),
+        make("button", { type: "button", id: "play-recording", disabled: !hasRecording, onclick: replay }, t("filePlayRecording")),
         make("button", { type: "button", class: "main", onclick: () => input.click() }, t("fileOpen"))), input)], { id: "files-dialog" });
   }
 
@@ -111,7 +112,9 @@ export class Files {
       setIcon(pause, player.isPlaying ? "pause" : "play");
       pause.setAttribute("aria-label", t(player.isPlaying ? "filePause" : "fileResume"));
     };
-    const stop = make("button", { type: "button", class: "quiet", id: "song-stop", "aria-label": t("fileStop"), onclick: () => player.stop() }, icon("close"));
+    const stop = make("button", {
+      type: "button", class: "quiet", id: "song-stop", "aria-label": t("fileStop"), onclick: () => player.stop(),
+    }, icon("close"));
     this.#bar.append(pause, name, place, time, stop);
     player.on("progress", (/** @type {number} */ share, /** @type {number} */ ms) => {
       this.#bar.hidden = false;

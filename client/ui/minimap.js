@@ -1,8 +1,7 @@
 // Where a screen that does not fit all keys is on the keyboard, and the way to move it.
 
-import { WHITES } from "../piano/geometry.js";
 import { shownName } from "../net/notes.js";
-import { whiteKey } from "../piano/geometry.js";
+import { whiteKey, WHITES } from "../piano/geometry.js";
 import { byId } from "./dom.js";
 
 /** @param {import("../piano/view.js").PianoView} view */
@@ -37,6 +36,7 @@ export function minimap(view) {
     strip.setAttribute("aria-valuemin", "0");
     strip.setAttribute("aria-valuemax", String(WHITES - whites));
     strip.setAttribute("aria-valuenow", String(first));
-    strip.setAttribute("aria-valuetext", `${shownName(whiteKey(first))} – ${shownName(whiteKey(Math.min(WHITES - 1, first + whites - 1)))}`);
+    const last = Math.min(WHITES - 1, first + whites - 1);
+    strip.setAttribute("aria-valuetext", `${shownName(whiteKey(first))} – ${shownName(whiteKey(last))}`);
   };
 }

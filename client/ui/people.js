@@ -120,7 +120,9 @@ export class People {
   edit() {
     const me = this.#room.me;
     if (!me) return;
-    const name = make("input", { type: "text", maxLength: NAME_MAX, autocomplete: "nickname", spellcheck: false, value: me.name, id: "my-name" });
+    const name = make("input", {
+      type: "text", maxLength: NAME_MAX, autocomplete: "nickname", spellcheck: false, value: me.name, id: "my-name",
+    });
     const color = make("input", { type: "color", value: me.color, id: "my-color", oninput: () => mark() });
     const swatches = make("div", { class: "colors", role: "group", "aria-label": t("nameColor") }, ...COLORS.map(value => make("button", {
       type: "button", "aria-label": t("personColor", { color: value }), value, style: { "--by": value },
@@ -146,8 +148,9 @@ export class People {
   /** @param {Person} person */
   #kick(person) {
     const { name } = person;
-    const select = make("select", { id: "kick-minutes", "aria-label": t("personKickText", { name }) }, ...KICK_MINUTES.map(n => make("option", { value: n, selected: n === 5 },
-      n === 0 ? t("justKick") : n === 60 ? t("hour") : t("minutes", { n }))));
+    const options = KICK_MINUTES.map(n => make("option", { value: n, selected: n === 5 },
+      n === 0 ? t("justKick") : n === 60 ? t("hour") : t("minutes", { n })));
+    const select = make("select", { id: "kick-minutes", "aria-label": t("personKickText", { name }) }, ...options);
     const form = make("form", { onsubmit: (/** @type {Event} */ event) => {
       event.preventDefault();
       this.#acts.kick(person, Number(select.value) * 60_000);

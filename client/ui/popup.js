@@ -68,7 +68,8 @@ export const row = (text, ...control) => make("label", { class: "row" }, make("s
 
 /** @param {string} text @param {boolean} checked @param {(on: boolean) => void} onChange @param {string} [name] */
 export const check = (text, checked, onChange, name = "") => row(text, make("input", {
-  type: "checkbox", checked, name, onchange: (/** @type {Event} */ event) => onChange(/** @type {HTMLInputElement} */ (event.target).checked),
+  type: "checkbox", checked, name,
+  onchange: (/** @type {Event} */ event) => onChange(/** @type {HTMLInputElement} */ (event.target).checked),
 }));
 
 /**
@@ -85,7 +86,10 @@ export function slider(text, { value, min, max, step = 1, show = String }, onInp
   return row(text, input, shown);
 }
 
-/** @param {string} text @param {[value: string, shown: string][]} options @param {string} chosen @param {(value: string) => void} onChange */
+/**
+ * @param {string} text @param {[value: string, shown: string][]} options @param {string} chosen
+ * @param {(value: string) => void} onChange
+ */
 export function choice(text, options, chosen, onChange) {
   const select = make("select", { onchange: () => onChange(select.value) },
     ...options.map(([value, shown]) => make("option", { value, selected: value === chosen }, shown)));

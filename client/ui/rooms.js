@@ -61,9 +61,11 @@ export class Rooms {
     } }, field, make("button", { type: "submit", class: "main" }, t("roomGo")));
     const button = (/** @type {string} */ id, /** @type {string} */ text, /** @type {string} */ symbol, /** @type {() => void} */ act) =>
       make("button", { type: "button", id, onclick: () => { this.#drawer?.close(); act(); } }, icon(symbol), text);
+    const alone = button("room-alone", t("roomAlone"), "hidden", () => this.#enter(aloneName(), { visible: false }));
+    alone.title = t("roomAloneHint");
     this.#drawer = dialog(t("rooms"), [form, this.#list, make("div", { class: "actions" },
       button("room-new", t("roomNew"), "plus", () => this.#create()),
-      Object.assign(button("room-alone", t("roomAlone"), "hidden", () => this.#enter(aloneName(), { visible: false })), { title: t("roomAloneHint") }),
+      alone,
       isCrowned && !info?.settings.lobby && button("room-set", t("roomSettings"), "gear", () => this.configure()),
       button("room-share", t("share"), "share", () => this.#share()))],
     { id: "rooms", onClose: () => { this.#drawer = this.#field = null; } });
@@ -147,7 +149,8 @@ export class Rooms {
     const { id, count, settings, banned } = info;
     const isFull = settings.limit !== null && count >= settings.limit;
     const link = make("a", { class: `room${isFull ? " full" : ""}`, href: pathOfRoom(id) },
-      make("i"), make("span", { class: "name" }, shownRoom(id)), make("span", { class: "marks" }, ...marks(info), banned && icon("close", t("roomBanned"))),
+      make("i"), make("span", { class: "name" }, shownRoom(id)),
+      make("span", { class: "marks" }, ...marks(info), banned && icon("close", t("roomBanned"))),
       make("span", { class: "count" }, isFull ? `${count} · ${t("roomFull")}` : t("roomCount", { n: count })));
     link.dataset.room = id;
     paint(link, { "--room-1": settings.color, "--room-2": settings.color2 || darker(settings.color) });

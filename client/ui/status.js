@@ -44,7 +44,8 @@ export class Status {
       this.#showCard(`${state.why}Title`, `${state.why}Text`, state.why !== "banned");
     } else if (state.now === "waiting") {
       this.#countDown();
-      if (!this.#wasOpen && this.#failures >= CARD_AFTER && this.#card.hidden && !this.#isDismissed) this.#showCard("fullTitle", "fullText", true);
+      const isShut = !this.#wasOpen && this.#failures >= CARD_AFTER;
+      if (isShut && this.#card.hidden && !this.#isDismissed) this.#showCard("fullTitle", "fullText", true);
     } else if (state.now === "connecting" && !this.#banner.hidden) {
       this.#say(t("tryingNow"));
     }
@@ -71,10 +72,11 @@ export class Status {
   /** @param {string} title @param {string} text @param {boolean} mayRetry */
   #showCard(title, text, mayRetry) {
     const close = () => { this.#card.hidden = true; this.#isDismissed = true; };
+    const retry = () => { this.#card.hidden = true; this.#connection.retryNow(); };
     this.#card.replaceChildren(
       make("h2", {}, t(title)), make("p", {}, t(text)),
       make("div", {},
-        mayRetry && make("button", { type: "button", class: "main", onclick: () => { close(); this.#isDismissed = false; this.#connection.retryNow(); } }, t("tryAgain")),
+        mayRetry && make("button", { type: "button", class: "main", onclick: retry }, t("tryAgain")),
         make("button", { type: "button", onclick: close }, t("playAlone"))));
     this.#card.hidden = false;
   }

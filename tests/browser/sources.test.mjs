@@ -78,4 +78,7 @@ test("it weighs little", () => {
 test("files are short enough to read", () => {
   const long = scripts.filter(name => read(name).split("\n").length > 460);
   assert.deepEqual(long, []);
+  const wide = scripts.flatMap(name => read(name).split("\n").map((line, at) => [`${name}:${at + 1}`, line.length]))
+    .filter(([, columns]) => columns > 140);
+  assert.deepEqual(wide, []);
 });
