@@ -55,7 +55,7 @@ function piano(key, hardness) {
   const strike = key < 50 ? 0.122 : 0.122 - 0.0012 * (key - 50);
   const t60 = 9.5 * Math.exp(-key / 42);
   const modes = [];
-  for (let k = 1; k <= 64; k++) {
+  for (let k = 1; k <= 80; k++) {
     // Stretched from the first partial, which is the pitch.
     const f = k * f0 * Math.sqrt((1 + stiffness * k * k) / (1 + stiffness));
     if (f > HIGHEST_HZ) break;

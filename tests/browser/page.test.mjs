@@ -320,9 +320,14 @@ describe("the built-in page", { skip }, () => {
     await has(mira, "#rooms-list", "test/other");
     await has(mira, "#rooms-list a[aria-current]", "The den");
     await shoot(mira, "rooms-dark");
-    await mira.keyboard.press("Escape");
+    // The open list follows.
+    await has(mira, "#rooms-list a[aria-current] .count", "2 people");
     await ben.goBack();
     await joined(ben, "The den");
+    await has(mira, "#rooms-list a[aria-current] .count", "3 people");
+    await mira.click("#room-share");
+    await has(mira, "#toasts", "ink");
+    assert.match(await mira.textContent("#toasts"), /Link copied|Copy this link: http.*\/The%20den/);
     await shows(mira, "#people li", 3);
     await has(ben, "#chat-log", "I do not");
     await ben.goForward();

@@ -110,6 +110,14 @@ describe("the sound", { skip }, () => {
     await player.keyboard.press("KeyC");
     await player.reload();
     await player.waitForFunction(() => document.getElementById("instrument").value === "pack:Old <upright>");
+    // The others are there too, and each of them sounds.
+    for (const name of ["organ", "harp", "guitar", "musicbox", "electric", "piano"]) {
+      await player.evaluate(() => { document.documentElement.dataset.last = ""; });
+      await player.selectOption("#instrument", name);
+      await player.focus("#piano");
+      await player.keyboard.press("KeyC");
+      await player.waitForFunction(() => document.documentElement.dataset.last === "27");
+    }
     await player.close();
     await other.stop();
     await rm(folder, { recursive: true, force: true });
