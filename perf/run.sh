@@ -1,49 +1,64 @@
 #!/bin/bash
-# Runs the figures of Tutti against the floor, in a private network namespace, and writes
-# perf/REPORT.md (machine-readable figures stay in perf/out).
+# Measures Tutti against the floor and the peers, in a private network namespace, and writes perf/REPORT.md,
+# perf/SCALING.md and the plots in perf/plots. Results stay in perf/out, one JSON file of tutti-loadgen a run.
 #
-#   perf/run.sh                 the whole matrix, about 7 minutes
-#   perf/run.sh burst join      only these; the report keeps what earlier runs left in perf/out
+#   perf/run.sh                  the whole matrix, about half an hour
+#   perf/run.sh joins cursors    only these; the reports keep what earlier runs left in perf/out
+#   perf/run.sh --report         only the reports, from what is in perf/out
 #
-# Scenarios: process idle notes100 notes1000 saturate100 saturate50x20 cursors burst join shards syscalls
+# Rows: idle notes100 notes1000 spread cursors joins saturate100 saturate50x20 members channels shards mixed syscalls
 #
 # Environment:
-#   TUTTI        the server binary (default: target/release/tutti, built here); "none" runs the floor alone
-#   SERVER_CPU   the server's core (default 0)      LOAD_CPU   the load tool's core (default 1)
-#   IDLE_STEPS   where `idle` reads memory (default 10000,18000)
+#   TUTTI        the server binary (default: target/release/tutti, built here); "none" leaves it out
+#   PEERS        peers of perf/peers/peers.toml by name, with spaces between (default: all); "none" leaves them out
+#   SERVER_CPU   the server's core (default 0)      LOAD_CPU   the load side's core (default 1)
 #
-# Needs root (for `unshare -n`), two cores and a descriptor limit above the largest idle step. Nothing else
-# should run on the machine: every figure says how long server and load side waited for their core.
+# Needs root (for `unshare -n`), two cores, and descriptors for the largest idle row (20,000). Nothing else should run
+# on the machine: every figure says how long server and load side waited for their core.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-ALL="process idle notes100 notes1000 saturate100 saturate50x20 cursors burst join shards syscalls"
-BIN=target/release
+ALL="idle notes100 notes1000 spread cursors joins saturate100 saturate50x20 members channels shards mixed syscalls"
+BIN=${CARGO_TARGET_DIR:-target}/release
 OUT=perf/out
 PORT=9801
 SERVER_CPU=${SERVER_CPU:-0}
 LOAD_CPU=${LOAD_CPU:-1}
-IDLE_STEPS=${IDLE_STEPS:-10000,18000}
 ALLOWED=/proc/sys/net/ipv4/tcp_allowed_congestion_control
 
+report() {
+    "$BIN/report" $OUT perf
+}
+
 if [ "${1:-}" != --inside ]; then
-    for scenario in "$@"; do
-        [[ " $ALL " == *" $scenario "* ]] || { echo "no scenario $scenario; there are: $ALL" >&2; exit 2; }
+    for row in "$@"; do
+        [[ " $ALL --report " == *" $row "* ]] || { echo "there is no row $row; there are: $ALL" >&2; exit 2; }
     done
-    packages=(-p tutti-perf)
+    packages=(-p tutti-perf -p tutti-loadgen)
     if [ -z "${TUTTI:-}" ]; then
         packages+=(-p tutti)
         TUTTI=$BIN/tutti
     fi
     echo "building"
-    cargo build --release --quiet "${packages[@]}"
+    cargo build --release --quiet --locked "${packages[@]}"
+    if [ "${1:-}" = --report ]; then
+        report
+        exit
+    fi
+    PEERS=${PEERS:-$("$BIN/report" --peers | cut -f1 | tr '\n' ' ')}
+    [ "$PEERS" != none ] || PEERS=
+    for peer in $PEERS; do
+        build=$("$BIN/report" --peers | awk -F'\t' -v name="$peer" '$1 == name { print $2 }')
+        [ -n "$build" ] || { echo "there is no peer $peer in perf/peers/peers.toml" >&2; exit 2; }
+        sh -c "$build" > /dev/null || { echo "the peer $peer cannot be built (PEERS=none leaves peers out): $build" >&2; exit 1; }
+    done
     # A namespace may only choose among the host's allowed algorithms; put the list back afterwards.
     allowed=$(cat $ALLOWED)
     if [[ " $allowed " != *" cubic "* ]]; then
         trap 'echo "$allowed" > $ALLOWED' EXIT
         echo "$allowed cubic" > $ALLOWED
     fi
-    TUTTI=$TUTTI unshare -n "$0" --inside "$@"
+    TUTTI=$TUTTI PEERS=$PEERS unshare -n "$0" --inside "$@"
     exit
 fi
 shift
@@ -53,23 +68,27 @@ ip link set lo up
 echo cubic > /proc/sys/net/ipv4/tcp_congestion_control
 echo "1024 65000" > /proc/sys/net/ipv4/ip_local_port_range
 ulimit -n "$(ulimit -Hn)"
-mkdir -p $OUT
+mkdir -p $OUT perf/plots
 SERVER_PID=
+FAILED=()
 trap 'stop_server' EXIT
 
-# start_server NAME: floor-send, floor-batch, tutti (one shard), tutti-2 (two shards on one core), or
-# tutti-2-cores (two shards on two cores).
+# start_server NAME: floor-send, floor-batch, tutti (one shard), tutti-2 (two shards on one core), tutti-2-cores
+# (two shards on two cores), or a peer.
 start_server() {
-    local serve=(serve --listen "127.0.0.1:$PORT" --limits off --admin off --data memory)
+    local tutti="exec $TUTTI serve --listen 127.0.0.1:$PORT --limits off --admin off --data memory" cpus=$SERVER_CPU
     case $1 in
-        floor-*) COMMAND=("$BIN/floor" --listen "127.0.0.1:$PORT" --mode "${1#floor-}") ;;
-        tutti) COMMAND=("$TUTTI" "${serve[@]}" --shards 1 --cpus "$SERVER_CPU") ;;
-        tutti-2) COMMAND=("$TUTTI" "${serve[@]}" --shards 2 --cpus "$SERVER_CPU") ;;
-        tutti-2-cores) COMMAND=("$TUTTI" "${serve[@]}" --shards 2 --cpus "$SERVER_CPU,$LOAD_CPU") ;;
+        floor-*) COMMAND="exec $BIN/floor --listen 127.0.0.1:$PORT --mode ${1#floor-}" ;;
+        tutti) COMMAND="$tutti --shards 1 --cpus $SERVER_CPU" ;;
+        tutti-2) COMMAND="$tutti --shards 2 --cpus $SERVER_CPU" ;;
+        tutti-2-cores) COMMAND="$tutti --shards 2 --cpus $SERVER_CPU,$LOAD_CPU" cpus=$SERVER_CPU,$LOAD_CPU ;;
+        *)
+            COMMAND="exec $("$BIN/report" --peers | awk -F'\t' -v name="$1" '$1 == name { print $3 }')"
+            COMMAND=${COMMAND//\{port\}/$PORT}
+            COMMAND=${COMMAND//\{cpu\}/$SERVER_CPU}
+            ;;
     esac
-    local cpus=$SERVER_CPU
-    [ "$1" != tutti-2-cores ] || cpus=$SERVER_CPU,$LOAD_CPU
-    taskset -c "$cpus" "${COMMAND[@]}" > "$OUT/$1.log" 2>&1 &
+    taskset -c "$cpus" sh -c "$COMMAND" > "$OUT/$1.log" 2>&1 &
     SERVER_PID=$!
 }
 
@@ -87,101 +106,115 @@ stop_server() {
     PORT=$((PORT + 1))
 }
 
-# measure SCENARIO SERVER CPUS LOAD-ARGUMENTS...: one figure, from a fresh server.
+say() {
+    echo "[$((SECONDS / 60)):$(printf %02d $((SECONDS % 60)))] $*"
+}
+
+# measure ROW SERVER CPUS LOAD-ARGUMENTS...: one run, against a fresh server.
 measure() {
-    local scenario=$1 server=$2 cpus=$3
+    local row=$1 server=$2 cpus=$3
     shift 3
     if [[ $server == tutti* && $TUTTI == none ]]; then return; fi
-    echo "[$((SECONDS / 60)):$(printf %02d $((SECONDS % 60)))] $scenario on $server: load $*"
+    say "$row on $server: tutti-loadgen $*"
     start_server "$server"
-    rm -f "$OUT/$scenario.$server.json"
-    if taskset -c "$cpus" "$BIN/load" --url "ws://127.0.0.1:$PORT/" --pid "$SERVER_PID" --json "$@" \
-        > "$OUT/figure.json"; then
-        mv "$OUT/figure.json" "$OUT/$scenario.$server.json"
-        {
-            echo "${COMMAND[*]/"$TUTTI"/tutti}" | sed "s|$BIN/||"
-            echo "load --url ws://127.0.0.1:$PORT/ --pid PID $*"
-        } > "$OUT/$scenario.$server.command"
-    else
-        echo "  failed; the server's last words:"
-        tail -n 5 "$OUT/$server.log" | sed 's/^/    /'
+    rm -f "$OUT/$row.$server.json"
+    local status=0
+    "$BIN/tutti-loadgen" "$@" --quiet --url "ws://127.0.0.1:$PORT/" --pid "$SERVER_PID" --cpus "$cpus" --name "$server" \
+        --json "$OUT/$row.$server.json" > "$OUT/$row.$server.txt" 2>&1 || status=$?
+    if [ $status -ne 0 ]; then
+        FAILED+=("$row.$server")
+        tail -n 3 "$OUT/$row.$server.txt" | sed 's/^/    /'
+        echo "    the server's last words:"
+        tail -n 3 "$OUT/$server.log" | sed 's/^/    /'
     fi
-    rm -f "$OUT/figure.json"
     stop_server
 }
 
-# on_all SCENARIO LOAD-ARGUMENTS...: both floors and the server with one shard.
-on_all() {
-    local scenario=$1 server
-    shift
-    for server in floor-send floor-batch tutti; do
-        measure "$scenario" "$server" "$LOAD_CPU" "$@"
-    done
+# on SERVERS ROW LOAD-ARGUMENTS...
+on() {
+    local servers=$1 row=$2 server
+    shift 2
+    for server in $servers; do measure "$row" "$server" "$LOAD_CPU" "$@"; done
 }
 
-# System calls of the server while notes flow: their number by perf (cheap), their kinds by strace (slow,
-# so at a fifth of the rate).
+# System calls of the server while notes flow: their number by perf (cheap), their kinds by strace (slow, so at a fifth
+# of the rate). Both are left out where they are not installed.
 count_system_calls() {
-    local server=$1
+    local server=$1 pid
     if [[ $server == tutti* && $TUTTI == none ]]; then return; fi
-    local load=(taskset -c "$LOAD_CPU" "$BIN/load" --url "ws://127.0.0.1:$PORT/" --json)
-    echo "[$((SECONDS / 60)):$(printf %02d $((SECONDS % 60)))] syscalls on $server"
+    say "syscalls on $server"
     start_server "$server"
+    local load=("$BIN/tutti-loadgen" canonical --quiet --url "ws://127.0.0.1:$PORT/" --cpus "$LOAD_CPU" --name "$server")
     if command -v perf > /dev/null; then
-        "${load[@]}" notes --senders 10 --rate 20 --seconds 6 > "$OUT/figure.json" &
-        local load_pid=$!
+        "${load[@]}" --seconds 6 --json "$OUT/syscalls.$server.json" > /dev/null &
+        pid=$!
         sleep 3
-        perf stat -x, -e raw_syscalls:sys_enter -p "$SERVER_PID" -o "$OUT/syscalls.perf" sleep 3 || true
-        if wait "$load_pid"; then
-            local calls rate
-            calls=$(awk -F, '/sys_enter/ { print $1 }' "$OUT/syscalls.perf")
-            rate=$(grep -o '"deliveries_per_s":[0-9.]*' "$OUT/figure.json" | cut -d: -f2)
-            echo "{\"scenario\":\"syscalls\",\"system_calls_per_delivery\":$(awk "BEGIN { printf \"%.3f\", ${calls:-0} / 3 / $rate }")}" \
-                > "$OUT/syscalls.$server.json"
-        fi
+        perf stat -x, -e raw_syscalls:sys_enter -p "$SERVER_PID" -o "$OUT/syscalls.perf" sleep 3 > /dev/null 2>&1 || true
+        wait $pid || true
+        awk -F, '/sys_enter/ { print $1 / 3 }' "$OUT/syscalls.perf" > "$OUT/syscalls.$server.per_s"
     fi
     if command -v strace > /dev/null; then
-        "${load[@]}" notes --senders 2 --rate 20 --seconds 5 > /dev/null &
-        local load_pid=$!
+        "${load[@]}" --senders 2 --seconds 5 > /dev/null &
+        pid=$!
         sleep 2.5
-        timeout -s INT 2 strace -c -f -p "$SERVER_PID" -o "$OUT/syscalls.$server.txt" 2> /dev/null || true
-        wait "$load_pid" || true
+        timeout -s INT 2 strace -c -f -p "$SERVER_PID" -o "$OUT/syscalls.$server.kinds" > /dev/null 2>&1 || true
+        wait $pid || true
     fi
-    rm -f "$OUT/figure.json" "$OUT/syscalls.perf"
+    rm -f "$OUT/syscalls.perf"
     stop_server
 }
 
-run_scenario() {
+# The conditions under which a rate counts as held.
+HOLDS="p99<50ms,lost=0,repeated=0,reordered=0"
+FLOORS="floor-send floor-batch"
+
+run_row() {
+    local n
     case $1 in
-        process) measure process tutti-2 "$LOAD_CPU" process ;;
         idle)
-            measure idle floor-batch "$LOAD_CPU" idle --connections "$IDLE_STEPS" --seconds 3
-            measure idle tutti "$LOAD_CPU" idle --connections "$IDLE_STEPS" --seconds 30
+            on tutti-2 process idle --members 1 --channels 1 --set 'memory_at=[]' --seconds 0.5
+            on "floor-batch tutti $PEERS" idle idle --set 'memory_at=[500,1000,2000,5000,10000]' \
+                --set arrivals_per_s=4000 --seconds 5
+            on "tutti" idle30s idle --set arrivals_per_s=4000 --seconds 30
+            on "floor-batch tutti" idle18000 idle --channels 360 --set 'memory_at=[1000,2000,5000,10000,14000,18000]' \
+                --set arrivals_per_s=4000 --seconds 3
             ;;
-        notes100) on_all notes100 notes --members 100 --senders 10 --rate 20 --seconds 5 ;;
-        notes1000) on_all notes1000 notes --members 1000 --senders 10 --rate 2 --seconds 5 ;;
-        saturate100) on_all saturate100 saturate --members 100 --start 200000 ;;
+        notes100) on "$FLOORS tutti tutti-2 $PEERS" notes100 canonical --seconds 6 ;;
+        notes1000) on "$FLOORS tutti $PEERS" notes1000 canonical --members 1000 --rate 2 --seconds 6 ;;
+        spread)
+            on "$FLOORS tutti $PEERS" spread canonical --members 1000 --senders 1 --rate 10 --set probes=1.0 \
+                --set turn_us=0 --seconds 6
+            ;;
+        cursors) on "$FLOORS tutti $PEERS" cursors cursors --seconds 5 ;;
+        joins) on "$FLOORS tutti tutti-2 $PEERS" joins joins ;;
+        saturate100)
+            on "floor-batch tutti bun" saturate100 saturate --seconds 2 --rate 100 --find-max "$HOLDS"
+            on "floor-send tokio node" saturate100 saturate --seconds 2 --rate 10 --find-max "$HOLDS"
+            ;;
         saturate50x20)
-            local args=(saturate --channels 50 --members 20 --start 400000) server
-            for server in floor-batch tutti; do
-                measure saturate50x20 $server "$LOAD_CPU" "${args[@]}"
-                measure saturate50x20merged $server "$LOAD_CPU" "${args[@]}" --merge
+            on "floor-batch tutti bun" saturate50x20 saturate --channels 50 --members 20 --seconds 2 --rate 100 \
+                --find-max "$HOLDS"
+            on "tokio node" saturate50x20 saturate --channels 50 --members 20 --seconds 2 --rate 2 --find-max "$HOLDS"
+            ;;
+        members)
+            for n in 10 30 100 300 1000 3000 10000; do
+                on "floor-send tutti bun" "members-$n" canonical --members $n --senders 5 --seconds 4 \
+                    --rate "$(awk "BEGIN { printf \"%.3f\", 4000 / ($n - 1) }")"
             done
             ;;
-        cursors) on_all cursors cursors --members 60 --rate 20 --seconds 4 ;;
-        burst) on_all burst burst --members 1000 --broadcasts 100 ;;
-        join)
-            on_all join join --connections 5000 --per-channel 50
-            measure join tutti-2 "$LOAD_CPU" join --connections 5000 --per-channel 50
+        channels)
+            for n in 10 100 1000 10000; do
+                on tutti "channels-$n" perf/curves/directory.toml --set "crowd.channels=$n"
+            done
             ;;
         shards)
             # The load may use both cores both times: only the server's own CPU is compared.
-            local args=(notes --channels 50 --members 20 --senders 20 --rate 2 --seconds 5)
-            measure shards tutti "$SERVER_CPU,$LOAD_CPU" "${args[@]}"
-            measure shards tutti-2-cores "$SERVER_CPU,$LOAD_CPU" "${args[@]}"
+            measure shards tutti "$SERVER_CPU,$LOAD_CPU" fanout --senders 20 --rate 2 --seconds 6
+            measure shards tutti-2-cores "$SERVER_CPU,$LOAD_CPU" fanout --senders 20 --rate 2 --seconds 6
             ;;
+        mixed) on "tutti" mixed mixed ;;
         syscalls)
-            count_system_calls floor-batch
+            count_system_calls floor-send
             count_system_calls tutti
             ;;
     esac
@@ -190,19 +223,20 @@ run_scenario() {
 {
     echo "machine: $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
     echo "kernel: $(uname -sr), loopback in a private network namespace, $(cat /proc/sys/net/ipv4/tcp_congestion_control)"
-    echo "commit: $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- . ':!perf/REPORT.md' || echo ' with local changes')"
+    echo "commit: $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- . ':!perf' || echo ' with local changes')"
     echo "date: $(date -u +%Y-%m-%d)"
     echo "cores: server $SERVER_CPU, load $LOAD_CPU"
 } > $OUT/machine.txt
 
 SECONDS=0
 if [ $# -eq 0 ]; then
-    rm -f $OUT/*.json $OUT/*.command $OUT/syscalls.*.txt
+    find $OUT -maxdepth 1 -type f ! -name machine.txt ! -name 'flame-*' -delete
     # shellcheck disable=SC2086
     set -- $ALL
 fi
-for scenario in "$@"; do
-    run_scenario "$scenario"
+for row in "$@"; do
+    run_row "$row"
 done
-$BIN/report $OUT perf/REPORT.md
-echo "done in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+report
+say "done"
+[ ${#FAILED[@]} -eq 0 ] || { echo "these runs failed: ${FAILED[*]}"; exit 1; }

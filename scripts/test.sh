@@ -6,7 +6,8 @@
 #   scripts/test.sh --list      the steps
 #
 # It needs Linux with io_uring, Rust as rust-toolchain.toml pins it, and Node.js 20. Where it runs as root on a Debian,
-# it installs a C compiler and a browser with apt-get if there are none; without a browser that step is skipped.
+# it installs a C compiler, valgrind, a browser, and what the deployment files are for (nginx, HAProxy, Prometheus,
+# systemd) with apt-get if there are none; without them those steps are skipped.
 # cargo-deny and cargo-fuzz go into the target folder unless they are on the path.
 #
 # CARGO_TARGET_DIR    where everything is built (default: target)
@@ -19,7 +20,7 @@ root=$PWD
 
 readonly cargo_deny_version=0.20.2
 readonly cargo_fuzz_version=0.13.2
-readonly steps=(fmt clippy doc test sim npm browser autobahn fuzz deny advisories)
+readonly steps=(fmt clippy doc test instructions sim npm browser autobahn deploy fuzz deny advisories)
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 case $CARGO_TARGET_DIR in
@@ -120,6 +121,19 @@ step_test() {
   cargo test --quiet --locked --workspace --no-fail-fast
 }
 
+# Counts the instructions of the hot paths against benches/instructions.toml.
+step_instructions() {
+  need_compiler
+  if ! command -v valgrind >/dev/null; then
+    echo "installing valgrind"
+    if ! apt_install valgrind; then
+      echo "SKIPPED: there is no valgrind, and it cannot be installed"
+      return
+    fi
+  fi
+  cargo bench --quiet --locked -p tutti --bench instructions
+}
+
 step_sim() {
   if ! [ -x scripts/sim ]; then
     echo "SKIPPED: there is no scripts/sim"
@@ -159,6 +173,61 @@ step_browser() {
 
 step_autobahn() {
   tests/autobahn/run.sh
+}
+
+# The files in deploy/ with the programs that they are for, `tutti tune` on real settings, and the units under a real
+# systemd: in a network namespace with addresses for the clients, and what changes more in namespaces of its own.
+step_deploy() {
+  need_node
+  local package missing=()
+  for package in nginx haproxy prometheus systemd ethtool openssl iproute2 python3-seccomp; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  if [ ${#missing[@]} -gt 0 ]; then
+    echo "installing ${missing[*]}"
+    # They are only run by the tests; none is started as a service.
+    RUNLEVEL=1 apt_install "${missing[@]}" || echo "SKIPPED in part: cannot install ${missing[*]}"
+  fi
+  if ! unshare --net --mount true 2>/dev/null; then
+    echo "SKIPPED: namespaces cannot be made here"
+    return
+  fi
+  build_server
+  cargo test --quiet --locked -p tutti-tests --test deploy --test blackbox --no-run
+  unshare --net sh -euc '
+    ip link set lo up
+    ip address add 192.0.2.7/32 dev lo
+    ip address add 192.0.2.8/32 dev lo
+    DEPLOY_TESTS=1 cargo test --quiet --offline --locked -p tutti-tests --test deploy -- --nocapture'
+  under_seccomp
+}
+
+# The server under the profile for containers: it is fit, it serves, and without io_uring it says what refuses it.
+under_seccomp() {
+  local filter="$root/tests/deploy/under_seccomp.py" profile="$root/deploy/docker/seccomp.json" dir status
+  if ! /usr/bin/python3 -c 'import seccomp' 2>/dev/null; then
+    echo "SKIPPED: there is no python3-seccomp"
+    return
+  fi
+  for refused in "mount -t tmpfs none /mnt" "unshare --user true" "unshare --net true"; do
+    # shellcheck disable=SC2086
+    if /usr/bin/python3 "$filter" "$profile" /usr/bin/$refused 2>/dev/null; then
+      echo "the profile lets through: $refused" >&2
+      return 1
+    fi
+  done
+  status=0
+  /usr/bin/python3 "$filter" --without io_uring_setup "$profile" "$TUTTI_BIN" check >/dev/null || status=$?
+  [ "$status" -eq 2 ] || { echo "without io_uring \`tutti check\` ends with $status" >&2; return 1; }
+  dir=$(mktemp -d)
+  printf '#!/bin/sh\nexec /usr/bin/python3 "%s" "%s" "%s" "$@"\n' "$filter" "$profile" "$TUTTI_BIN" >"$dir/tutti"
+  chmod +x "$dir/tutti"
+  status=0
+  # What is skipped is about milliseconds between two signals and says nothing of system calls.
+  TUTTI_BIN="$dir/tutti" cargo test --quiet --locked -p tutti-tests --test blackbox -- \
+    --skip a_second_signal process:: pages:: handover:: chat:: service:: || status=$?
+  rm -rf "$dir"
+  return "$status"
 }
 
 step_fuzz() {

@@ -5,10 +5,12 @@
 mod descriptors;
 mod host;
 mod io_uring;
+mod settings;
 
 pub use descriptors::{cap_connections, descriptors_needed, raise_descriptors};
 pub use host::{Host, Limit, ThisHost};
 pub use io_uring::{Refusal, RingFailure, probe_io_uring};
+pub use settings::{Demand, SETTINGS, Scope, Setting, Standing, Strange, Wanted, hidden};
 
 use crate::config::{Config, Data};
 use serde::Serialize;
@@ -47,21 +49,64 @@ pub struct Finding {
     pub level: Level,
     /// What was found.
     pub detail: String,
+    /// What is worse for people while it is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<&'static str>,
     /// The command or setting that helps, where something does.
     pub remedy: Option<String>,
 }
 
 impl Finding {
-    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Finding { name, level: Level::Ok, detail: detail.into(), remedy: None }
+    /// A finding at that level.
+    pub(crate) fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Finding { name, level: Level::Ok, detail: detail.into(), effect: None, remedy: None }
     }
 
-    fn warn(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Finding { name, level: Level::Warn, detail: detail.into(), remedy: Some(remedy.into()) }
+    /// A finding at that level.
+    pub(crate) fn warn(
+        name: &'static str,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Finding {
+            name,
+            level: Level::Warn,
+            detail: detail.into(),
+            effect: None,
+            remedy: Some(remedy.into()),
+        }
     }
 
-    fn fail(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Finding { name, level: Level::Fail, detail: detail.into(), remedy: Some(remedy.into()) }
+    /// A finding at that level.
+    pub(crate) fn fail(
+        name: &'static str,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Finding {
+            name,
+            level: Level::Fail,
+            detail: detail.into(),
+            effect: None,
+            remedy: Some(remedy.into()),
+        }
+    }
+}
+
+impl Finding {
+    pub(crate) fn with_effect(self, effect: &'static str) -> Self {
+        Finding { effect: Some(effect), ..self }
+    }
+}
+
+impl fmt::Display for Finding {
+    /// One line for a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.detail)?;
+        for more in [self.effect, self.remedy.as_deref()].into_iter().flatten() {
+            write!(f, "; {more}")?;
+        }
+        Ok(())
     }
 }
 
@@ -85,12 +130,11 @@ pub struct Unfit {
 impl Report {
     /// Looks at everything.
     #[must_use]
-    pub fn new(config: &Config, host: &impl Host) -> Self {
+    pub fn new(config: &Config, host: &dyn Host) -> Self {
         let mut findings = vec![io_uring(host)];
         findings.extend(cpus(config, host));
         findings.push(descriptors::check(config, host));
-        findings.extend(backlogs(config, host));
-        findings.push(tcp_memory(host));
+        findings.extend(kernel(&Demand::new(config, None), host));
         findings.extend(addresses(config, host));
         findings.push(data(config, host));
         for warning in config.warnings() {
@@ -131,8 +175,11 @@ impl fmt::Display for Report {
     /// Writes a line a finding, in columns, with the remedy on a line of its own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
-        for Finding { name, level, detail, remedy } in &self.findings {
+        for Finding { name, level, detail, effect, remedy } in &self.findings {
             writeln!(f, "{level:<4}  {name:<width$}  {detail}")?;
+            if let Some(effect) = effect {
+                writeln!(f, "{:<4}  {:<width$}  {effect}", "", "")?;
+            }
             if let Some(remedy) = remedy {
                 writeln!(f, "{:<4}  {:<width$}  -> {remedy}", "", "")?;
             }
@@ -141,14 +188,15 @@ impl fmt::Display for Report {
     }
 }
 
-/// What a start asks first: everything without which it cannot work.
+/// What a start asks first: everything without which it cannot work. `listens` says that somebody else has opened the
+/// listeners already.
 ///
 /// # Errors
 /// The first finding that is a failure, with what to change.
-pub fn ready_to_start(config: &Config, host: &impl Host) -> Result<(), Unfit> {
+pub fn ready_to_start(config: &Config, host: &dyn Host, listens: bool) -> Result<(), Unfit> {
     let findings = std::iter::once(io_uring(host))
         .chain(cpus(config, host))
-        .chain(addresses(config, host))
+        .chain(addresses(config, host).into_iter().filter(|f| !(listens && f.name == "listen")))
         .chain(std::iter::once(data(config, host)));
     for finding in findings {
         if finding.level == Level::Fail {
@@ -159,14 +207,14 @@ pub fn ready_to_start(config: &Config, host: &impl Host) -> Result<(), Unfit> {
     Ok(())
 }
 
-fn io_uring(host: &impl Host) -> Finding {
+fn io_uring(host: &dyn Host) -> Finding {
     match probe_io_uring(host) {
         Ok(()) => Finding::ok("io_uring", format!("works (kernel {})", host::release(host))),
         Err(refusal) => Finding::fail("io_uring", refusal.to_string(), refusal.remedy()),
     }
 }
 
-fn cpus(config: &Config, host: &impl Host) -> Vec<Finding> {
+fn cpus(config: &Config, host: &dyn Host) -> Vec<Finding> {
     let allowed = host.allowed_cpus();
     let missing: Vec<_> =
         config.cpus.iter().copied().filter(|cpu| !allowed.contains(cpu)).collect();
@@ -204,26 +252,24 @@ fn list(cpus: &[usize]) -> String {
     text
 }
 
-fn backlogs(config: &Config, host: &impl Host) -> Vec<Finding> {
-    const KEYS: [(&str, &str, &str); 2] = [
-        ("somaxconn", "/proc/sys/net/core/somaxconn", "net.core.somaxconn"),
-        ("syn backlog", "/proc/sys/net/ipv4/tcp_max_syn_backlog", "net.ipv4.tcp_max_syn_backlog"),
-    ];
-    let wanted = u64::from(config.listen_backlog);
-    let check = |(name, path, key): (&'static str, &str, &str)| {
-        let found: u64 = host.text(path)?.trim().parse().ok()?;
-        Some(if found < wanted {
-            let detail = format!("{key} is {found}, listen_backlog is {wanted}");
-            Finding::warn(name, detail, format!("sysctl -w {key}={wanted}"))
-        } else {
-            Finding::ok(name, format!("{found}, for a backlog of {wanted}"))
-        })
-    };
-    KEYS.into_iter().filter_map(check).collect()
+/// The kernel's settings and how much of TCP's memory is in use.
+#[must_use]
+pub fn kernel(demand: &Demand, host: &dyn Host) -> Vec<Finding> {
+    let mut findings = settings::findings(demand, host);
+    findings.push(tcp_memory(host));
+    findings
+}
+
+/// What a start says of the kernel's settings: those that fall short, with the effect.
+#[must_use]
+pub fn shortfalls(config: &Config, host: &dyn Host) -> Vec<Finding> {
+    let mut findings = kernel(&Demand::new(config, None), host);
+    findings.retain(|finding| finding.level > Level::Ok);
+    findings
 }
 
 /// Pages that all TCP buffers take, against where the kernel begins to press for less.
-fn tcp_memory(host: &impl Host) -> Finding {
+fn tcp_memory(host: &dyn Host) -> Finding {
     const NAME: &str = "tcp memory";
     let used = host.text("/proc/net/sockstat").and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("TCP:"))?;
@@ -235,11 +281,13 @@ fn tcp_memory(host: &impl Host) -> Finding {
         <[u64; 3]>::try_from(limits.ok()?).ok()
     });
     match (used, limits) {
-        (Some(used), Some([_, pressure, max])) if used >= pressure => {
+        // From 70 % on, a busy evening gets there.
+        (Some(used), Some([_, pressure, max])) if used >= pressure.saturating_mul(7) / 10 => {
             let detail =
                 format!("{used} pages in use, the kernel presses for less from {pressure}");
-            let more = format!("sysctl -w net.ipv4.tcp_mem=\"{max} {} {}\"", max * 3 / 2, max * 2);
-            Finding::warn(NAME, detail, more)
+            let (half, twice) = (max.saturating_add(max / 2), max.saturating_mul(2));
+            let more = format!("sysctl -w net.ipv4.tcp_mem=\"{max} {half} {twice}\"");
+            Finding::warn(NAME, detail, more).with_effect("under pressure everybody stalls")
         }
         (Some(used), Some([_, pressure, _])) => {
             Finding::ok(NAME, format!("{used} pages in use, pressure from {pressure}"))
@@ -248,13 +296,13 @@ fn tcp_memory(host: &impl Host) -> Finding {
     }
 }
 
-fn addresses(config: &Config, host: &impl Host) -> Vec<Finding> {
+fn addresses(config: &Config, host: &dyn Host) -> Vec<Finding> {
     let listen = config.listen.iter().map(|address| ("listen", address));
     let admin = config.admin_listen.iter().map(|address| ("admin.listen", address));
     listen.chain(admin).map(|(name, address)| bindable(name, *address, host)).collect()
 }
 
-fn bindable(name: &'static str, address: SocketAddr, host: &impl Host) -> Finding {
+fn bindable(name: &'static str, address: SocketAddr, host: &dyn Host) -> Finding {
     let port = address.port();
     let Err(error) = host.bind(address) else {
         return Finding::ok(name, format!("{address} is free"));
@@ -275,7 +323,7 @@ fn bindable(name: &'static str, address: SocketAddr, host: &impl Host) -> Findin
     Finding::fail(name, format!("cannot listen on {address}: {error}"), remedy)
 }
 
-fn data(config: &Config, host: &impl Host) -> Finding {
+fn data(config: &Config, host: &dyn Host) -> Finding {
     let Data::Dir(dir) = &config.data else { return Finding::ok("data", "in memory") };
     let shown = dir.display();
     match host.writable(dir) {

@@ -4,6 +4,8 @@
 pub mod cli;
 pub mod config;
 
+pub mod activation;
+mod notify;
 mod serve;
 pub use serve::{ServeError, serve};
 
@@ -20,3 +22,4 @@ pub mod identity;
 
 pub mod admin;
 pub mod check;
+pub mod tune;

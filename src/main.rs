@@ -4,6 +4,7 @@ use clap::Parser as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+use tutti::activation::Passed;
 use tutti::check::{Report, ThisHost};
 use tutti::cli::{Cli, Command, Flags, load};
 use tutti::config::{Config, print_default, print_effective};
@@ -14,6 +15,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The configuration or the host is not fit (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
+/// The same of a check or a change of the host, as `tutti check` has it.
+const EXIT_UNFIT: u8 = 2;
 /// It started and could not go on.
 const EXIT_FAILURE: u8 = 1;
 
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => run(&cli.flags),
         Command::Check { json } => check(&cli.flags, json),
+        Command::Tune(options) => tune(&cli.flags, &options),
         Command::Config { default: true } => print(&print_default(), 0),
         Command::Config { default: false } => match load(&cli.flags) {
             Ok((raw, config)) => print(&print_effective(&raw, &config), 0),
@@ -33,17 +37,36 @@ fn main() -> ExitCode {
 
 fn check(flags: &Flags, json: bool) -> ExitCode {
     let report = match load(flags) {
-        Ok((_, config)) => Report::new(&config, &ThisHost),
+        Ok((_, config)) => Report::new(&config, &ThisHost::default()),
         Err(error) => Report::of_error(&error),
     };
     print(&if json { report.json() } else { report.to_string() }, report.exit_code())
 }
 
-fn run(flags: &Flags) -> ExitCode {
+fn tune(flags: &Flags, options: &tutti::tune::Options) -> ExitCode {
     let config = match load(flags) {
         Ok((_, config)) => config,
         Err(error) => return complain(&error, EXIT_CONFIG),
     };
+    match tutti::tune::run(options, &config) {
+        Ok(outcome) => {
+            let text = if options.json { outcome.json() } else { outcome.text(options.action) };
+            print(&text, outcome.exit_code())
+        }
+        Err(error) => complain(&error, EXIT_UNFIT),
+    }
+}
+
+fn run(flags: &Flags) -> ExitCode {
+    let mut config = match load(flags) {
+        Ok((_, config)) => config,
+        Err(error) => return complain(&error, EXIT_CONFIG),
+    };
+    let passed = match Passed::take() {
+        Ok(passed) => passed,
+        Err(error) => return complain(&error, EXIT_CONFIG),
+    };
+    passed.stand_for_listen(&mut config);
     start_logging(&config);
     // Huge pages would be filled a connection at a time: the process would start at 24 MB instead of 9, and memory
     // would grow by 2 MB steps. They bring nothing measurable here, so a kernel that cannot say no is no harm.
@@ -51,7 +74,7 @@ fn run(flags: &Flags) -> ExitCode {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    match serve(config) {
+    match serve(config, &passed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ ServeError::Unfit(_)) => complain(&error, EXIT_CONFIG),
         Err(error) => complain(&error, EXIT_FAILURE),

@@ -1,10 +1,12 @@
 //! Running the server.
 
 use crate::{
+    activation::Passed,
     admin::{Admin, AdminError},
-    check::{ThisHost, Unfit, cap_connections, raise_descriptors, ready_to_start},
+    check::{ThisHost, Unfit, cap_connections, raise_descriptors, ready_to_start, shortfalls},
     config::Config,
     driver::{DriverError, Shards},
+    notify::Notifier,
 };
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -27,6 +29,9 @@ pub enum ServeError {
     /// The admin listener cannot be opened.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The thread that speaks to the service manager cannot be started.
+    #[error("cannot start the thread for the service manager: {0}")]
+    Notifier(io::Error),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -34,10 +39,15 @@ pub enum ServeError {
 
 /// Runs the server until it is told to stop: SIGTERM or SIGINT end it in good order, a second one at once.
 ///
+/// `passed` are listeners from the service manager; with any, `listen` names their addresses.
+///
 /// # Errors
 /// When it cannot start on this host, or could not go on.
-pub fn serve(mut config: Config) -> Result<(), ServeError> {
-    ready_to_start(&config, &ThisHost)?;
+pub fn serve(mut config: Config, passed: &Passed) -> Result<(), ServeError> {
+    ready_to_start(&config, &ThisHost::default(), !passed.is_empty())?;
+    for finding in shortfalls(&config, &ThisHost::default()) {
+        tracing::warn!("{finding}");
+    }
     match raise_descriptors() {
         Ok(limit) => {
             if let Some(cap) = cap_connections(&mut config, limit) {
@@ -52,13 +62,14 @@ pub fn serve(mut config: Config) -> Result<(), ServeError> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(ServeError::Signals)?;
     let admin = config.admin_listen.map(Admin::open).transpose()?;
     let ready = admin.as_ref().map(Admin::readiness);
-    let shards = Shards::start(&config)?;
+    let shards = Shards::start(&config, passed)?;
     let control = shards.control();
     if let Some(Err(error)) = admin.map(|admin| admin.serve(control.clone())) {
         control.stop();
         shards.join()?;
         return Err(error.into());
     }
+    let notifier = Notifier::start(control.clone()).map_err(ServeError::Notifier)?;
     let handle = signals.handle();
     let waiter = thread::spawn(move || {
         let mut told = false;
@@ -73,6 +84,7 @@ pub fn serve(mut config: Config) -> Result<(), ServeError> {
                 ready.withdraw();
             }
             control.stop();
+            notifier.stopping();
         }
     });
     for address in &config.listen {

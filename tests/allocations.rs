@@ -1,23 +1,20 @@
-//! What the note path allocates once it is warm: nothing for a delivery, and a bounded few for a message that comes in.
+//! What the hot paths allocate once they are warm: nothing for a delivery, a bounded few for a message that comes in,
+//! and for a join or a handover a bounded few that do not depend on how many are there.
 //!
 //! From masked WebSocket frames to the slices that a socket is given, with the parts that the server puts together:
 //! the frame decoder, the message decoder, the core and its wire. It has a process of its own, because it counts with
 //! the process's allocator.
 
+// Shared with the benchmarks.
+#[path = "../benches/cases/room.rs"]
+mod room;
+
+use room::{Room, batch, frame};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    collections::VecDeque,
-    io::IoSlice,
-    sync::Arc,
 };
-use tutti::{
-    doors::mpp::{Auth, Decoder, Limits, MppWire},
-    ws,
-};
-use tutti_shards::{
-    Command, Config, Flow, Format, Key, Now, Seeds, Sent, Shard, ShardId, Transport, UserId,
-};
+use tutti_shards::{Command, Note, NoteBatch, Position};
 
 struct Counting;
 
@@ -56,141 +53,6 @@ fn allocations_of(step: impl FnOnce()) -> u64 {
     ALLOCATIONS.get() - before
 }
 
-struct Anyone;
-
-impl Auth for Anyone {
-    fn hello(&self, _: Option<&str>) -> (Option<UserId>, Option<Box<str>>) {
-        (None, None)
-    }
-
-    fn password(&self, _: &str) -> bool {
-        false
-    }
-}
-
-/// Sockets that take everything.
-#[derive(Default)]
-struct Takers {
-    sends: u64,
-    bytes: u64,
-}
-
-impl Transport for Takers {
-    fn send(&mut self, _: Key, slices: &[IoSlice<'_>]) -> Sent {
-        let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
-        self.sends += 1;
-        self.bytes += bytes as u64;
-        Sent::Bytes(bytes)
-    }
-}
-
-struct Peer {
-    key: Key,
-    frames: ws::Decoder,
-}
-
-/// One shard with one room, and all that stands between it and the sockets.
-struct Room {
-    shard: Shard<MppWire>,
-    decoder: Decoder,
-    commands: VecDeque<Command>,
-    peers: Vec<Peer>,
-    sockets: Takers,
-    now: Now,
-}
-
-impl Room {
-    /// A room with so many members, of whom every tenth speaks the binary dialect.
-    fn new(members: usize) -> Self {
-        let seeds = Seeds { placement: [1, 2, 3, 4], local: 5 };
-        let config = Arc::new(Config::default().without_limits());
-        let mut room = Room {
-            shard: Shard::new(ShardId(0), 1, config, seeds, MppWire::new("")),
-            decoder: Decoder::new(Limits::default()),
-            commands: VecDeque::new(),
-            peers: Vec::new(),
-            sockets: Takers::default(),
-            now: Now { mono_us: 1_000_000, wall_ms: 1_761_000_000_000 },
-        };
-        for n in 0..members {
-            let (key, _) = room.shard.open(room.now, Format::MPP_TEXT, b"");
-            room.peers.push(Peer { key, frames: ws::Decoder::default() });
-            room.says(n, &mut frame(0x81, br#"[{"m":"hi"},{"m":"ch","_id":"a quiet room"}]"#));
-            if n % 10 == 9 {
-                room.says(n, &mut frame(0x82, &[0x0f, 0, 0, 2, 0, 0]));
-            }
-            room.flush();
-        }
-        let gauges = room.shard.gauges();
-        assert_eq!(gauges.members, members as u64);
-        room
-    }
-
-    /// What the driver does with bytes from a socket.
-    fn says(&mut self, peer: usize, mut input: &mut [u8]) {
-        let Peer { key, frames } = &mut self.peers[peer];
-        let limits = ws::Limits::default();
-        assert_eq!(self.shard.charge(self.now, *key, input.len(), 0), Flow::Continue);
-        while let Some(item) = frames.next(&limits, &mut input).expect("good frames") {
-            let mut format = self.shard.format(*key).expect("the peer is there");
-            let (decoder, commands) = (&mut self.decoder, &mut self.commands);
-            let messages = match item {
-                ws::Item::Text(payload) => decoder.text(payload, &mut format, &Anyone, commands),
-                ws::Item::Binary(payload) => {
-                    decoder.binary(payload, &mut format, &Anyone, commands)
-                }
-                other => panic!("not a message: {other:?}"),
-            };
-            assert_eq!(self.shard.charge(self.now, *key, 0, messages), Flow::Continue);
-            while let Some(command) = self.commands.pop_front() {
-                let flow = self.shard.handle_command(self.now, *key, command);
-                assert_eq!(flow, Flow::Continue);
-            }
-        }
-    }
-
-    fn flush(&mut self) {
-        self.shard.flush(self.now, &mut self.sockets, false);
-        assert!(self.shard.poll_output().is_none(), "nobody is closed or sent away");
-    }
-
-    /// A millisecond goes by.
-    fn wait(&mut self) {
-        self.now.mono_us += 1_000;
-        self.now.wall_ms += 1;
-        if self.shard.next_deadline_us().is_some_and(|at| at <= self.now.mono_us) {
-            self.shard.handle_timeout(self.now);
-        }
-    }
-}
-
-/// A masked frame, as clients send it.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
-    let mut bytes = vec![first];
-    match u16::try_from(payload.len()).expect("a short message") {
-        short @ 0..126 => bytes.push(0x80 | short as u8),
-        long => {
-            bytes.push(0x80 | 126);
-            bytes.extend_from_slice(&long.to_be_bytes());
-        }
-    }
-    bytes.extend_from_slice(&MASK);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
-}
-
-/// A batch of so many notes, as people play them: starts and stops in turn.
-fn batch(notes: usize) -> Vec<u8> {
-    let note = |i: usize| match i % 2 {
-        0 => r#"{"n":"c4","v":0.62}"#.to_owned(),
-        _ => format!(r#"{{"n":"gs5","d":{},"s":1}}"#, 10 * i),
-    };
-    let notes: Vec<String> = (0..notes).map(note).collect();
-    let text = format!(r#"[{{"m":"n","t":1761000000420,"n":[{}]}}]"#, notes.join(","));
-    frame(0x81, text.as_bytes())
-}
-
 /// What turns of a room allocate in which `players` people play once each.
 #[derive(Debug, PartialEq, Eq)]
 struct Cost {
@@ -204,11 +66,11 @@ fn cost(members: usize, players: usize, notes: usize) -> Cost {
     const WARM_UP: usize = 100;
     const TURNS: usize = 300;
     let mut room = Room::new(members);
-    let frames: Vec<Vec<u8>> = (0..players).map(|_| batch(notes)).collect();
+    let frames: Vec<Vec<u8>> = (0..players).map(|_| frame(0x81, batch(notes).as_bytes())).collect();
     let mut cost = Cost { messages: 0, deliveries: 0, taking_in: 0, sending_out: 0 };
     for turn in 0..WARM_UP + TURNS {
-        room.wait();
-        let delivered_before = room.shard.stats().messages_sent;
+        room.wait(1);
+        let delivered_before = room.shards[0].stats().messages_sent;
         // Decoding unmasks in place, so each turn has frames of its own, made before the counting.
         let mut input = frames.clone();
         let taking_in = allocations_of(|| {
@@ -219,7 +81,7 @@ fn cost(members: usize, players: usize, notes: usize) -> Cost {
         let sending_out = allocations_of(|| room.flush());
         if turn >= WARM_UP {
             cost.messages += players as u64;
-            cost.deliveries += room.shard.stats().messages_sent - delivered_before;
+            cost.deliveries += room.shards[0].stats().messages_sent - delivered_before;
             cost.taking_in += taking_in;
             cost.sending_out += sending_out;
         }
@@ -253,4 +115,93 @@ fn taking_notes_in_allocates_a_bounded_few() {
         assert!(many.taking_in <= most * many.messages, "{notes} notes: {many:?}");
         assert_eq!(few.taking_in, many.taking_in, "{notes} notes: members cost nothing");
     }
+}
+
+const STEPS: usize = 400;
+
+/// The most that one of many steps allocated, after a warm-up. Some seconds pass before each.
+fn most(room: &mut Room, step: impl Fn(&mut Room, usize)) -> u64 {
+    const WARM_UP: usize = 100;
+    let count = |n| {
+        // The channel list is published meanwhile.
+        room.wait(5_000);
+        room.flush();
+        allocations_of(|| step(room, n))
+    };
+    let counts: Vec<u64> = (0..STEPS).map(count).collect();
+    *counts[WARM_UP..].iter().max().expect("there are steps")
+}
+
+#[test]
+fn the_core_alone_allocates_nothing_for_notes() {
+    let mut room = Room::new(100);
+    let played = Note { key: 40, stop: false, velocity: None, delay_ms: None };
+    let count = most(&mut room, |room, n| {
+        let at_ms = room.now.wall_ms as f64;
+        let batch = NoteBatch { at_ms, sent: 3, notes: [played; 3].into_iter().collect() };
+        room.does(n % 100, Command::Play(batch));
+        room.flush();
+    });
+    assert_eq!(count, 0);
+    assert!(
+        room.sockets.sends >= STEPS as u64 * 99 && room.sockets.bytes > room.sockets.sends * 40
+    );
+}
+
+#[test]
+fn cursor_moves_allocate_nothing() {
+    let mut room = Room::new(100);
+    let count = most(&mut room, |room, n| {
+        // Some go out at once, most are gathered, and all of them are out after the channel's tick.
+        for peer in 0..10 {
+            let position = Position { x: n as i32, y: peer as i32 };
+            room.does((n + peer) % 100, Command::Move(position));
+        }
+        room.wait(50);
+        room.flush();
+    });
+    assert_eq!(count, 0);
+    assert!(
+        room.shards[0].stats().messages_sent > STEPS as u64 * 10 * 99 / 2,
+        "they were delivered"
+    );
+}
+
+/// The most that going to a channel and back allocates, with so many members in each.
+fn journey(shards: u16, members: usize) -> u64 {
+    let mut room = Room::empty(shards);
+    let here = room.channel_of(0, 0);
+    let there = room.channel_of(usize::from(shards) - 1, 1_000);
+    for _ in 0..members {
+        room.enter(&here);
+        room.enter(&there);
+        room.flush();
+    }
+    let wanderer = room.enter(&here);
+    let count = most(&mut room, |room, _| {
+        room.goes(wanderer, &there);
+        room.flush();
+        room.goes(wanderer, &here);
+        room.flush();
+    });
+    let handed_over: u64 = room.shards.iter().map(|shard| shard.stats().handed_over).sum();
+    assert!(
+        shards == 1 || handed_over >= 2 * STEPS as u64,
+        "a channel elsewhere is reached by handover"
+    );
+    count
+}
+
+#[test]
+fn a_join_allocates_a_bounded_few() {
+    let (few, many) = (journey(1, 10), journey(1, 100));
+    assert!(many <= 4, "{many} allocations for two joins");
+    assert!(many <= few + 2, "{few} with 10 members, {many} with 100: they cost nothing");
+}
+
+#[test]
+fn a_handover_allocates_a_bounded_few() {
+    let (few, many) = (journey(2, 10), journey(2, 100));
+    assert!(many <= 14, "{many} allocations for two handovers");
+    assert!(many <= few + 2, "{few} with 10 members, {many} with 100: they cost nothing");
 }

@@ -1,16 +1,26 @@
-//! Benchmarks of Tutti, and the floor that they are held against.
+//! Benchmarks of Tutti: the floor and the peers that it is held against, and the reports on them.
 //!
-//! Three programs, joined by `run.sh`:
+//! `run.sh` runs servers under `tutti-loadgen`, one result file a run, and `report` makes the pages of them:
 //! - `floor`: the least that a server can do and still be driven by the same load. It parses next to
 //!   nothing and sends the same bytes to as many sockets, so its cost is the cost of the kernel.
-//! - `load`: an open-loop load tool for any Multiplayer Piano server. Latency counts from the
-//!   *intended* send time, so a server that stalls cannot hide behind a generator that waits for it.
-//! - `report`: puts the figures of one run into one table.
+//! - `report`: tables, plots and sentences, from result files alone.
 //!
 //! Nothing here uses the server's code: a mistake made twice the same way would never be seen.
 //!
-//! Reading order: [`ws`], [`poller`], [`process`], then the programs.
+//! Reading order: [`figures`] (what was measured), [`rows`] (budgets), [`curves`] (plots), [`scaling`] (what follows for
+//! larger hosts), [`report`] (the page); [`ws`] and [`poller`] are the floor's.
+
+pub mod figures;
+
+pub mod rows;
+
+pub mod curves;
+
+pub mod scaling;
+
+pub mod report;
+
+pub mod peers;
 
 pub mod poller;
-pub mod process;
 pub mod ws;

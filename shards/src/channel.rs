@@ -5,13 +5,13 @@
 use crate::{
     Bucket, ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Config, ConnId, Crown,
     Format, NoteQuota, ParticipantView, Participants, Position, Profile, QuotaPreset, Settings,
-    ShardId, UserId, fan_out::FanOut,
+    ShardId, UserId, fan_out::FanOut, place_index::PlaceIndex,
 };
 use ahash::RandomState;
 use slab::Slab;
 use smallvec::SmallVec;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     rc::Rc,
     sync::Arc,
 };
@@ -80,15 +80,16 @@ pub(crate) struct Participant {
     pub(crate) cursor_by: Option<ConnId>,
     pub(crate) quota: NoteQuota,
     pub(crate) chat: Bucket,
-    pub(crate) too_fast_told_ms: u64,
-    pub(crate) rates: Option<Box<HolderRates>>,
+    pub(crate) rates: Option<Box<RareRates>>,
     /// Never empty between inputs.
     pub(crate) members: SmallVec<[Member; 1]>,
 }
 
 /// Rates of what few participants do.
 #[derive(Debug, Default)]
-pub(crate) struct HolderRates {
+pub(crate) struct RareRates {
+    /// When it was last told that it plays too much, milliseconds on the monotonic clock; 0 for never.
+    pub(crate) too_fast_told_ms: u64,
     pub(crate) settings: Bucket,
     pub(crate) crown: Bucket,
     pub(crate) ban: Bucket,
@@ -114,7 +115,7 @@ pub(crate) enum At {
 }
 
 impl Participant {
-    pub(crate) fn rates(&mut self) -> &mut HolderRates {
+    pub(crate) fn rates(&mut self) -> &mut RareRates {
         self.rates.get_or_insert_default()
     }
 }
@@ -124,16 +125,12 @@ impl Participant {
 pub(crate) struct Roster {
     participants: Slab<Participant>,
     order: Vec<u32>,
-    by_user: HashMap<UserId, u32, RandomState>,
+    by_user: PlaceIndex,
 }
 
 impl Roster {
     fn new(hasher: RandomState) -> Self {
-        Roster {
-            participants: Slab::new(),
-            order: Vec::new(),
-            by_user: HashMap::with_hasher(hasher),
-        }
+        Roster { participants: Slab::new(), order: Vec::new(), by_user: PlaceIndex::new(hasher) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -145,7 +142,7 @@ impl Roster {
     }
 
     pub(crate) fn find(&self, user: UserId) -> Option<u32> {
-        self.by_user.get(&user).copied()
+        self.by_user.find(user, |idx| self[idx].profile.user)
     }
 
     pub(crate) fn first(&self) -> Option<u32> {
@@ -154,16 +151,17 @@ impl Roster {
 
     pub(crate) fn insert(&mut self, participant: Participant) -> u32 {
         let user = participant.profile.user;
+        assert!(self.find(user).is_none(), "user {user} is one participant");
         let idx = self.participants.insert(participant) as u32;
         self.order.push(idx);
-        let before = self.by_user.insert(user, idx);
-        assert!(before.is_none(), "user {user} is one participant");
+        let participants = &self.participants;
+        self.by_user.insert(idx, |idx| participants[idx as usize].profile.user);
         idx
     }
 
     pub(crate) fn remove(&mut self, idx: u32) -> Participant {
         let participant = self.participants.remove(idx as usize);
-        self.by_user.remove(&participant.profile.user);
+        self.by_user.remove(participant.profile.user, idx);
         let place = self.order.iter().position(|&other| other == idx);
         self.order.remove(place.expect("order and participants change together"));
         participant

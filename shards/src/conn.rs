@@ -1,14 +1,12 @@
 //! Connections as a shard knows them.
 
 use crate::{
-    Bucket, CloseReason, ConnId, Format, JoinTarget, Key, NoteQuota, Profile, SettingsPatch,
-    ShardId, fan_out::NONE, outbox::Outbox,
+    Bucket, CloseReason, ConnId, Format, JoinTarget, Key, NoteQuota, Places, Profile, Quotas,
+    SettingsPatch, ShardId, fan_out::NONE, outbox::Outbox, place_index::PlaceIndex,
 };
 use ahash::RandomState;
 use serde::{Deserialize, Serialize};
-use slab::Slab;
 use std::{
-    collections::HashMap,
     ops::{Index, IndexMut},
     rc::Rc,
 };
@@ -42,10 +40,9 @@ pub(crate) struct Conn {
     pub(crate) list_idx: u32,
     pub(crate) profile: Option<Rc<Profile>>,
     pub(crate) outbox: Outbox,
-    /// When the last bytes came, or the connection was opened: milliseconds on the monotonic clock.
+    /// When the last bytes came, milliseconds on the monotonic clock. Until it has said who it is, when it was opened:
+    /// bytes that are no hello count for nothing.
     pub(crate) heard_ms: u64,
-    /// When it was opened, on the same clock.
-    pub(crate) opened_ms: u64,
     pub(crate) bytes_in: Bucket,
     pub(crate) messages_in: Bucket,
     pub(crate) extra: Option<Box<Extra>>,
@@ -62,7 +59,7 @@ pub(crate) enum Seat {
     Relayed { relay: u32 },
 }
 
-/// What few connections need.
+/// What connections need now and then; [`Conn::tidy`] takes it away from those that do not need it any more.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Extra {
     pub(crate) hello: Bucket,
@@ -83,6 +80,21 @@ pub(crate) struct Extra {
     pub(crate) list_due: Option<ListDue>,
     /// Why it is closed as soon as its socket is here.
     pub(crate) doom: Option<CloseReason>,
+}
+
+impl Extra {
+    /// Whether it says nothing that a new one would not.
+    fn is_spent(&self, quotas: &Quotas, now_us: u64) -> bool {
+        let Extra { hello, join, time, list, custom_toggle, custom_bytes, quota, .. } = self;
+        let Extra { awaits, deferred, heard_ahead, list_due, doom, .. } = self;
+        [hello, join, time, list, custom_toggle, custom_bytes].iter().all(|b| b.is_full(now_us))
+            && quota.is_rested(quotas, now_us)
+            && awaits.is_none()
+            && deferred.is_none()
+            && heard_ahead.is_none()
+            && list_due.is_none()
+            && doom.is_none()
+    }
 }
 
 /// What a paused connection waits for.
@@ -149,7 +161,6 @@ impl Conn {
             profile: None,
             outbox: Outbox::default(),
             heard_ms: now_ms,
-            opened_ms: now_ms,
             bytes_in: Bucket::default(),
             messages_in: Bucket::default(),
             extra: None,
@@ -158,6 +169,11 @@ impl Conn {
 
     pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    /// Gives back what it does not need any more.
+    pub(crate) fn tidy(&mut self, quotas: &Quotas, now_us: u64) {
+        self.extra.take_if(|extra| extra.is_spent(quotas, now_us));
     }
 
     /// Whether something was left out or put off until it has taken everything that waits for it.
@@ -175,36 +191,35 @@ impl Conn {
 /// All connections of a shard.
 #[derive(Debug)]
 pub(crate) struct Conns {
-    slots: Slab<Conn>,
-    by_id: HashMap<ConnId, u32, RandomState>,
+    slots: Places<Conn>,
+    by_id: PlaceIndex,
     generation: u32,
 }
 
 impl Conns {
     pub(crate) fn new(hasher: RandomState) -> Self {
-        Conns { slots: Slab::new(), by_id: HashMap::with_hasher(hasher), generation: 0 }
+        Conns { slots: Places::default(), by_id: PlaceIndex::new(hasher), generation: 0 }
     }
 
     pub(crate) fn insert(&mut self, id: ConnId, format: Format, now_ms: u64) -> u32 {
         self.generation = self.generation.wrapping_add(1);
-        let slot = self.slots.insert(Conn::new(id, self.generation, format, now_ms)) as u32;
-        let before = self.by_id.insert(id, slot);
-        assert!(before.is_none(), "connection {id} exists exactly once");
+        assert!(self.find(id).is_none(), "connection {id} exists exactly once");
+        let slot = self.slots.insert(Conn::new(id, self.generation, format, now_ms));
+        self.by_id.insert(slot, |slot| self.slots[slot].id);
         slot
     }
 
     pub(crate) fn remove(&mut self, slot: u32) -> Conn {
-        let conn = self.slots.remove(slot as usize);
-        self.by_id.remove(&conn.id);
-        conn
+        self.by_id.remove(self.slots[slot].id, slot);
+        self.slots.remove(slot)
     }
 
     pub(crate) fn find(&self, id: ConnId) -> Option<u32> {
-        self.by_id.get(&id).copied()
+        self.by_id.find(id, |slot| self.slots[slot].id)
     }
 
     pub(crate) fn slot(&self, key: Key) -> Option<u32> {
-        let conn = self.slots.get(key.slot as usize)?;
+        let conn = self.slots.get(key.slot)?;
         (conn.generation == key.generation).then_some(key.slot)
     }
 
@@ -213,7 +228,7 @@ impl Conns {
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&Conn> {
-        self.slots.get(slot as usize)
+        self.slots.get(slot)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -221,20 +236,20 @@ impl Conns {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Conn)> {
-        self.slots.iter().map(|(slot, conn)| (slot as u32, conn))
+        self.slots.iter()
     }
 }
 
 impl Index<u32> for Conns {
     type Output = Conn;
     fn index(&self, slot: u32) -> &Conn {
-        &self.slots[slot as usize]
+        &self.slots[slot]
     }
 }
 
 impl IndexMut<u32> for Conns {
     fn index_mut(&mut self, slot: u32) -> &mut Conn {
-        &mut self.slots[slot as usize]
+        &mut self.slots[slot]
     }
 }
 
@@ -297,4 +312,34 @@ pub struct ChannelRef {
     pub(crate) owner: ShardId,
     /// Its place there, which does not change while it has members.
     pub(crate) channel: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_now_and_then_is_given_back() {
+        let (config, id) = (crate::Config::default(), ConnId::new(ShardId(0), 1));
+        let mut conn = Conn::new(id, 1, Format::MPP_TEXT, 0);
+        let now_us = 1_000_000_000;
+        assert!(conn.extra().time.take(config.rates.time, now_us, 1));
+        conn.tidy(&config.quotas, now_us);
+        assert!(conn.extra.is_some(), "the rate still counts");
+        conn.extra().doom = Some(CloseReason::Stopping);
+        let later_us = now_us + config.rates.time.per.as_micros() as u64;
+        conn.tidy(&config.quotas, later_us);
+        assert!(conn.extra.is_some(), "it is still to be closed");
+        conn.extra().doom = None;
+        conn.tidy(&config.quotas, later_us);
+        assert!(conn.extra.is_none());
+    }
+
+    /// What an idle connection costs is a budget; ARCHITECTURE.md has all of it.
+    #[test]
+    fn a_connection_stays_small() {
+        assert!(size_of::<Conn>() <= 104);
+        assert!(size_of::<crate::users::User>() <= 72);
+        assert!(size_of::<crate::channel::Participant>() <= 96);
+    }
 }

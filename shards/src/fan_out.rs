@@ -24,6 +24,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use std::io::IoSlice;
 
 /// No entry.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -60,6 +61,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// Gets memory for the first message since the last flush. A channel in which nothing happens has none.
+    pub(crate) fn open(&mut self, pool: &mut Pool) {
+        if self.entries.is_empty() {
+            self.bytes = pool.take();
+            self.entries = pool.take_entries();
+        }
+    }
+
     fn end(&self) -> u32 {
         self.entries.len() as u32
     }
@@ -152,13 +161,7 @@ impl FanOut {
         for log in &mut self.logs {
             if !log.entries.is_empty() {
                 pool.give(std::mem::take(&mut log.bytes));
-                // A channel that was loud once does not keep the memory for ever, and one that is loud each turn does
-                // not ask for it anew each time.
-                let (used, capacity) = (log.entries.len(), log.entries.capacity());
-                log.entries.clear();
-                if used < capacity / 8 {
-                    log.entries.shrink_to((capacity / 2).max(64));
-                }
+                pool.give_entries(std::mem::take(&mut log.entries));
             }
         }
         self.listed = false;
@@ -166,63 +169,66 @@ impl FanOut {
     }
 }
 
-/// The byte ranges of `log` that `conn` has still to read, and how many messages they hold.
-pub(crate) fn unread(conn: &Conn, log: &Log) -> (SmallVec<[(u32, u32); 16]>, u32) {
-    let mut ranges = SmallVec::new();
+/// What `conn` has still to read from `log`, and how many messages that is, if nothing of it is its own: so it is for
+/// nearly all.
+pub(crate) fn unread_whole<'a>(conn: &Conn, log: &'a Log) -> Option<(&'a [u8], u32)> {
+    let unread = &log.entries[conn.read_to as usize..];
+    let start = unread.first().map_or(log.bytes.len(), |entry| entry.start as usize);
+    (conn.own_last == NONE).then(|| (&log.bytes[start..], unread.len() as u32))
+}
+
+/// The slices of `log` that `conn` has still to read, and how many messages they hold.
+pub(crate) fn unread<'a>(conn: &Conn, log: &'a Log) -> (SmallVec<[IoSlice<'a>; 16]>, u32) {
+    let mut slices = SmallVec::new();
     let end = log.end();
     if conn.read_to >= end {
-        return (ranges, 0);
+        return (slices, 0);
     }
-    // Own entries come newest first, so the ranges between them are found from the back.
+    let mut push = |start: u32, end: u32| {
+        if start < end {
+            slices.push(IoSlice::new(&log.bytes[start as usize..end as usize]));
+        }
+    };
+    // Own entries come newest first, so what is between them is found from the back.
     let (mut own, mut upper, mut left_out) = (conn.own_last, log.bytes.len() as u32, 0);
     while own != NONE && own >= conn.read_to {
         let entry = &log.entries[own as usize];
-        if entry.end < upper {
-            ranges.push((entry.end, upper));
-        }
+        push(entry.end, upper);
         upper = entry.start;
         left_out += 1;
         own = entry.prev_own;
     }
-    let lower = log.entries[conn.read_to as usize].start;
-    if lower < upper {
-        ranges.push((lower, upper));
-    }
-    ranges.reverse();
-    (ranges, end - conn.read_to - left_out)
+    push(log.entries[conn.read_to as usize].start, upper);
+    slices.reverse();
+    (slices, end - conn.read_to - left_out)
 }
 
 /// Copies what `conn` has still to read from `log` into its outbox. Over `mark` bytes cursor moves are left out.
 pub(crate) fn absorb(conn: &mut Conn, log: &Log, mark: usize, pool: &mut Pool, stats: &mut Stats) {
-    let (ranges, messages) = unread(conn, log);
-    if messages > 0 {
-        if conn.outbox.len() <= mark {
-            for (i, &(start, end)) in ranges.iter().enumerate() {
-                let messages = if i == 0 { messages } else { 0 };
-                conn.outbox.push(&log.bytes[start as usize..end as usize], messages, pool);
-            }
-        } else {
-            shed_cursors(conn, log, &ranges, pool, stats);
+    if conn.outbox.len() <= mark {
+        let (slices, messages) = unread(conn, log);
+        for (i, slice) in slices.iter().enumerate() {
+            conn.outbox.push(slice, if i == 0 { messages } else { 0 }, pool);
         }
+    } else {
+        shed_cursors(conn, log, pool, stats);
     }
     conn.read_to = log.end();
     conn.own_last = NONE;
 }
 
 #[cold]
-fn shed_cursors(
-    conn: &mut Conn,
-    log: &Log,
-    ranges: &[(u32, u32)],
-    pool: &mut Pool,
-    stats: &mut Stats,
-) {
-    let mut ranges = ranges.iter().peekable();
-    for entry in &log.entries[conn.read_to as usize..] {
-        while ranges.next_if(|&&(_, end)| end <= entry.start).is_some() {}
-        let wanted =
-            ranges.peek().is_some_and(|&&(start, end)| start <= entry.start && entry.end <= end);
-        if !wanted {
+fn shed_cursors(conn: &mut Conn, log: &Log, pool: &mut Pool, stats: &mut Stats) {
+    // Newest first, so the next own entry to come by is the last.
+    let mut own = Vec::new();
+    let mut next = conn.own_last;
+    while next != NONE && next >= conn.read_to {
+        own.push(next);
+        next = log.entries[next as usize].prev_own;
+    }
+    for idx in conn.read_to..log.end() {
+        let entry = &log.entries[idx as usize];
+        if own.pop_if(|&mut own| own == idx).is_some() {
             continue;
         }
         if entry.class == Class::Cursor {

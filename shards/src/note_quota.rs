@@ -44,19 +44,34 @@ impl NoteQuota {
         }
     }
 
+    /// Whether it is as if nothing had ever been played, under whichever preset.
+    #[must_use]
+    pub fn is_rested(&self, quotas: &Quotas, now_us: u64) -> bool {
+        let presets = [quotas.lobby, quotas.normal, quotas.crown];
+        let allowance = presets.iter().map(|preset| preset.allowance).min().unwrap_or(0);
+        let passed = tick(quotas, now_us).wrapping_sub(self.tick);
+        *self == NoteQuota::default() || passed >= self.ticks_to_rest(allowance)
+    }
+
+    /// After so many ticks nothing is used any more and the history says so.
+    fn ticks_to_rest(&self, allowance: u32) -> u32 {
+        self.used / allowance.max(1) + 1 + HISTORY as u32
+    }
+
     /// Applies the ticks that have passed since the last use.
     fn catch_up(&mut self, quotas: &Quotas, preset: QuotaPreset, now_us: u64) {
-        let length = (quotas.tick.as_micros() as u64).max(1);
-        let tick = (now_us / length) as u32;
-        let mut passed = tick.wrapping_sub(self.tick);
+        let tick = tick(quotas, now_us);
+        let passed = tick.wrapping_sub(self.tick).min(self.ticks_to_rest(preset.allowance));
         self.tick = tick;
-        // After this many ticks nothing is used any more and the history says so.
-        passed = passed.min(self.used / preset.allowance.max(1) + 1 + HISTORY as u32);
         for _ in 0..passed {
             self.history = [self.used, self.history[0], self.history[1]];
             self.used = self.used.saturating_sub(preset.allowance);
         }
     }
+}
+
+fn tick(quotas: &Quotas, now_us: u64) -> u32 {
+    (now_us / (quotas.tick.as_micros() as u64).max(1)) as u32
 }
 
 fn ceiling(preset: QuotaPreset) -> i64 {
@@ -103,6 +118,21 @@ mod tests {
         assert!(quota.spend(&quotas, quotas.crown, S, 2_000));
         assert!(!quota.spend(&quotas, quotas.normal, S, 1));
         assert!(quota.spend(&quotas, quotas.crown, S, 400));
+    }
+
+    #[test]
+    fn what_is_rested_is_as_good_as_new() {
+        let (quotas, crown) = (quotas(), quotas().crown);
+        let mut quota = NoteQuota::default();
+        assert!(quota.spend(&quotas, crown, 100 * S, 2_400));
+        assert!(!quota.is_rested(&quotas, 100 * S));
+        let rested = (100..10_000).find(|&s| quota.is_rested(&quotas, s * S)).unwrap();
+        for preset in [quotas.lobby, quotas.normal, quotas.crown] {
+            let (mut used, mut new) = (quota, NoteQuota::default());
+            used.catch_up(&quotas, preset, rested * S);
+            new.catch_up(&quotas, preset, rested * S);
+            assert_eq!(used, new);
+        }
     }
 
     proptest! {

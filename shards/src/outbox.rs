@@ -1,96 +1,141 @@
 //! Bytes that wait for one connection.
 
-/// A queue of bytes that owns nothing while it is empty.
+use crate::fan_out::Entry;
+
+/// A queue of bytes that is one empty pointer while nothing waits, which is nearly always.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
-    /// `sent <= bytes.len()`; what lies before `sent` is on its way.
+pub(crate) struct Outbox(Option<Box<Waiting>>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// `sent < bytes.len()`; what lies before `sent` is on its way.
     bytes: Vec<u8>,
     sent: usize,
     /// Messages put in since it was last empty.
     messages: u32,
 }
 
-/// Buffers to use again, so that filling and draining outboxes allocates nothing in the long run.
+/// Memory to use again, so that filling and draining outboxes and logs allocates nothing in the long run.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(Vec<Vec<u8>>);
+pub(crate) struct Pool {
+    buffers: Vec<Vec<u8>>,
+    entries: Vec<Vec<Entry>>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
+    waiting: Vec<Box<Waiting>>,
+    /// What the buffers and entries hold together.
+    kept_bytes: usize,
+}
 
-/// Buffers kept for later.
-const POOL_BUFFERS_MAX: usize = 64;
-/// A buffer that grew beyond this is not kept: 64 of them would hold 16 MiB a shard for ever.
-const POOL_BYTES_MAX: usize = 256 << 10;
+/// Pieces of each kind kept for later.
+const POOL_PIECES_MAX: usize = 64;
+/// Most that is kept of all of them, in bytes. A room of a thousand that fills up would leave 16 MiB otherwise.
+const POOL_BYTES_MAX: usize = 1 << 20;
 
 impl Pool {
     pub(crate) fn take(&mut self) -> Vec<u8> {
-        self.0.pop().unwrap_or_default()
+        let buffer = self.buffers.pop().unwrap_or_default();
+        self.kept_bytes -= buffer.capacity();
+        buffer
     }
 
     pub(crate) fn give(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() > 0
-            && buffer.capacity() <= POOL_BYTES_MAX
-            && self.0.len() < POOL_BUFFERS_MAX
-        {
+        if self.keeps(self.buffers.len(), buffer.capacity()) {
             buffer.clear();
-            self.0.push(buffer);
+            self.buffers.push(buffer);
         }
+    }
+
+    pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
+        let entries = self.entries.pop().unwrap_or_default();
+        self.kept_bytes -= entries.capacity() * size_of::<Entry>();
+        entries
+    }
+
+    pub(crate) fn give_entries(&mut self, mut entries: Vec<Entry>) {
+        if self.keeps(self.entries.len(), entries.capacity() * size_of::<Entry>()) {
+            entries.clear();
+            self.entries.push(entries);
+        }
+    }
+
+    /// Whether a piece of so many bytes is kept; then it is counted.
+    fn keeps(&mut self, pieces: usize, bytes: usize) -> bool {
+        let keeps =
+            bytes > 0 && pieces < POOL_PIECES_MAX && self.kept_bytes + bytes <= POOL_BYTES_MAX;
+        self.kept_bytes += if keeps { bytes } else { 0 };
+        keeps
     }
 }
 
 impl Outbox {
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.unsent().len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.is_none()
     }
 
     pub(crate) fn messages(&self) -> u32 {
-        self.messages
+        self.0.as_ref().map_or(0, |waiting| waiting.messages)
     }
 
     pub(crate) fn unsent(&self) -> &[u8] {
-        &self.bytes[self.sent..]
+        self.0.as_ref().map_or(&[], |waiting| &waiting.bytes[waiting.sent..])
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8], messages: u32, pool: &mut Pool) {
-        if self.bytes.capacity() == 0 {
-            self.bytes = pool.take();
+        if bytes.is_empty() {
+            return;
         }
+        let waiting = self.0.get_or_insert_with(|| {
+            let mut waiting = pool.waiting.pop().unwrap_or_default();
+            waiting.bytes = pool.take();
+            waiting
+        });
         // What was sent long ago must not make the buffer grow for ever under a reader that is always a bit behind.
-        if self.sent > 64 << 10 && self.sent * 2 > self.bytes.len() {
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
+        if waiting.sent > 64 << 10 && waiting.sent * 2 > waiting.bytes.len() {
+            waiting.bytes.drain(..waiting.sent);
+            waiting.sent = 0;
         }
-        self.bytes.extend_from_slice(bytes);
-        self.messages += messages;
+        waiting.bytes.extend_from_slice(bytes);
+        waiting.messages += messages;
     }
 
     /// Forgets the first `count` unsent bytes.
     pub(crate) fn advance(&mut self, count: usize, pool: &mut Pool) {
-        self.sent += count;
-        assert!(self.sent <= self.bytes.len(), "no more is sent than was there");
-        if self.sent == self.bytes.len() {
+        assert!(count <= self.len(), "no more is sent than was there");
+        let Some(waiting) = &mut self.0 else { return };
+        waiting.sent += count;
+        if waiting.sent == waiting.bytes.len() {
             self.take(pool);
         }
     }
 
     /// Empties it.
     pub(crate) fn take(&mut self, pool: &mut Pool) {
-        pool.give(std::mem::take(&mut self.bytes));
-        self.sent = 0;
-        self.messages = 0;
+        let Some(mut waiting) = self.0.take() else { return };
+        pool.give(std::mem::take(&mut waiting.bytes));
+        if pool.waiting.len() < POOL_PIECES_MAX {
+            *waiting = Waiting::default();
+            pool.waiting.push(waiting);
+        }
     }
 
     /// Turns it into the bytes that are still to be sent.
-    pub(crate) fn into_unsent(mut self) -> Vec<u8> {
-        self.bytes.drain(..self.sent);
-        self.bytes
+    pub(crate) fn into_unsent(self) -> Vec<u8> {
+        let Some(mut waiting) = self.0 else { return Vec::new() };
+        waiting.bytes.drain(..waiting.sent);
+        waiting.bytes
     }
 
     /// Puts `earlier` in front of what waits.
     pub(crate) fn prepend(&mut self, mut earlier: Vec<u8>) {
         earlier.extend_from_slice(self.unsent());
-        self.bytes = earlier;
-        self.sent = 0;
+        if !earlier.is_empty() {
+            let waiting = self.0.get_or_insert_default();
+            waiting.bytes = earlier;
+            waiting.sent = 0;
+        }
     }
 }

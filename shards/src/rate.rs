@@ -28,6 +28,12 @@ impl Bucket {
         true
     }
 
+    /// Whether it is as if nothing had ever been taken.
+    #[must_use]
+    pub fn is_full(&self, now_us: u64) -> bool {
+        self.full_at_us <= now_us
+    }
+
     /// The first moment at which one unit can be taken, if nothing else is taken before.
     #[must_use]
     pub fn ready_at_us(&self, rate: Rate) -> u64 {
@@ -53,6 +59,7 @@ mod tests {
         assert_eq!(bucket.ready_at_us(rate), now + 1_000_000);
         assert!(bucket.take(rate, now + 1_000_000, 1));
         assert!(!bucket.take(rate, now + 1_000_000, 1));
+        assert!(!bucket.is_full(now + 4_999_999) && bucket.is_full(now + 5_000_000));
     }
 
     #[test]

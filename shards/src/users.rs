@@ -1,12 +1,9 @@
 //! Users whose records this shard owns: who they are, and which connections are theirs.
 
-use crate::{Bucket, ConnId, NoteQuota, Profile, ShardId, UserId};
+use crate::{Bucket, ConnId, NoteQuota, Places, Profile, ShardId, UserId, place_index::PlaceIndex};
 use ahash::RandomState;
 use smallvec::SmallVec;
-use std::{
-    collections::{BTreeMap, HashMap},
-    rc::Rc,
-};
+use std::{collections::BTreeMap, num::NonZeroU64, rc::Rc};
 
 /// Where a user's connection is.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +23,7 @@ pub(crate) struct User {
     /// What the user had played when the last connection went.
     pub(crate) quota: NoteQuota,
     /// Position in the order in which absent users are forgotten.
-    absent_since: Option<u64>,
+    absent_since: Option<NonZeroU64>,
 }
 
 impl User {
@@ -43,33 +40,51 @@ impl User {
 /// The records of a shard's users. The one place where profiles are kept.
 #[derive(Debug)]
 pub(crate) struct Users {
-    users: HashMap<UserId, User, RandomState>,
-    /// Users without connections, longest absent first.
-    absent: BTreeMap<u64, UserId>,
-    absences: u64,
+    records: Places<User>,
+    by_id: PlaceIndex,
+    /// The places of users without connections, longest absent first.
+    absent: BTreeMap<NonZeroU64, u32>,
+    /// The number of the last absence.
+    absences: NonZeroU64,
     absent_max: usize,
 }
 
 impl Users {
     pub(crate) fn new(hasher: RandomState, absent_max: u32) -> Self {
         Users {
-            users: HashMap::with_hasher(hasher),
+            records: Places::default(),
+            by_id: PlaceIndex::new(hasher),
             absent: BTreeMap::new(),
-            absences: 0,
+            absences: NonZeroU64::MIN,
             absent_max: absent_max as usize,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.users.len()
+        self.records.len()
     }
 
     pub(crate) fn get(&self, user: UserId) -> Option<&User> {
-        self.users.get(&user)
+        self.find(user).map(|idx| &self.records[idx])
     }
 
     pub(crate) fn get_mut(&mut self, user: UserId) -> Option<&mut User> {
-        self.users.get_mut(&user)
+        self.find(user).map(|idx| &mut self.records[idx])
+    }
+
+    fn find(&self, user: UserId) -> Option<u32> {
+        self.by_id.find(user, |idx| self.records[idx].profile.user)
+    }
+
+    fn insert(&mut self, record: User) -> u32 {
+        let idx = self.records.insert(record);
+        self.by_id.insert(idx, |idx| self.records[idx].profile.user);
+        idx
+    }
+
+    fn forget(&mut self, idx: u32) {
+        self.by_id.remove(self.records[idx].profile.user, idx);
+        self.records.remove(idx);
     }
 
     /// A connection of `user` said hello. `None` when the user has `max` already.
@@ -81,14 +96,17 @@ impl Users {
         max: Option<u32>,
         wall_ms: u64,
     ) -> Option<&User> {
-        let record = self.users.entry(user).or_insert_with(|| User {
-            profile: Rc::new(Profile::new(user, wall_ms)),
-            connections: SmallVec::new(),
-            durable,
-            rate: Bucket::default(),
-            quota: NoteQuota::default(),
-            absent_since: None,
+        let idx = self.find(user).unwrap_or_else(|| {
+            self.insert(User {
+                profile: Rc::new(Profile::new(user, wall_ms)),
+                connections: SmallVec::new(),
+                durable,
+                rate: Bucket::default(),
+                quota: NoteQuota::default(),
+                absent_since: None,
+            })
         });
+        let record = &mut self.records[idx];
         record.durable |= durable;
         if max.is_some_and(|max| record.connections.len() >= max as usize) {
             return None;
@@ -102,7 +120,7 @@ impl Users {
 
     /// A connection is now on another shard. Late news of an earlier move changes nothing, and is `false`.
     pub(crate) fn moved(&mut self, user: UserId, presence: Presence) -> bool {
-        let known = self.users.get_mut(&user).and_then(|record| {
+        let known = self.get_mut(user).and_then(|record| {
             record.connections.iter_mut().find(|known| known.conn == presence.conn)
         });
         match known {
@@ -116,7 +134,8 @@ impl Users {
 
     /// A connection is gone. The record of a user without any is kept only when the user can come back.
     pub(crate) fn depart(&mut self, user: UserId, conn: ConnId, quota: Option<NoteQuota>) {
-        let Some(record) = self.users.get_mut(&user) else { return };
+        let Some(idx) = self.find(user) else { return };
+        let record = &mut self.records[idx];
         let before = record.connections.len();
         record.connections.retain(|presence| presence.conn != conn);
         if record.connections.len() == before {
@@ -127,22 +146,21 @@ impl Users {
             return;
         }
         if !record.durable {
-            self.users.remove(&user);
-            return;
+            return self.forget(idx);
         }
-        self.absences += 1;
+        self.absences = self.absences.checked_add(1).expect("absences are counted in 64 bits");
         record.absent_since = Some(self.absences);
-        self.absent.insert(self.absences, user);
+        self.absent.insert(self.absences, idx);
         if self.absent.len() > self.absent_max
             && let Some((_, forgotten)) = self.absent.pop_first()
         {
-            self.users.remove(&forgotten);
+            self.forget(forgotten);
         }
     }
 
     /// All records, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&UserId, &User)> {
-        self.users.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &User> {
+        self.records.iter().map(|(_, record)| record)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sample packs of the operator (`sounds_dir`, `--sounds`): a folder each, with a file for each key or for some.
+//! Sample packs of the operator (`sounds_dir`, `--sounds`): a folder each, a file for each key or for some of them.
 //!
 //! `/sounds/index.json` lists them: `{"packs":[{"name":"Upright","files":{"a-1":"/sounds/Upright/a-1.mp3"}}]}`. A
 //! file belongs to the key that it is named after, `a-1` to `c7` as on the wire; what is named otherwise is served

@@ -12,7 +12,7 @@ const OF_PROCESS: u64 = 64;
 const OF_SHARD: u64 = 32;
 
 /// Descriptors that the server takes besides those of its connections.
-fn own(config: &Config) -> u64 {
+pub(super) fn own(config: &Config) -> u64 {
     OF_PROCESS + u64::from(config.shards) * (OF_SHARD + config.listen.len() as u64)
 }
 
@@ -46,7 +46,7 @@ pub fn cap_connections(config: &mut Config, descriptors: Limit) -> Option<u32> {
     Some(fitting)
 }
 
-pub(super) fn check(config: &Config, host: &impl Host) -> Finding {
+pub(super) fn check(config: &Config, host: &dyn Host) -> Finding {
     const NAME: &str = "descriptors";
     let Limit { hard, .. } = host.descriptors();
     match (descriptors_needed(config), hard) {

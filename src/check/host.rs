@@ -6,7 +6,7 @@ use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A resource limit of the process; `None` is no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,8 +19,10 @@ pub struct Limit {
 
 /// A host, as far as Tutti asks about one.
 pub trait Host {
-    /// The text of a file under `/proc`, `None` where there is none.
+    /// The text of a file, mostly under `/proc` and `/sys`, `None` where there is none.
     fn text(&self, path: &str) -> Option<String>;
+    /// The names in a directory, sorted; none where there is no such directory.
+    fn names(&self, dir: &str) -> Vec<String>;
     /// Makes an io_uring instance and asks it for the operations that the runtime submits.
     ///
     /// # Errors
@@ -44,13 +46,52 @@ pub trait Host {
     fn writable(&self, dir: &Path) -> io::Result<()>;
 }
 
-/// The host that this process runs on.
-#[derive(Clone, Copy, Debug)]
-pub struct ThisHost;
+/// The host that this process runs on, or files below a folder that stand for one.
+#[derive(Clone, Debug)]
+pub struct ThisHost {
+    root: PathBuf,
+}
+
+impl Default for ThisHost {
+    fn default() -> Self {
+        ThisHost::below("/")
+    }
+}
+
+impl ThisHost {
+    /// The host whose `/proc`, `/sys`, `/etc` and `/var` are in this folder. What is asked of the process itself
+    /// (rings, limits, CPUs, addresses) is this process's all the same.
+    #[must_use]
+    pub fn below(root: impl Into<PathBuf>) -> Self {
+        ThisHost { root: root.into() }
+    }
+
+    /// Whether it is the host itself, and no folder that stands for one.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    /// Where an absolute path is.
+    #[must_use]
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+}
 
 impl Host for ThisHost {
+    /// Bytes that are no UTF-8 are replaced: what is shown of the kernel's files is plain.
     fn text(&self, path: &str) -> Option<String> {
-        std::fs::read_to_string(path).ok()
+        let bytes = std::fs::read(self.at(path)).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn names(&self, dir: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.at(dir)).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
     }
 
     fn ring(&self) -> Result<(), RingFailure> {
@@ -98,7 +139,7 @@ fn limit(resource: Resource) -> Limit {
 }
 
 /// The kernel's release, for example `6.1.0-13-amd64`.
-pub(super) fn release(host: &impl Host) -> String {
+pub(super) fn release(host: &dyn Host) -> String {
     let text = host.text("/proc/sys/kernel/osrelease");
     text.map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
 }

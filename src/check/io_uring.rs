@@ -85,7 +85,7 @@ pub enum Refusal {
 ///
 /// # Errors
 /// The reason, which knows what to change.
-pub fn probe_io_uring(host: &impl Host) -> Result<(), Refusal> {
+pub fn probe_io_uring(host: &dyn Host) -> Result<(), Refusal> {
     host.ring().map_err(|failure| explain(&failure, host))?;
     match host.locked_memory().soft {
         Some(soft) if soft < LOCKED_MEMORY_MIN => Err(Refusal::Memlock { soft }),
@@ -93,7 +93,7 @@ pub fn probe_io_uring(host: &impl Host) -> Result<(), Refusal> {
     }
 }
 
-fn explain(failure: &RingFailure, host: &impl Host) -> Refusal {
+fn explain(failure: &RingFailure, host: &dyn Host) -> Refusal {
     use rustix::io::Errno;
 
     let release = release(host);
@@ -124,12 +124,12 @@ fn explain(failure: &RingFailure, host: &impl Host) -> Refusal {
 }
 
 /// The value of `kernel.io_uring_disabled`; kernels before 6.6 mostly have none.
-fn disabled(host: &impl Host) -> Option<u32> {
+fn disabled(host: &dyn Host) -> Option<u32> {
     host.text("/proc/sys/kernel/io_uring_disabled")?.trim().parse().ok()
 }
 
 /// Whether a seccomp filter stands over this process.
-fn is_filtered(host: &impl Host) -> bool {
+fn is_filtered(host: &dyn Host) -> bool {
     host.text("/proc/self/status").is_some_and(|status| {
         let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"));
         mode.is_some_and(|mode| mode.trim() == "2")

@@ -42,6 +42,9 @@ impl Host for Fake {
     fn text(&self, path: &str) -> Option<String> {
         self.texts.get(path).map(|text| (*text).to_owned())
     }
+    fn names(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
     fn ring(&self) -> Result<(), RingFailure> {
         self.ring.clone()
     }
@@ -74,7 +77,7 @@ fn refused(errno: rustix::io::Errno, change: impl Fn(&mut Fake)) -> Refusal {
     host.ring = Err(RingFailure::Errno(errno.raw_os_error()));
     change(&mut host);
     let refusal = probe_io_uring(&host).unwrap_err();
-    let unfit = ready_to_start(&config(""), &host).unwrap_err().to_string();
+    let unfit = ready_to_start(&config(""), &host, false).unwrap_err().to_string();
     assert!(unfit.contains(&refusal.to_string()) && unfit.contains(refusal.remedy()), "{unfit}");
     assert_eq!(Report::new(&config(""), &host).exit_code(), 2);
     refusal
@@ -84,7 +87,7 @@ fn refused(errno: rustix::io::Errno, change: impl Fn(&mut Fake)) -> Refusal {
 fn fit_host_is_fit() {
     let report = Report::new(&config(""), &fake());
     assert_eq!((report.level(), report.exit_code()), (Level::Ok, 0), "{report}");
-    assert_eq!(ready_to_start(&config(""), &fake()), Ok(()));
+    assert_eq!(ready_to_start(&config(""), &fake(), false), Ok(()));
     assert!(report.to_string().contains("ok    cpus          0-2,5 of 0-2,5"), "{report}");
 }
 
@@ -157,12 +160,69 @@ fn settings_beyond_the_host_are_found() {
 }
 
 #[test]
+fn settings_follow_what_the_host_shows() {
+    // Packets that the kernel could not take, in hexadecimal columns: processed, dropped, squeezed.
+    let mut host = fake();
+    host.texts.insert("/proc/sys/net/core/netdev_max_backlog", "1000\n");
+    host.texts.insert("/proc/sys/net/core/netdev_budget", "300\n");
+    host.texts.insert("/proc/net/softnet_stat", "0000ffff 00000000 00000001 0\nff 0 0\n");
+    assert!(!Report::new(&config(""), &host).to_string().contains("netdev"));
+    host.texts.insert("/proc/net/softnet_stat", "0000ffff 00000001 000000ff 0\nff 0 0\n");
+    finds("", &host, "netdev backlog", Level::Warn, "netdev_max_backlog=5000");
+    finds("", &host, "netdev budget", Level::Warn, "netdev_budget=600");
+    // Ports of a proxy on this host.
+    host.texts.insert("/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n");
+    assert!(!Report::new(&config(""), &host).to_string().contains("local ports"));
+    let proxy = "trusted_proxies = \"127.0.0.1\"";
+    finds(proxy, &host, "local ports", Level::Warn, "wanted is 10240 65535");
+    let few = format!("{proxy}\nlimits.connections = 20000");
+    finds(&few, &host, "local ports", Level::Ok, "32768 60999");
+    // A hardened host is told of only when io_uring does not work there.
+    host.texts.insert("/proc/sys/kernel/io_uring_disabled", "1\n");
+    finds("", &host, "io_uring", Level::Ok, "works");
+    assert!(
+        shortfalls(&config("limits.connections = 20000"), &host)
+            .iter()
+            .all(|f| f.name != "io_uring")
+    );
+    host.ring = Err(RingFailure::Errno(1));
+    finds("", &host, "io_uring", Level::Warn, "kernel.io_uring_disabled=0");
+}
+
+#[test]
+fn each_kind_of_wish_only_raises_and_never_guesses() {
+    let better = |wanted: Wanted, found: &str| match wanted.better(found) {
+        Ok(better) => better.unwrap_or_else(|| "fits".to_owned()),
+        Err(_) => "strange".to_owned(),
+    };
+    for (wanted, found, expected) in [
+        (Wanted::AtLeast(5), "4", "5"),
+        (Wanted::AtLeast(5), "5", "fits"),
+        (Wanted::AtLeast(5), "6", "fits"),
+        (Wanted::AtLeast(5), "", "strange"),
+        (Wanted::AtLeast(5), "-1", "strange"),
+        (Wanted::AtLeast(5), "5 5", "strange"),
+        (Wanted::Switch(0), "1", "0"),
+        (Wanted::Switch(0), "0", "fits"),
+        (Wanted::Three([1, 5, 9]), "2\t3 10", "2 5 10"),
+        (Wanted::Three([1, 5, 9]), "1 5 9", "fits"),
+        (Wanted::Three([1, 5, 9]), "1 5", "strange"),
+        (Wanted::FirstAtMost(4), "5 6 7", "4 6 7"),
+        (Wanted::FirstAtMost(4), "4 6 7", "fits"),
+        (Wanted::Range(10, 20), "15 30", "10 30"),
+        (Wanted::Range(10, 20), "5 30", "fits"),
+    ] {
+        assert_eq!(better(wanted, found), expected, "{wanted} of {found:?}");
+    }
+}
+
+#[test]
 fn tcp_memory_under_pressure_is_found() {
     let mut host = fake();
-    host.texts.insert("/proc/net/sockstat", "TCP: inuse 1 orphan 0 tw 0 alloc 2 mem 200\n");
+    host.texts.insert("/proc/net/sockstat", "TCP: inuse 1 orphan 0 tw 0 alloc 2 mem 140\n");
     finds("", &host, "tcp memory", Level::Warn, "300 450 600");
-    host.texts.insert("/proc/net/sockstat", "TCP: inuse 1 orphan 0 tw 0 alloc 2 mem 199\n");
-    finds("", &host, "tcp memory", Level::Ok, "199 pages");
+    host.texts.insert("/proc/net/sockstat", "TCP: inuse 1 orphan 0 tw 0 alloc 2 mem 139\n");
+    finds("", &host, "tcp memory", Level::Ok, "139 pages");
     host.texts.insert("/proc/net/sockstat", "TCP: mem");
     finds("", &host, "tcp memory", Level::Ok, "not told");
 }
@@ -200,7 +260,7 @@ fn addresses_and_directories_that_cannot_be_used_are_found() {
     let host = Fake { writable: Some(io::ErrorKind::PermissionDenied), ..fake() };
     finds("", &host, "data", Level::Fail, "--data");
     finds("data = \"memory\"", &host, "data", Level::Ok, "memory");
-    assert!(ready_to_start(&config(""), &host).is_err());
+    assert!(ready_to_start(&config(""), &host, false).is_err());
 }
 
 #[test]
@@ -232,16 +292,18 @@ fn json_says_the_same() {
 fn this_host_answers() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    assert_eq!(ThisHost.bind(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-    assert!(ThisHost.bind("127.0.0.1:0".parse().unwrap()).is_ok());
-    assert!(ThisHost.writable(&std::env::temp_dir().join("tutti-not/there/yet")).is_ok());
-    assert!(ThisHost.writable(Path::new("/proc/self/status/below")).is_err());
-    assert!(!ThisHost.allowed_cpus().is_empty());
-    assert!(ThisHost.text("/proc/sys/kernel/osrelease").is_some());
+    assert_eq!(ThisHost::default().bind(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    assert!(ThisHost::default().bind("127.0.0.1:0".parse().unwrap()).is_ok());
+    assert!(
+        ThisHost::default().writable(&std::env::temp_dir().join("tutti-not/there/yet")).is_ok()
+    );
+    assert!(ThisHost::default().writable(Path::new("/proc/self/status/below")).is_err());
+    assert!(!ThisHost::default().allowed_cpus().is_empty());
+    assert!(ThisHost::default().text("/proc/sys/kernel/osrelease").is_some());
     let raised = raise_descriptors().unwrap();
-    assert_eq!(ThisHost.descriptors(), raised);
+    assert_eq!(ThisHost::default().descriptors(), raised);
     // Whatever this host is, the probe gives an answer that can be shown.
-    if let Err(refusal) = probe_io_uring(&ThisHost) {
+    if let Err(refusal) = probe_io_uring(&ThisHost::default()) {
         assert!(!refusal.to_string().is_empty() && !refusal.remedy().is_empty());
     }
 }

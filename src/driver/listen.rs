@@ -5,7 +5,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    os::fd::OwnedFd,
+    os::fd::{BorrowedFd, OwnedFd},
 };
 
 /// Bytes that the kernel takes for a connection before it has sent the earlier ones: what one who does not read can
@@ -30,6 +30,18 @@ pub(super) fn listener(address: SocketAddr, backlog: u32) -> io::Result<OwnedFd>
     socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// A shard's own descriptor of a listener that the service manager opened, with the options that [`listener`] sets.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn adopt(passed: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let socket = Socket::from(passed.try_clone_to_owned()?);
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     Ok(socket.into())
 }
 

@@ -50,9 +50,13 @@ impl Address {
         self.bell.ring();
     }
 
-    /// Tells the shard to tell everyone that the server stops, and to end. Never waits.
+    /// Tells the shard to tell everyone that the server stops, and to end. [`Address::wake`] has to follow.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Wakes the shard, if it sleeps.
+    pub(super) fn wake(&self) {
         self.bell.ring();
     }
 }

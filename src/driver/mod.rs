@@ -33,6 +33,7 @@ mod report;
 pub use report::{DriverStats, Report};
 
 use crate::{
+    activation::Passed,
     admission::Admission,
     assets::{Assets, AssetsError, Sources},
     config::Config,
@@ -91,11 +92,12 @@ pub struct Control {
 }
 
 impl Shards {
-    /// Starts all shards. When this returns, every address is listened on.
+    /// Starts all shards. When this returns, every address is listened on, or the sockets that were passed in their
+    /// place.
     ///
     /// # Errors
     /// [`DriverError`]; what had been started is ended.
-    pub fn start(config: &Config) -> Result<Self, DriverError> {
+    pub fn start(config: &Config, passed: &Passed) -> Result<Self, DriverError> {
         let admission = Arc::new(Admission::new(&config.limits));
         let assets = Assets::open(Sources {
             client: config.client_dir.as_deref(),
@@ -109,7 +111,11 @@ impl Shards {
         let placement = [random()?, random()?, random()?, random()?];
         let mut listeners = Vec::new();
         for _ in 0..config.shards {
-            listeners.push(listeners_of_one_shard(&config)?);
+            listeners.push(if passed.is_empty() {
+                listeners_of_one_shard(&config)?
+            } else {
+                passed.sockets().map(listen::adopt).collect::<Result<_, _>>()?
+            });
         }
         panics::end_process_on_panic();
         let mut shards = Shards {
@@ -179,9 +185,10 @@ impl Shards {
 impl Control {
     /// Tells all shards to stop: everyone is told, and what waits is sent, within the configured time. Never waits.
     pub fn stop(&self) {
-        for address in &self.addresses {
-            address.stop();
-        }
+        // All are told before any is woken: whoever is sent away by the first must not be let in by the last, only to
+        // be sent away again.
+        self.addresses.iter().for_each(Address::stop);
+        self.addresses.iter().for_each(Address::wake);
     }
 
     /// Asks all shards what they have counted. One that does not answer in time is left out.

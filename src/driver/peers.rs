@@ -9,13 +9,12 @@ use rustix::{
     io::Errno,
     net::{SendAncillaryBuffer, SendFlags, Shutdown},
 };
-use slab::Slab;
 use std::{
     io::IoSlice,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::Arc,
 };
-use tutti_shards::{Key, Sent, Transport};
+use tutti_shards::{Key, Places, Sent, Transport};
 
 /// One socket.
 #[derive(Debug)]
@@ -68,7 +67,7 @@ pub(super) enum Sending {
 /// All sockets of a shard.
 pub(super) struct Peers {
     pub(super) poller: Poller,
-    slots: Slab<Peer>,
+    slots: Places<Peer>,
     generation: u32,
     /// The peer that a slot of the core belongs to.
     by_slot: Vec<u32>,
@@ -76,7 +75,7 @@ pub(super) struct Peers {
 
 impl Peers {
     pub(super) fn new(poller: Poller) -> Self {
-        Peers { poller, slots: Slab::new(), generation: 0, by_slot: Vec::new() }
+        Peers { poller, slots: Places::default(), generation: 0, by_slot: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -87,7 +86,7 @@ impl Peers {
     pub(super) fn insert(&mut self, mut peer: Peer) -> std::io::Result<u32> {
         self.generation = self.generation.wrapping_add(1).max(1);
         peer.generation = self.generation;
-        let idx = self.slots.vacant_key() as u32;
+        let idx = self.slots.next_place();
         let token = Token::Peer { idx, generation: peer.generation };
         self.poller.add(peer.socket.as_fd(), token, peer.interest)?;
         if let Phase::Live { key, .. } = peer.phase {
@@ -107,29 +106,29 @@ impl Peers {
 
     pub(super) fn find(&self, token: Token) -> Option<u32> {
         let Token::Peer { idx, generation } = token else { return None };
-        let peer = self.slots.get(idx as usize)?;
+        let peer = self.slots.get(idx)?;
         (peer.generation == generation).then_some(idx)
     }
 
     pub(super) fn token(&self, idx: u32) -> Token {
-        Token::Peer { idx, generation: self.slots[idx as usize].generation }
+        Token::Peer { idx, generation: self.slots[idx].generation }
     }
 
     pub(super) fn find_key(&self, key: Key) -> Option<u32> {
         let idx = *self.by_slot.get(key.slot())?;
-        match self.slots.get(idx as usize)?.phase {
+        match self.slots.get(idx)?.phase {
             Phase::Live { key: live, .. } if live == key => Some(idx),
             _ => None,
         }
     }
 
     pub(super) fn get_mut(&mut self, idx: u32) -> Option<&mut Peer> {
-        self.slots.get_mut(idx as usize)
+        self.slots.get_mut(idx)
     }
 
     /// Gives a socket away, no longer watched. Dropping it closes it.
     pub(super) fn remove(&mut self, idx: u32) -> Peer {
-        let peer = self.slots.remove(idx as usize);
+        let peer = self.slots.remove(idx);
         // A descriptor that the set does not know is only possible for one that was never added.
         let _ = self.poller.remove(peer.socket.as_fd());
         peer
@@ -137,7 +136,7 @@ impl Peers {
 
     pub(super) fn set_interest(&mut self, idx: u32, interest: Interest) {
         let token = self.token(idx);
-        let peer = &mut self.slots[idx as usize];
+        let peer = &mut self.slots[idx];
         if peer.interest != interest {
             peer.interest = interest;
             if let Err(error) = self.poller.modify(peer.socket.as_fd(), token, interest) {
@@ -147,14 +146,18 @@ impl Peers {
     }
 
     pub(super) fn indices(&self) -> Vec<u32> {
-        self.slots.iter().map(|(idx, _)| idx as u32).collect()
+        self.slots.iter().map(|(idx, _)| idx).collect()
     }
 }
 
 impl Transport for Peers {
+    fn prepare(&self, key: Key) {
+        std::hint::black_box(self.find_key(key).map(|idx| self.slots[idx].socket.as_raw_fd()));
+    }
+
     fn send(&mut self, key: Key, slices: &[IoSlice<'_>]) -> Sent {
         let Some(idx) = self.find_key(key) else { return Sent::Broken };
-        let peer = &self.slots[idx as usize];
+        let peer = &self.slots[idx];
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
         let sent = match send(&peer.socket, slices) {
             Ok(sent) => sent,
@@ -202,5 +205,16 @@ impl Closing {
             }
         }
         Sending::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle connection costs is a budget; ARCHITECTURE.md has all of it.
+    #[test]
+    fn a_socket_costs_little_besides_itself() {
+        assert!(size_of::<Peer>() <= 96);
     }
 }

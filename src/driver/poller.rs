@@ -122,6 +122,12 @@ impl Poller {
         Ok(epoll::add(self.set.get_ref(), fd, EventData::new_u64(token.pack()), interest.flags())?)
     }
 
+    /// Watches a listener. One that several shards share wakes one of those that sleep, not all.
+    pub(super) fn add_listener(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
+        Ok(epoll::add(self.set.get_ref(), fd, EventData::new_u64(token.pack()), flags)?)
+    }
+
     pub(super) fn modify(
         &self,
         fd: BorrowedFd<'_>,

@@ -85,7 +85,7 @@ impl Driver {
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
-            poller.add(listener.as_fd(), Token::Listener(n as u32), Interest::READ)?;
+            poller.add_listener(listener.as_fd(), Token::Listener(n as u32))?;
         }
         let door = mpp::Door::new(shared);
         let core = Arc::new(config.core.clone());
@@ -213,6 +213,10 @@ impl Driver {
     }
 
     fn accept(&mut self, now: Now, listener: usize) {
+        // It stops in this very turn. Who waits is let in by the next server, if the socket is the service manager's.
+        if self.mesh.is_told_to_stop() {
+            return;
+        }
         for _ in 0..ACCEPTS {
             let Some(fd) = self.listeners.get(listener) else { return };
             let (socket, peer) = match listen::accept(fd) {
@@ -281,8 +285,7 @@ impl Driver {
     fn accept_again(&mut self) {
         self.accept_again_us = None;
         for (n, listener) in self.listeners.iter().enumerate() {
-            let added =
-                self.peers.poller.add(listener.as_fd(), Token::Listener(n as u32), Interest::READ);
+            let added = self.peers.poller.add_listener(listener.as_fd(), Token::Listener(n as u32));
             if let Err(error) = added {
                 tracing::error!(%error, "cannot watch a listener");
             }
@@ -344,10 +347,24 @@ impl Driver {
                 tracing::debug!(shard = self.core.id().0, %conn, "opened");
                 peer.phase = Phase::Live { key, session: self.door.session(client), held: None };
                 self.peers.bind(key, idx);
+                self.forget_greeted();
                 if !rest.is_empty() {
                     self.hear(now, idx, &mut rest);
                 }
             }
+        }
+    }
+
+    /// Takes those off the front of the queue that have finished their greeting. It would be as long as the time that
+    /// one may take otherwise, and keep that memory.
+    fn forget_greeted(&mut self) {
+        while let Some(&(_, token)) = self.greeting.front() {
+            let idx = self.peers.find(token);
+            let peer = idx.and_then(|idx| self.peers.get_mut(idx));
+            if matches!(peer, Some(Peer { phase: Phase::Greeting(_), .. })) {
+                return;
+            }
+            self.greeting.pop_front();
         }
     }
 
@@ -621,6 +638,7 @@ impl Driver {
         }
         self.stop_at_us = Some(now.mono_us + self.config.shutdown_deadline.as_micros() as u64);
         if self.accept_again_us.take().is_none() {
+            // Closing alone would leave those watched that the service manager keeps open.
             for listener in &self.listeners {
                 let _ = self.peers.poller.remove(listener.as_fd());
             }

@@ -21,6 +21,7 @@
 //! | `abuse` | - | handshakes, frames and JSON that break the rules |
 //! | `pages` | - | the HTTP side and the admin listener |
 //! | `process` | - | command line, configuration, signals |
+//! | `service` | - | the service manager: readiness, watchdog, sockets handed over |
 //! | `handover` | - | pipelined input and wandering connections |
 //! | `keys` | - | configuration keys that no statement turns |
 //! | `hot` | - | channels that change temperature under load |
@@ -66,6 +67,7 @@ mod list;
 mod notes;
 mod pages;
 mod process;
+mod service;
 mod settings;
 mod time;
 mod transport;

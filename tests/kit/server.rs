@@ -8,6 +8,7 @@ use crate::ws::{Dial, Refused, WebSocket};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::os::unix::process::CommandExt;
@@ -134,6 +135,7 @@ pub struct Plan {
     env: Vec<(String, String)>,
     admin: bool,
     production: bool,
+    activated: bool,
 }
 
 impl Plan {
@@ -148,6 +150,7 @@ impl Plan {
             env: Vec::new(),
             admin: false,
             production: false,
+            activated: false,
         };
         plan.set("rate.time", "{ count = 100000, per_ms = 1000 }")
     }
@@ -204,6 +207,12 @@ impl Plan {
         self
     }
 
+    /// Hands the server a listener that the test has opened, as a service manager does.
+    pub fn activated(mut self) -> Self {
+        self.activated = true;
+        self
+    }
+
     /// Switches off rates, quotas, capacities and connection counts.
     pub fn unlimited(self) -> Self {
         self.arg("--limits").arg("off")
@@ -226,7 +235,11 @@ impl Plan {
         std::fs::create_dir_all(dir.join("data")).expect("the temporary folder is writable");
         let port = PortLease::take();
         let admin = self.admin.then(PortLease::take);
-        let mut server = Server { plan: self, dir, port, admin, child: None, judged: true };
+        let listener = self
+            .activated
+            .then(|| TcpListener::bind(port.addr()).expect("the port is leased, so it is free"));
+        let mut server =
+            Server { plan: self, dir, port, admin, listener, child: None, judged: true };
         server.launch();
         server
     }
@@ -239,6 +252,8 @@ pub struct Server {
     dir: PathBuf,
     port: PortLease,
     admin: Option<PortLease>,
+    /// What an activated server is handed, for as long as the test keeps it.
+    listener: Option<TcpListener>,
     child: Option<Child>,
     judged: bool,
 }
@@ -254,6 +269,22 @@ impl Server {
             .open(self.log_path())
             .expect("the temporary folder is writable");
         let mut command = bare_command();
+        let stdin = match &self.listener {
+            Some(listener) => {
+                // The shell is given the listener as its input, moves it to descriptor 3, and becomes the server, so
+                // that its own process id is the server's.
+                let program = command.get_program().to_owned();
+                let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\" 3<&0 0</dev/null";
+                let mut shell = Command::new("sh");
+                shell.args(["-c", script, "sh"]).arg(program);
+                for (key, _) in command.get_envs().filter(|(_, value)| value.is_none()) {
+                    shell.env_remove(key);
+                }
+                command = shell;
+                Stdio::from(OwnedFd::from(listener.try_clone().expect("a socket can be doubled")))
+            }
+            None => Stdio::null(),
+        };
         command
             .arg("serve")
             .args(["--listen", &self.port.addr().to_string()])
@@ -271,7 +302,7 @@ impl Server {
             .args(&self.plan.args)
             .envs(self.plan.env.iter().map(|(k, v)| (k, v)))
             .current_dir(&self.dir)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(log.try_clone().expect("a log handle can be doubled"))
             .stderr(log);
         // SAFETY: the closure runs between fork and exec and makes a single async-signal-safe system call;

@@ -86,6 +86,7 @@ impl<W: Wire> Shard<W> {
             conn.extra().quota = quota;
         }
         conn.profile = Some(profile.clone());
+        conn.heard_ms = now.mono_ms();
         self.say_hello(now, slot, &profile, token);
     }
 

@@ -9,7 +9,7 @@ use crate::{Bucket, CrownOnLeave};
 use crate::{
     Bundle, ChannelKind, ChannelName, ConnId, Crown, Event, JoinTarget, Limit, Notice, Now,
     ParticipantView, Position, Profile, Settings, SettingsPatch, ShardId, Wire,
-    channel::{At, Channel, HolderRates, Member, Participant, dropped_at, on_screen},
+    channel::{At, Channel, Member, Participant, dropped_at, on_screen},
     conn::{Awaits, JoinRequest, Purpose, Seat},
     fan_out::Class,
     mesh::Mesh,
@@ -270,8 +270,7 @@ impl<W: Wire> Shard<W> {
                     cursor_by: None,
                     quota,
                     chat: Bucket::default(),
-                    too_fast_told_ms: 0,
-                    rates: None::<Box<HolderRates>>,
+                    rates: None,
                     members: smallvec::SmallVec::new(),
                 });
                 (participant, true)

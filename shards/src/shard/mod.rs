@@ -367,7 +367,9 @@ impl<W: Wire> Shard<W> {
         let Some(slot) = self.conns.slot(key) else { return Flow::Gone };
         let rates = &self.config.rates;
         let conn = &mut self.conns[slot];
-        conn.heard_ms = now.mono_ms();
+        if conn.profile.is_some() || conn.refused {
+            conn.heard_ms = now.mono_ms();
+        }
         self.stats.bytes_received += bytes as u64;
         let reason = if !conn.bytes_in.take(rates.bytes_in, now.mono_us, bytes as u64) {
             self.stats.limit(Limit::BytesIn);
@@ -651,9 +653,7 @@ impl<W: Wire> Shard<W> {
                 continue;
             }
             let log = &mut channel.fan.logs[format.index()];
-            if log.bytes.capacity() == 0 {
-                log.bytes = self.pool.take();
-            }
+            log.open(&mut self.pool);
             let start = log.bytes.len();
             self.wire.encode(format, &[event], &mut log.bytes);
             let own = match by {

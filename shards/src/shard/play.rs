@@ -13,12 +13,12 @@ impl<W: Wire> Shard<W> {
         let preset = channel.preset(&self.config, user);
         let participant = &mut channel.roster[actor.participant];
         if !participant.quota.spend(&self.config.quotas, preset, now.mono_us, batch.sent) {
-            let told = participant.too_fast_told_ms;
+            let told = &mut participant.rates().too_fast_told_ms;
             let now_ms = now.mono_ms();
             self.stats.limit(Limit::NoteQuota);
             let every_ms = self.config.too_fast_told_every.as_millis() as u64;
-            if told == 0 || now_ms >= told + every_ms {
-                participant.too_fast_told_ms = now_ms.max(1);
+            if *told == 0 || now_ms >= *told + every_ms {
+                *told = now_ms.max(1);
                 self.answer(actor, &[Event::Notice(&Notice::TooFast)]);
             }
             return;

@@ -448,9 +448,7 @@ impl<W: Wire> Shard<W> {
             let mut from = 0;
             for entry in &part.entries {
                 let log = &mut fan.logs[part.format.index()];
-                if log.bytes.capacity() == 0 {
-                    log.bytes = self.pool.take();
-                }
+                log.open(&mut self.pool);
                 let start = log.bytes.len();
                 log.bytes.extend_from_slice(&part.bytes[from as usize..entry.end as usize]);
                 from = entry.end;

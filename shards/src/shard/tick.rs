@@ -70,19 +70,19 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    /// Pings who has been silent, and closes who has been for too long.
+    /// Pings who has been silent, and closes who has been for too long. Each connection comes here now and then.
     fn check_alive(&mut self, now: Now, key: Key) {
         let Some(slot) = self.conns.slot(key) else { return };
         let conn = &mut self.conns[slot];
         if !conn.attached {
             return;
         }
+        conn.tidy(&self.config.quotas, now.mono_us);
         let silent_us = now.mono_us.saturating_sub(conn.heard_ms * 1_000);
         let (ping_after, silence_max) =
             (self.config.ping_after.as_micros() as u64, self.config.silence_max.as_micros() as u64);
         if conn.profile.is_none() && conn.awaits().is_none() && !conn.refused {
-            // Its only bytes are those that are no hello. `opened_ms` is what counts for them.
-            let deadline = conn.opened_ms * 1_000 + self.config.hello_deadline.as_micros() as u64;
+            let deadline = conn.heard_ms * 1_000 + self.config.hello_deadline.as_micros() as u64;
             if now.mono_us >= deadline {
                 self.stats.limit(Limit::HelloDeadline);
                 return self.close(now, slot, CloseReason::NoHello);

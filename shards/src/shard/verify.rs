@@ -121,7 +121,7 @@ impl<W: Wire> Shard<W> {
     /// How many connections the users' records of this shard count.
     #[must_use]
     pub fn presences(&self) -> usize {
-        self.users.iter().map(|(_, user)| user.connections.len()).sum()
+        self.users.iter().map(|user| user.connections.len()).sum()
     }
 
     /// Everyone who participates in a channel that is owned here, and where their cursor is.

@@ -1,0 +1,10 @@
+//! Sockets as a load generator needs them: readiness, receive times from the kernel, and RFC 6455.
+//!
+//! Nothing here knows what a message means, and nothing is shared with the server.
+
+pub(crate) mod clock;
+pub(crate) mod poller;
+pub(crate) mod socket;
+pub mod source;
+pub mod target;
+pub(crate) mod ws;
