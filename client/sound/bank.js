@@ -35,11 +35,12 @@ export class Bank {
    * @param {string} name @param {number} rate of the audio context
    * @param {(job: Omit<import("./worker.js").Job, "id">) => Promise<{ samples: Float32Array<ArrayBuffer>, stretch: number }>} ask
    * @param {boolean} small whether memory is scarce
+   * @param {Promise<void>} begun when somebody is there to hear: until then only a handful is rendered
    */
-  static rendered(name, rate, ask, small) {
+  static rendered(name, rate, ask, small, begun) {
     const { layers, isRoot } = INSTRUMENTS[name];
     const bank = new Bank(layers);
-    const jobs = order(layers.length, key => isRoot(key) && (!small || key % 3 === 1 || key >= 84));
+    const { jobs, handful } = order(layers.length, key => isRoot(key) && (!small || key % 3 === 1 || key >= 84));
     /** @type {() => void} */
     let playable = () => {};
     bank.playable = new Promise(resolve => { playable = resolve; });
@@ -47,6 +48,8 @@ export class Bank {
     let [next, done] = [0, 0];
     const work = async () => {
       while (next < jobs.length && !bank.isClosed) {
+        if (next >= handful) await begun;
+        if (next >= jobs.length) return;
         const { key, layer } = jobs[next++];
         const { samples, stretch } = await ask({ instrument: name, key, layer, rate });
         const buffer = new AudioBuffer({ length: samples.length, sampleRate: rate });
@@ -128,9 +131,10 @@ function order(layers, isRoot) {
   const near = (/** @type {number} */ a, /** @type {number} */ b) => Math.abs(a - 42) - Math.abs(b - 42);
   const coarse = roots.filter((_, at) => at % 4 === 2).sort(near);
   const fine = roots.filter((_, at) => at % 4 !== 2).sort(near);
-  return [
+  const jobs = [
     ...[...coarse, ...fine].map(key => ({ key, layer: middle })),
     ...others.flatMap(layer => coarse.map(key => ({ key, layer }))),
     ...others.flatMap(layer => fine.map(key => ({ key, layer }))),
   ];
+  return { jobs, handful: coarse.length };
 }

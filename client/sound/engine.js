@@ -16,6 +16,10 @@ export class Engine {
   instrument = "piano";
   /** Whether somebody has clicked or typed, before which browsers let no sound out. */
   hasGesture = false;
+  /** @type {() => void} */
+  #begin = () => {};
+  /** @type {Promise<void>} */
+  #begun = new Promise(resolve => { this.#begin = resolve; });
   #context;
   #graph;
   #voices;
@@ -58,6 +62,7 @@ export class Engine {
   /** Browsers allow sound only after a gesture, so this is called from one. */
   wake() {
     this.hasGesture = true;
+    this.#begin();
     if (this.#context.state !== "running") void this.#context.resume();
     this.#stayAwake();
   }
@@ -75,7 +80,7 @@ export class Engine {
       this.#banks.delete(other);
     }
     this.#banks.set(name, isPack ? Bank.loaded(isPack, this.#context)
-      : Bank.rendered(name, this.#context.sampleRate, job => this.#ask(job), hasLittleMemory()));
+      : Bank.rendered(name, this.#context.sampleRate, job => this.#ask(job), hasLittleMemory(), this.#begun));
   }
 
   /** Learns which sample packs the server has. @returns {Promise<string[]>} their names */

@@ -78,12 +78,12 @@ describe("the cost of the page", { skip }, () => {
   });
 
   test("an idle page costs next to nothing", async () => {
-    await page.waitForFunction(() => document.documentElement.dataset.sound === "complete");
     await page.waitForTimeout(2500);
     const asleep = await measure(3);
     // From the first click on the browser's audio runs, until it has rested for a while.
     await page.click("#stage", { position: { x: 10, y: 300 } });
-    await page.waitForTimeout(2500);
+    await page.waitForFunction(() => document.documentElement.dataset.sound === "complete");
+    await page.waitForTimeout(1500);
     const awake = await measure(3);
     const frames = await page.evaluate(() => new Promise(resolve => {
       let count = 0;

@@ -44,8 +44,9 @@ describe("rhythm", { skip }, () => {
         return start.call(this, when, ...more);
       };
     } });
-    await page.waitForFunction(() => document.documentElement.dataset.sound === "complete" && document.documentElement.dataset.state === "joined");
+    await page.waitForFunction(() => document.documentElement.dataset.state === "joined");
     await page.click("#stage", { position: { x: 10, y: 300 } });
+    await page.waitForFunction(() => document.documentElement.dataset.sound === "complete");
     await page.waitForTimeout(1500);
     begin();
     await page.waitForFunction(beats => globalThis.starts.length >= beats, BEATS);

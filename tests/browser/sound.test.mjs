@@ -144,7 +144,7 @@ async function lab() {
     banks[name] ??= Bank.rendered(name, rate, async ({ instrument, key, layer }) => {
       const { layers, model } = INSTRUMENTS[instrument];
       return render(model(key, layers[layer]), rate);
-    }, false);
+    }, false, Promise.resolve());
     await banks[name].complete;
     return banks[name];
   };
