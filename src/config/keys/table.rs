@@ -370,7 +370,7 @@ pub const KEYS: &[Key] = &[
         number_or(UNLIMITED, "attempts", 1, 1_000_000),
         "200",
         "Connection attempts of one client address per second, over it HTTP 429; loopback is exempt.",
-        "The first visit of the built-in page takes some 50, each later one 2; and old clients reconnect up to 19 \
+        "The first visit of the built-in page takes some 50, each later one 3; and old clients reconnect up to 19 \
          times a second when they are closed at once.",
     ),
     key(
