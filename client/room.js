@@ -1,184 +1,145 @@
-// What a room shows: its people with their cursors, its chat, and the list of the other rooms.
+// What is known about the room we are in: its people, its settings and its crown. Knows nothing of pages.
 
-const CHAT_LINES_MAX = 300;
-const ROOMS_SHOWN_MAX = 200;
+import { Emitter } from "./events.js";
+import * as read from "./net/messages.js";
 
-export const byId = id => document.getElementById(id);
+/** @typedef {import("./net/messages.js").Person} Person */
 
-// Makes an element; text goes in as text, never as HTML.
-export function make(tag, className, text = "") {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = text;
-  return element;
-}
+/** More than any room or server has. */
+const PEOPLE_MAX = 5000;
+const ROOMS_MAX = 20_000;
+/** A crown that lies lands after this long, and is anybody's after the second. */
+export const CROWN_LANDS_MS = 2000;
+export const CROWN_FREE_MS = 15_000;
 
-export const safeColor = color => (/^#[0-9a-f]{6}$/i.test(color) ? color : "#777777");
+/**
+ * Emits
+ * - `enter(info)` when another room was joined, `info(info)` when its settings or crown may have changed,
+ * - `person(person, isNew)`, `leave(person)`, `move(person)`, `people()` when the whole list is another,
+ * - `list()` when the list of rooms has changed.
+ */
+export class Room extends Emitter {
+  /** @type {Map<string, Person>} by participant id */
+  people = new Map();
+  /** Our participant id. @type {string} */
+  self = "";
+  /** @type {import("./net/messages.js").RoomInfo | null} */
+  info = null;
+  /** @type {Map<string, import("./net/messages.js").RoomInfo>} the rooms that the server lists */
+  list = new Map();
 
-export class People {
-  #list = byId("people"); #cursors = byId("cursors"); #people = new Map();
-  self = null;
+  get me() { return this.people.get(this.self); }
 
-  get(id) { return this.#people.get(id); }
+  get isCrowned() { return this.info?.crown?.holder === this.self && this.self !== ""; }
 
-  get count() { return this.#people.size; }
+  /** Whether our notes would be passed on. */
+  get mayPlay() { return !this.info?.settings.crownsolo || this.isCrowned; }
 
-  reset(people) {
-    this.#people.clear();
-    this.#list.replaceChildren();
-    this.#cursors.replaceChildren();
-    for (const person of people) this.set(person);
+  /** Whether the crown lies, and whether it is ours to take at `now` (server time): last holders may at once. */
+  crownLies(now = 0) {
+    const crown = this.info?.crown;
+    if (!crown || (crown.holder !== null && this.people.has(crown.holder))) return null;
+    const freeAt = crown.userId === this.me?._id ? crown.time : crown.time + CROWN_FREE_MS;
+    return { crown, freeAt, isFree: now >= freeAt };
   }
 
-  set({ id, name, color, x, y, tag }) {
-    let person = this.#people.get(id);
-    if (!person) {
-      person = { row: make("li"), cursor: make("div", "cursor") };
-      this.#people.set(id, person);
-      this.#list.append(person.row);
-      if (id !== this.self) this.#cursors.append(person.cursor);
-      this.move(id, x, y);
-    }
-    Object.assign(person, { id, name, color: safeColor(color) });
-    person.row.replaceChildren(make("span", "who", name));
-    if (id === this.self) person.row.append(make("small", "", "you"));
-    if (typeof tag?.text === "string") person.row.append(make("small", "", tag.text));
-    person.cursor.textContent = name;
-    for (const element of [person.row, person.cursor]) element.style.setProperty("--by", person.color);
-  }
-
-  remove(id) {
-    this.#people.get(id)?.row.remove();
-    this.#people.get(id)?.cursor.remove();
-    this.#people.delete(id);
-  }
-
-  crown(holder) {
-    for (const [id, { row }] of this.#people) {
-      row.classList.toggle("crown", id === holder);
-      row.title = id === holder ? "Has the crown" : "";
+  /** Takes a message if it is about a room. @param {Record<string, any>} message */
+  apply(message) {
+    switch (message.m) {
+      case "ch": return this.#entered(message);
+      case "p": return this.#person(message);
+      case "bye": return this.#left(String(message.p));
+      case "m": return this.#moved(message);
+      case "ls": return this.#listed(message);
     }
   }
 
-  move(id, x, y) {
-    const cursor = this.#people.get(id)?.cursor;
-    if (!cursor) return;
-    // People without a mouse stand outside of the window.
-    cursor.hidden = !(x >= 0 && x <= 100 && y >= 0 && y <= 100);
-    [cursor.style.left, cursor.style.top] = [`${Number(x)}%`, `${Number(y)}%`];
+  /** Nobody is known while there is no connection; the room itself stays, to come back to. */
+  lose() {
+    this.people.clear();
+    this.list.clear();
+    this.self = "";
+    this.emit("people");
+    this.emit("list");
   }
 
-  // Lets a person's row light up for a moment.
-  plays(id) {
-    const row = this.#people.get(id)?.row;
-    row?.getAnimations().forEach(animation => animation.cancel());
-    row?.animate({ backgroundColor: [`${this.#people.get(id).color}80`, "transparent"] }, 700);
-  }
-}
-
-export class Chat {
-  #log = document.querySelector("#chat ol"); #atEnd = true;
-
-  // Who reads older lines is not torn away from them; who reads the newest still does when the window shrinks.
-  constructor() {
-    const log = this.#log;
-    log.onscroll = () => { this.#atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40; };
-    new ResizeObserver(() => this.#follow()).observe(log);
-  }
-
-  #follow() { if (this.#atEnd) this.#log.scrollTop = this.#log.scrollHeight; }
-
-  reset(messages) {
-    this.#log.replaceChildren();
-    this.#atEnd = true;
-    for (const message of messages) this.add(message);
-  }
-
-  add({ a, p, t }) {
-    const line = make("li", "");
-    const time = make("time", "", new Date(t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-    time.dateTime = new Date(t).toISOString();
-    line.append(make("b", "who", p.name), make("span", "text", a), time);
-    line.style.setProperty("--by", safeColor(p.color));
-    this.#append(line);
-  }
-
-  note(text) { this.#append(make("li", "note", text)); }
-
-  #append(line) {
-    this.#log.append(line);
-    while (this.#log.childElementCount > CHAT_LINES_MAX) this.#log.firstElementChild.remove();
-    this.#follow();
-  }
-}
-
-export const roomOfPath = () => {
-  try { return decodeURIComponent(location.pathname.slice(1)) || "lobby"; } catch { return "lobby"; }
-};
-export const pathOfRoom = room => (room === "lobby" ? "/" : `/${encodeURIComponent(room)}`);
-
-export class Rooms {
-  #panel = byId("rooms"); #button = byId("room"); #field = byId("room-new");
-  #rooms = new Map(); #current = null; #drawPending = false;
-
-  // `onPick(room)` is told where this person wants to go.
-  constructor(onPick) {
-    const pick = room => { this.toggle(false); this.#field.value = ""; this.#draw(); onPick(room); };
-    this.#button.onclick = () => this.toggle();
-    this.#field.oninput = () => this.#draw();
-    this.#panel.onkeydown = ({ key }) => { if (key === "Escape") { this.toggle(false); this.#button.focus(); } };
-    this.#panel.querySelector("form").onsubmit = event => {
-      event.preventDefault();
-      if (this.#field.value.trim()) pick(this.#field.value.trim());
-    };
-    this.#panel.querySelector("ul").onclick = event => {
-      const link = event.target.closest("a");
-      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      pick(link.dataset.room);
-    };
-  }
-
-  // Where there is room for it, the list is always open.
-  toggle(open = !this.#panel.classList.contains("open") || getComputedStyle(this.#panel).position === "static") {
-    this.#panel.classList.toggle("open", open);
-    this.#button.setAttribute("aria-expanded", open);
-    if (open) this.#field.focus();
-  }
-
-  enter(room) {
-    this.#current = room;
-    this.#drawSoon();
-  }
-
-  update({ c, u }) {
-    if (c) this.#rooms.clear();
-    for (const { _id, count } of u) {
-      if (count > 0 || _id === "lobby") this.#rooms.set(_id, count);
-      else this.#rooms.delete(_id);
+  /** @param {Record<string, any>} message */
+  #entered({ ch, ppl, p }) {
+    const info = read.roomInfo(ch);
+    if (!info) return;
+    const isOther = info.id !== this.info?.id || this.self === "";
+    this.info = info;
+    if (typeof p === "string") this.self = p;
+    const found = read.people(ppl);
+    if (isOther) {
+      this.people = new Map(found.map(person => [person.id, person]));
+      this.emit("people");
+      this.emit("enter", info);
+    } else {
+      // The same people, mostly: what has not changed is left alone, and cursors stay where they glide.
+      const ids = new Set(found.map(({ id }) => id));
+      for (const id of [...this.people.keys()]) if (!ids.has(id)) this.#left(id);
+      for (const person of found) this.#set(person, false);
     }
-    this.#drawSoon();
+    this.emit("info", info);
   }
 
-  #drawSoon() {
-    if (this.#drawPending) return;
-    this.#drawPending = true;
-    setTimeout(() => { this.#drawPending = false; this.#draw(); }, 100);
+  /** @param {Record<string, any>} message */
+  #person(message) {
+    const person = read.person(message);
+    if (!person) return;
+    if (message.isPartial) person.tag = this.people.get(person.id)?.tag ?? null;
+    this.#set(person, true);
   }
 
-  #draw() {
-    const wanted = this.#field.value.trim().toLowerCase();
-    const shown = [...this.#rooms].filter(([room]) => room.toLowerCase().includes(wanted))
-      .sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)).slice(0, ROOMS_SHOWN_MAX);
-    const focused = document.activeElement?.dataset.room;
-    this.#panel.querySelector("ul").replaceChildren(...shown.map(([room, count]) => {
-      const [item, link] = [make("li"), make("a", "")];
-      link.append(make("span", "", room), make("span", "count", count));
-      [link.href, link.dataset.room] = [pathOfRoom(room), room];
-      if (room === this.#current) link.setAttribute("aria-current", "page");
-      item.append(link);
-      return item;
-    }));
-    if (focused !== undefined) this.#panel.querySelector(`a[data-room="${CSS.escape(focused)}"]`)?.focus();
+  /** @param {Person} person @param {boolean} moves whether its position counts */
+  #set(person, moves) {
+    const known = this.people.get(person.id);
+    if (known) {
+      if (!moves) [person.x, person.y] = [known.x, known.y];
+      if (JSON.stringify(known) === JSON.stringify(person)) return;
+      Object.assign(known, person);
+    } else {
+      if (this.people.size >= PEOPLE_MAX) return;
+      this.people.set(person.id, person);
+    }
+    this.emit("person", this.people.get(person.id), !known);
+  }
+
+  /** @param {string} id */
+  #left(id) {
+    const person = this.people.get(id);
+    if (!person) return;
+    this.people.delete(id);
+    this.emit("leave", person);
+  }
+
+  /** @param {Record<string, any>} message */
+  #moved({ id, x, y }) {
+    const person = this.people.get(id);
+    if (!person) return;
+    person.x = read.number(x, person.x);
+    person.y = read.number(y, person.y);
+    this.emit("move", person);
+  }
+
+  /** @param {Record<string, any>} message */
+  #listed({ c, u }) {
+    if (c) this.list.clear();
+    for (const entry of read.array(u)) {
+      const info = read.roomInfo(entry);
+      if (!info) continue;
+      if (info.count === 0 && info.id !== "lobby") this.list.delete(info.id);
+      else if (this.list.size < ROOMS_MAX || this.list.has(info.id)) this.list.set(info.id, info);
+    }
+    this.emit("list");
   }
 }
+
+/** The room that a path names. @param {string} path */
+export function roomOfPath(path) {
+  try { return decodeURIComponent(path.slice(1)) || "lobby"; } catch { return "lobby"; }
+}
+
+/** @param {string} room */
+export const pathOfRoom = room => (room === "lobby" ? "/" : `/${encodeURIComponent(room.toWellFormed())}`);

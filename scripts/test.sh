@@ -168,7 +168,7 @@ step_browser() {
   build_server
   cd tests/browser
   npm ci --no-audit --no-fund --loglevel=error
-  node --test
+  npm test --silent
 }
 
 step_autobahn() {

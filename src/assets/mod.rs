@@ -23,6 +23,9 @@ use std::{
 #[cfg_attr(not(debug_assertions), folder = "$OUT_DIR/client/")]
 struct BuiltIn;
 
+/// What the page that is built in names its files under, as `build.rs` has it; nothing in a debug build.
+const VERSION: &str = env!("TUTTI_PAGE_VERSION");
+
 /// Where sample packs are shown.
 const SOUNDS: &str = "sounds";
 
@@ -101,19 +104,25 @@ impl Body {
 pub struct Assets {
     files: RwLock<Arc<Files>>,
     headers: &'static [(&'static str, &'static str)],
+    /// The first part of paths that always show the same; empty when there is none.
+    version: &'static str,
 }
 
 type Files = BTreeMap<PathBuf, Arc<Asset>>;
 
 /// What browsers are told about the page that is built in: it needs nothing from anywhere else, so that whatever
 /// slips into it can load nothing, run nothing inline and tell nobody where the visitor came from.
+///
+/// `'self'` stands for the WebSocket of the same host too, in every browser that can show the page.
 const BUILT_IN_HEADERS: &[(&str, &str)] = &[
-    // Some browsers do not count WebSockets of the same host as 'self'.
     (
         "Content-Security-Policy",
-        "default-src 'self'; connect-src 'self' ws: wss:; object-src 'none'; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'self'",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         worker-src 'self'; media-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'self'; require-trusted-types-for 'script'; trusted-types tutti",
     ),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), midi=(self)"),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "same-origin"),
 ];
@@ -178,27 +187,36 @@ impl Assets {
             live::prepare(&mut files, 0);
         }
         files.extend(sounds.clone());
-        let assets = Arc::new(Assets { files: RwLock::new(Arc::new(files)), headers });
+        let version = if sources.client.is_none() { VERSION } else { "" };
+        let assets = Arc::new(Assets { files: RwLock::new(Arc::new(files)), headers, version });
         if let Some(folder) = watched {
             live::watch(&assets, folder, sounds);
         }
         Ok(assets)
     }
 
-    /// What a path shows: its file, or the page, because every other path names a room.
+    /// What a path shows: its file, or the page, because every other path names a room. And whether the path will
+    /// show the same for ever.
     #[must_use]
-    pub fn find(&self, path: &DecodedPath) -> Option<Arc<Asset>> {
+    pub fn find(&self, path: &DecodedPath) -> Option<(Arc<Asset>, bool)> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(asset) = path.to_file().and_then(|file| files.get(&file)) {
-            return Some(asset.clone());
+        let file = path.to_file();
+        if let Some(asset) = file.as_ref().and_then(|file| files.get(file)) {
+            return Some((asset.clone(), false));
+        }
+        let versioned = file.as_ref().and_then(|file| file.strip_prefix(self.version).ok());
+        if !self.version.is_empty()
+            && let Some(asset) = versioned.and_then(|file| files.get(file))
+        {
+            return Some((asset.clone(), true));
         }
         if let [folder, name] = path.segments()
             && folder == live::FOLDER
             && let Some(asset) = files.get(&Path::new(live::FOLDER).join(name))
         {
-            return Some(asset.clone());
+            return Some((asset.clone(), false));
         }
-        files.get(Path::new("index.html")).cloned()
+        Some((files.get(Path::new("index.html"))?.clone(), false))
     }
 
     /// The headers that go with each file. None for a folder, because nobody knows what its pages load from where.

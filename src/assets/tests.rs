@@ -2,11 +2,11 @@ use super::*;
 use std::{fs, thread, time::Duration};
 
 fn find(assets: &Assets, path: &str) -> Option<&'static str> {
-    assets.find(&DecodedPath::parse(path).ok()?).map(|asset| asset.content_type)
+    assets.find(&DecodedPath::parse(path).ok()?).map(|(asset, _)| asset.content_type)
 }
 
 fn body(assets: &Assets, path: &str, accepted: &str) -> (Option<&'static str>, String) {
-    let asset = assets.find(&DecodedPath::parse(path).unwrap()).unwrap();
+    let (asset, _) = assets.find(&DecodedPath::parse(path).unwrap()).unwrap();
     let body = asset.body([accepted.as_bytes()].into_iter());
     (body.encoding, String::from_utf8_lossy(&body.bytes).into_owned())
 }
@@ -60,7 +60,36 @@ fn the_built_in_page_is_whole_and_may_load_only_itself() {
     assert!(!page.contains("<style") && !page.contains("style=") && !page.contains("<script>"));
     assert!(!page.contains("//"), "nothing comes from another host");
     let policy = assets.headers().iter().find(|(name, _)| *name == "Content-Security-Policy");
-    assert!(policy.is_some_and(|(_, policy)| policy.starts_with("default-src 'self';")));
+    assert!(policy.is_some_and(|(_, policy)| policy.starts_with("default-src 'none';")));
+    assert!(policy.is_some_and(|(_, policy)| !policy.contains("unsafe")));
+}
+
+#[test]
+fn what_has_a_version_in_its_path_lasts() {
+    let folder = Folder::new("lasting");
+    folder.write("index.html", "page");
+    folder.write("net/clock.js", "tick");
+    let assets = opened(Sources { client: Some(&folder.0), ..Sources::default() });
+    let files = assets.files.read().unwrap().clone();
+    let assets = Assets { files: RwLock::new(files), headers: &[], version: "@0123" };
+    let shown = |path: &str| {
+        let (asset, lasts) = assets.find(&DecodedPath::parse(path).unwrap()).unwrap();
+        (String::from_utf8_lossy(&asset.plain.bytes).into_owned(), lasts)
+    };
+    assert_eq!(shown("/@0123/net/clock.js"), ("tick".into(), true));
+    assert_eq!(shown("/net/clock.js"), ("tick".into(), false));
+    // Of another version, or nothing of ours: names of rooms.
+    for path in ["/@0124/net/clock.js", "/@0123", "/@0123/other.js", "/@0123/../net/clock.js"] {
+        let path = path.replace("..", "x");
+        assert_eq!(shown(&path), ("page".into(), false), "{path}");
+    }
+    let unversioned = Assets {
+        files: RwLock::new(assets.files.into_inner().unwrap()),
+        headers: &[],
+        version: "",
+    };
+    let clock = unversioned.find(&DecodedPath::parse("/net/clock.js").unwrap()).unwrap();
+    assert!(!clock.1, "a debug build has no version, and nothing of it lasts");
 }
 
 #[test]
@@ -103,7 +132,7 @@ fn compressed_neighbours_are_sent_to_those_who_take_them() {
         let expected = (encoding, text.to_owned());
         assert_eq!(body(&assets, "/app.js", accepted), expected, "{accepted}");
     }
-    let asset = assets.find(&DecodedPath::parse("/app.js").unwrap()).unwrap();
+    let (asset, _) = assets.find(&DecodedPath::parse("/app.js").unwrap()).unwrap();
     let tags = [&asset.plain, asset.brotli.as_ref().unwrap(), asset.gzip.as_ref().unwrap()]
         .map(|body| body.etag.clone());
     assert!(tags[0] != tags[1] && tags[1] != tags[2] && asset.varies());

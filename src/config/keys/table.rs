@@ -368,9 +368,10 @@ pub const KEYS: &[Key] = &[
     key(
         "limits.accepts_per_second",
         number_or(UNLIMITED, "attempts", 1, 1_000_000),
-        "30",
+        "200",
         "Connection attempts of one client address per second, over it HTTP 429; loopback is exempt.",
-        "Old clients reconnect up to 19 times a second when they are closed at once.",
+        "The first visit of the built-in page takes some 50, each later one 3; and old clients reconnect up to 19 \
+         times a second when they are closed at once.",
     ),
     key(
         "limits.message_bytes",

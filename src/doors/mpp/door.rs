@@ -193,13 +193,14 @@ impl Door {
         let Ok(path) = head.decoded_path() else {
             return refuse(Status::BadRequest, "malformed_path");
         };
-        let Some(asset) = self.shared.assets.find(&path) else {
+        let Some((asset, is_lasting)) = self.shared.assets.find(&path) else {
             return refuse(Status::NotFound, "no_page");
         };
         let content = asset.body(head.values("accept-encoding"));
         let unchanged =
             head.value("if-none-match").is_some_and(|tags| tags.contains(&content.etag));
-        let mut headers = vec![("ETag", content.etag.as_str()), ("Cache-Control", "no-cache")];
+        let caching = if is_lasting { "public, max-age=31536000, immutable" } else { "no-cache" };
+        let mut headers = vec![("ETag", content.etag.as_str()), ("Cache-Control", caching)];
         if asset.varies() {
             headers.push(("Vary", "Accept-Encoding"));
         }

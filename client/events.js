@@ -1,0 +1,21 @@
+// Telling others without knowing them.
+
+/** @typedef {(...args: any[]) => void} Listener */
+
+export class Emitter {
+  /** @type {Map<string, Listener[]>} */
+  #listeners = new Map();
+
+  /** @param {string} name @param {Listener} listener */
+  on(name, listener) {
+    const listeners = this.#listeners.get(name);
+    if (listeners) listeners.push(listener);
+    else this.#listeners.set(name, [listener]);
+    return this;
+  }
+
+  /** @param {string} name @param {any[]} args */
+  emit(name, ...args) {
+    for (const listener of this.#listeners.get(name) ?? []) listener(...args);
+  }
+}
