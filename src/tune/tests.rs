@@ -243,6 +243,21 @@ fn the_firewalls_table_needs_its_flag() {
     assert_eq!(host.text(path).unwrap(), "20000\n");
 }
 
+/// The firewall's module is loaded after the files were read at boot, so its table is small again.
+#[test]
+fn what_a_boot_undid_stays_in_our_file() {
+    let host = Fake::new();
+    let path = "proc/sys/net/netfilter/nf_conntrack_max";
+    host.put(path, "1000\n");
+    host.tune("apply --conntrack");
+    let file = "etc/sysctl.d/90-tutti.conf";
+    assert!(host.has(file, "nf_conntrack_max"));
+    host.put("proc/sys/kernel/random/boot_id", "boot-2\n");
+    host.put(path, "1000\n");
+    host.tune("apply");
+    assert!(host.has(file, "nf_conntrack_max"), "{:?}", host.text(file));
+}
+
 #[test]
 fn strange_values_are_left_alone() {
     for strange in ["", "many", "-1", "4096 4096", "99999999999999999999999", "0x80", "\u{0}"] {

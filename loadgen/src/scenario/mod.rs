@@ -45,7 +45,7 @@ pub struct Scenario {
     pub turn_us: u64,
     /// Share of the people who are read from promptly, and whose latencies are therefore known. The others are read
     /// seldom, which is cheap; what they were sent is checked all the same.
-    #[serde(default = "a_fifth")]
+    #[serde(default = "a_tenth")]
     pub probes: f64,
     /// Whether every delivery is checked, or every receiver's total alone.
     #[serde(default)]
@@ -345,8 +345,8 @@ fn two_milliseconds() -> u64 {
     2000
 }
 
-fn a_fifth() -> f64 {
-    0.2
+fn a_tenth() -> f64 {
+    0.1
 }
 
 fn two_hundred() -> usize {

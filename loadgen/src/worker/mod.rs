@@ -40,7 +40,7 @@ use peer::{Peer, State};
 /// Most bytes read from a socket at once.
 const READ_BYTES: usize = 256 << 10;
 /// Those who are read from seldom are read from at least so often, in microseconds.
-const LAZY_US_MAX: u64 = 40_000;
+const LAZY_US_MAX: u64 = 80_000;
 /// With more than this to read from each they are read from more often. A fifth of the receive buffer that a
 /// connection begins with.
 const LAZY_BYTES: u64 = 24 << 10;
