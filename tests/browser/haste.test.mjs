@@ -30,10 +30,15 @@ async function host({ late = 0, time = () => Date.now() } = {}) {
 describe("haste", { skip }, () => {
   let browser;
   before(async () => { browser = await Browser.open(); });
-  after(async () => { await browser?.close(); });
+  after(async () => {
+    await browser?.close();
+    for (const server of servers) server.close();
+  });
 
+  const servers = [];
   async function open(about, options) {
     const server = await host(about);
+    servers.push(server);
     const page = await browser.page(server.url, options);
     await joined(page, "lobby");
     return { server, page, end: async () => { await page.close(); server.close(); } };
