@@ -41,6 +41,10 @@ const AHEAD_MAX_MS = 10_000;
 const CHAT_PER_MS = 4000;
 const CHAT_COUNT = 4;
 const CHAT_COUNT_CROWNED = 10;
+/** Lines of chat that a room begins with. */
+const HISTORY_MAX = 300;
+/** Most of a message of the day, in UTF-16 units of its HTML. */
+const MOTD_MAX = 16_384;
 /** Who plays here, whatever the server calls them: notes of their other tabs are others'. */
 const ME = "me";
 /** A mark that tests and the curious can wait for. */
@@ -92,7 +96,7 @@ let wasCrowned = false;
 /** @type {Record<string, (message: Record<string, any>) => void>} */
 const handlers = {
   hi({ u, motd: words }) {
-    motd = typeof words === "string" ? read.text(plainText(words)) : "";
+    motd = typeof words === "string" ? read.text(plainText(words.slice(0, MOTD_MAX))) : "";
     status.greeted();
     // A server that forgot us is told again who we are.
     const me = read.person(u), name = stored("name");
@@ -103,7 +107,7 @@ const handlers = {
     tellDevices();
   },
   c({ c }) {
-    chat.reset(read.array(c).map(read.chatLine).filter(line => line !== null));
+    chat.reset(read.array(c).slice(-HISTORY_MAX).map(read.chatLine).filter(line => line !== null));
     if (motd) chat.note(motd);
     motd = "";
   },
@@ -171,7 +175,7 @@ function showHeard({ id, color }, key, velocity) {
   showNote(id, color, key, velocity);
   people.plays(id);
   // Their keys are up again soon: most never say when, because of their pedals.
-  shows.later(250, () => view.release(key, id));
+  if (!shows.later(250, () => view.release(key, id))) view.release(key, id);
   dataset.heard = String(Number(dataset.heard ?? 0) + 1);
 }
 
@@ -188,8 +192,9 @@ mutes.on("change", userId => {
 // --- What this person plays ---
 
 performer.mayPlay = () => room.mayPlay || !connection.isOpen;
-performer.on("on", (key, velocity) => {
-  view.reveal(key);
+performer.on("on", (key, velocity, source) => {
+  // A song would drag the keyboard to and fro under the fingers.
+  if (!source.startsWith("song:")) view.reveal(key);
   engine.wake();
   engine.start(ME, key, velocity, 0);
   midi.send(key, velocity, 0);
@@ -233,14 +238,23 @@ showQuota();
 
 // --- Rooms ---
 
+// Some browsers throw when the address changes very often; the room matters more.
+/** @param {"pushState" | "replaceState"} how @param {string} name */
+function address(how, name) {
+  try { history[how](null, "", pathOfRoom(name)); } catch { /* It is right again after the next change. */ }
+}
+
 /** Goes to a room. @param {string} name @param {Record<string, unknown>} [set] for a room that is new */
 function enter(name, set) {
-  if (name === room.info?.id && room.self) return;
-  history.pushState(null, "", pathOfRoom(name));
+  // Somebody who turns back before the answer has come is not there yet, but on the way to elsewhere.
+  if (name === room.info?.id && name === wanted && room.self) return;
+  address("pushState", name);
   [wanted, wantedSet] = [name, set];
   connection.send({ m: "ch", _id: name, ...(set && { set }) });
 }
 addEventListener("popstate", () => {
+  // Only what stands after a # has changed.
+  if (roomOfPath(location.pathname) === wanted) return;
   [wanted, wantedSet] = [roomOfPath(location.pathname), undefined];
   connection.send({ m: "ch", _id: wanted });
 });
@@ -252,7 +266,9 @@ room.on("enter", ({ id }) => {
   batch.drop();
   wasCrowned = false;
   // The server may have led us elsewhere: a full lobby overflows, and a ban leads to the waiting room.
-  if (id !== roomOfPath(location.pathname)) history.replaceState(null, "", pathOfRoom(id));
+  if (id !== roomOfPath(location.pathname)) address("replaceState", id);
+  // What was meant for the one is not for the other.
+  if (id !== wanted) wantedSet = undefined;
   wanted = id;
   showTitle();
   speak(t("roomCount", { n: room.people.size }));
@@ -293,7 +309,7 @@ chat.on("send", (message, replyTo, to, sent) => {
   connection.send({ m: to ? "dm" : "a", message, ...(to && { _id: to._id }), ...(replyTo && { reply_to: replyTo }) });
   sent();
 });
-chat.on("mention", () => { if (settings.values.ring && engine.isAwake) ring(); });
+chat.on("mention", () => { if (settings.values.ring) ring(); });
 chat.on("person", (person, beside) => people.open(room.people.get(person.id) ?? person, beside));
 chat.on("unread", (count, rings) => {
   unread = count;

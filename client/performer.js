@@ -5,7 +5,7 @@ import { Emitter } from "./events.js";
 import { NAMES } from "./net/notes.js";
 
 /**
- * Emits `on(key, velocity)`, `up(key)` (let go, ringing or not), `off(key)` (ends), `refused(why)` with `quota` or
+ * Emits `on(key, velocity, source)`, `up(key)` (let go, ringing or not), `off(key)` (ends), `refused(why)` with `quota` or
  * `locked`, and `pedal(down)`.
  */
 export class Performer extends Emitter {
@@ -49,7 +49,7 @@ export class Performer extends Emitter {
     sources.add(source);
     this.#ringing.delete(key);
     this.#batch.push({ n: NAMES[key], v: Math.round(velocity * 1000) / 1000 });
-    this.emit("on", key, velocity);
+    this.emit("on", key, velocity, source);
     return true;
   }
 

@@ -11,15 +11,16 @@ export class Schedule {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
-  /** @param {number} ms from now @param {() => void} act */
+  /** @param {number} ms from now @param {() => void} act @returns {boolean} whether there was room for it */
   later(ms, act) {
-    if (this.#waiting.length >= WAITING_MAX) return;
+    if (this.#waiting.length >= WAITING_MAX) return false;
     const at = performance.now() + ms;
     // Most come in their order.
     let place = this.#waiting.length;
     while (place > 0 && this.#waiting[place - 1].at > at) place--;
     this.#waiting.splice(place, 0, { at, act });
     if (place === 0) this.#arm();
+    return true;
   }
 
   #arm() {

@@ -4,11 +4,13 @@ import { MIDI_LOWEST } from "../net/notes.js";
 
 /** @typedef {{ name: string, notes: { at: number, key: number, velocity: number }[] }} Part */
 
-const NOTES_MAX = 200_000;
+const EVENTS_MAX = 400_000;
 
 export class Recorder {
   startedAt = 0;
   count = 0;
+  /** Starts and ends. */
+  #events = 0;
   /** @type {Map<string, Part>} by player */
   #parts = new Map();
 
@@ -16,7 +18,7 @@ export class Recorder {
 
   start() {
     this.startedAt = performance.now();
-    this.count = 0;
+    this.count = this.#events = 0;
     this.#parts.clear();
   }
 
@@ -27,11 +29,12 @@ export class Recorder {
    * @param {number} delay ms until it is heard
    */
   note(id, name, key, velocity, delay) {
-    if (!this.isOn || this.count >= NOTES_MAX) return;
+    if (!this.isOn || this.#events >= EVENTS_MAX) return;
     let part = this.#parts.get(id);
     if (!part) this.#parts.set(id, part = { name, notes: [] });
     part.name = name;
     const at = performance.now() + delay - this.startedAt;
+    this.#events++;
     part.notes.push({ at, key: key + MIDI_LOWEST, velocity: velocity > 0 ? Math.max(1, Math.round(velocity * 127)) : 0 });
     if (velocity > 0) this.count++;
   }

@@ -54,7 +54,7 @@ export class Connection extends Emitter {
   constructor(url) {
     super();
     this.#url = url;
-    addEventListener("online", () => this.retryNow());
+    addEventListener("online", () => { if (this.state.now === "waiting") this.retryNow(); });
     // What a sleeping computer holds for an open connection may be long gone.
     document.addEventListener("visibilitychange", () => { if (!document.hidden && this.isOpen) this.#ping(); });
   }
@@ -100,12 +100,13 @@ export class Connection extends Emitter {
     this.#say({ now: "connecting", why: "", retryAt: 0 });
     const socket = this.#socket = new WebSocket(this.#url);
     socket.binaryType = "arraybuffer";
+    // A path that swallows everything would let the browser wait for minutes, and nobody could try again meanwhile.
+    this.#timers.push(setTimeout(() => this.#drop(), HELLO_MS));
     socket.onopen = () => {
       this.#openedAt = performance.now();
       this.#say({ now: "open", why: "", retryAt: 0 });
       const token = stored("token");
       this.send(token ? { m: "hi", token } : { m: "hi" });
-      this.#timers.push(setTimeout(() => this.#drop(), HELLO_MS));
     };
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code }) => this.#closed(code);
@@ -138,7 +139,8 @@ export class Connection extends Emitter {
   /** @param {Record<string, unknown>} hi */
   #greeted({ token, t }) {
     if (typeof token === "string" && token.length < 1000) store("token", token);
-    if (typeof t === "number") this.clock.reset(t);
+    // JSON can say 1e999, which is Infinity here.
+    if (Number.isFinite(t)) this.clock.reset(/** @type {number} */ (t));
     this.#stopTimers();
     this.#pingedAt = 0;
     for (const after of PINGS_FIRST_MS) this.#timers.push(setTimeout(() => this.#ping(), after));
@@ -181,8 +183,8 @@ export class Connection extends Emitter {
   /** @param {Record<string, unknown>} answer */
   #learn({ t, e }) {
     this.#pingedAt = 0;
-    if (typeof e !== "number" || typeof t !== "number" || e > performance.now()) return;
-    this.clock.learn(e, t);
+    if (!Number.isFinite(e) || !Number.isFinite(t) || Number(e) > performance.now()) return;
+    this.clock.learn(Number(e), Number(t));
     this.emit("clock");
   }
 

@@ -16,6 +16,9 @@ const TOGETHER_MS = 120_000;
 /** From how many units left the count is shown. */
 const COUNT_FROM = 80;
 
+/** Made once: making it takes longer than all the rest of a line. */
+const hourAndMinute = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit" });
+
 /** Emits `send(text, replyTo, to)`, `mention(line)` when this person is meant, `unread(count, rings)`, `person(person, element)`. */
 export class Chat extends Emitter {
   #log = byId("chat-log");
@@ -171,8 +174,7 @@ export class Chat extends Emitter {
       const who = make("button", { type: "button", class: "who", onclick: () => this.emit("person", from, who) }, from.name);
       item.append(who);
     }
-    const shown = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    item.append(make("time", { dateTime: when.toISOString() }, shown));
+    item.append(make("time", { dateTime: when.toISOString() }, hourAndMinute.format(when)));
     const words = make("span", { class: "text" });
     this.#fill(words, text);
     item.append(words);

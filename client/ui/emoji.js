@@ -14,7 +14,7 @@ export const EMOJI = {
 };
 
 /** Puts emoji for their names: `:fire:`. @param {string} text */
-export const withEmoji = text => text.replace(/:([a-z_]+):/g, (whole, name) => EMOJI[name] ?? whole);
+export const withEmoji = text => text.replace(/:([a-z_]+):/g, (whole, name) => (Object.hasOwn(EMOJI, name) ? EMOJI[name] : whole));
 
 /**
  * A panel to choose from, beside its button.
@@ -23,11 +23,13 @@ export const withEmoji = text => text.replace(/:([a-z_]+):/g, (whole, name) => E
 export function emojiPanel(button, onPick) {
   const panel = make("div", { class: "emoji", popover: "auto", role: "group", "aria-label": t("chatEmoji") });
   panel.append(...Object.entries(EMOJI).map(([name, emoji]) => make("button", {
-    type: "button", title: `:${name}:`, "aria-label": name.replace("_", " "), onclick: () => { panel.hidePopover(); onPick(emoji); },
+    type: "button", title: `:${name}:`, "aria-label": name.replaceAll("_", " "), onclick: () => { panel.hidePopover(); onPick(emoji); },
   }, emoji)));
   byId("stage").append(panel);
-  button.addEventListener("click", () => {
-    panel.togglePopover();
+  // The browser knows then that a click on the button closes it: it would close and open it again otherwise.
+  /** @type {HTMLButtonElement} */ (button).popoverTargetElement = panel;
+  panel.addEventListener("toggle", () => {
+    if (!panel.matches(":popover-open")) return;
     const { left, top } = button.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = panel;
     panel.style.left = `${Math.max(8, Math.min(left, innerWidth - width - 8))}px`;

@@ -42,11 +42,9 @@ function link(words) {
 export function mentions(text, { _id, name }) {
   const words = text.toLowerCase();
   if (_id && words.includes(`@${_id.toLowerCase()}`)) return true;
-  const at = words.indexOf(`@${name.toLowerCase()}`);
-  if (at < 0 || !name) return false;
-  // `@Ann` is not `@Anna`.
-  const after = words.slice(at + name.length + 1);
-  return !/^[\p{L}\p{N}]/u.test(after);
+  if (!name) return false;
+  // `@Ann` is not `@Anna`, but may stand after it.
+  return words.split(`@${name.toLowerCase()}`).slice(1).some(after => !/^[\p{L}\p{N}]/u.test(after));
 }
 
 /** @type {Record<string, string>} */
@@ -62,7 +60,7 @@ export const plainText = html => html
   .replace(/<br\s*\/?>|<\/p>/gi, " ")
   .replace(/<\/?[a-z!][^>]*>/gi, "")
   .replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]+));/gi, (whole, decimal, hex, name) => {
-    if (name) return ENTITIES[name.toLowerCase()] ?? whole;
+    if (name) return Object.hasOwn(ENTITIES, name.toLowerCase()) ? ENTITIES[name.toLowerCase()] : whole;
     const code = parseInt(decimal ?? hex, decimal ? 10 : 16);
     return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
   });

@@ -26,6 +26,7 @@ export class People {
   #rows = new Map();
   /** When each name moved last. @type {Map<string, number>} */
   #moved = new Map();
+  #stays = matchMedia("(prefers-reduced-motion: reduce)");
   #room;
   #mutes;
   #acts;
@@ -38,6 +39,7 @@ export class People {
     room.on("people", () => {
       this.#list.replaceChildren();
       this.#rows.clear();
+      this.#moved.clear();
       for (const person of room.people.values()) this.#show(person);
     });
     room.on("person", person => this.#show(person));
@@ -47,13 +49,15 @@ export class People {
       this.#moved.delete(id);
     });
     room.on("info", () => { for (const person of room.people.values()) this.#show(person); });
+    // They stand in one line; a wheel turns one way only.
+    this.#list.addEventListener("wheel", ({ deltaX, deltaY }) => { if (deltaX === 0) this.#list.scrollLeft += deltaY; }, { passive: true });
     mutes.on("change", () => { for (const person of room.people.values()) this.#show(person); });
   }
 
   /** Lets a name move while its owner plays. @param {string} id */
   plays(id) {
     const now = performance.now();
-    if (now - (this.#moved.get(id) ?? -Infinity) < MOVE_EVERY_MS || document.hidden) return;
+    if (now - (this.#moved.get(id) ?? -Infinity) < MOVE_EVERY_MS || document.hidden || this.#stays.matches) return;
     this.#moved.set(id, now);
     this.#rows.get(id)?.firstElementChild?.animate({ transform: ["none", "translateY(3px)", "none"] }, 180);
   }

@@ -16,8 +16,11 @@ export function dialog(title, content, { id, onClose } = {}) {
   const box = make("dialog", { "aria-labelledby": titleId, ...(id && { id }) },
     make("header", {}, make("h2", { id: titleId }, title), close), ...content);
   box.addEventListener("close", () => { box.remove(); onClose?.(); });
-  // A click beside it closes it; one that only ends there, as after selecting text, does not.
-  box.addEventListener("pointerdown", event => { if (event.target === box) box.close(); });
+  // A click beside it closes it; one that only ends there, as after selecting text, does not. It closes at the end of
+  // the click: a finger would otherwise go on to press what was below.
+  let beganBeside = false;
+  box.addEventListener("pointerdown", event => { beganBeside = event.target === box; });
+  box.addEventListener("click", event => { if (beganBeside && event.target === box) box.close(); });
   document.body.append(box);
   box.showModal();
   return box;

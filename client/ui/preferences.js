@@ -67,9 +67,8 @@ export function openMidi(midi, settings) {
     body.replaceChildren(...parts.filter(part => part instanceof Node));
   };
   draw();
-  let isOpen = true;
-  midi.on("devices", () => { if (isOpen) draw(); });
-  dialog(t("midi"), [body], { id: "midi-dialog", onClose: () => { isOpen = false; } });
+  midi.on("devices", draw);
+  dialog(t("midi"), [body], { id: "midi-dialog", onClose: () => midi.off("devices", draw) });
 }
 
 /** @param {Settings} settings */

@@ -12,6 +12,8 @@ import { hint } from "./toasts.js";
 
 const SHOWN_MAX = 200;
 const DRAW_MS = 150;
+/** A finger's click comes a little after it was lifted. */
+const PRESSED_MS = 50;
 
 export class Rooms {
   #room;
@@ -21,6 +23,7 @@ export class Rooms {
   #drawer = null;
   /** @type {HTMLInputElement | null} */
   #field = null;
+  #isPressed = false;
   #list = make("ul", { id: "rooms-list" });
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #soon;
@@ -39,6 +42,11 @@ export class Rooms {
     room.on("info", info => this.#showCurrent(info));
     for (const event of ["person", "leave", "people"]) room.on(event, () => this.#showCount());
     byId("welcome-share").addEventListener("click", () => void this.#share());
+    // An entry that is taken away between press and release is never clicked.
+    this.#list.addEventListener("pointerdown", () => { this.#isPressed = true; });
+    for (const end of ["pointerup", "pointercancel", "dragend"]) {
+      addEventListener(end, () => setTimeout(() => { this.#isPressed = false; }, PRESSED_MS));
+    }
     this.#list.addEventListener("click", event => {
       const link = /** @type {HTMLElement} */ (event.target).closest("a");
       // Another tab is the browser's business.
@@ -128,7 +136,11 @@ export class Rooms {
   }
 
   #drawSoon() {
-    if (this.#drawer) this.#soon ??= setTimeout(() => { this.#soon = undefined; this.#draw(); }, DRAW_MS);
+    if (this.#drawer) this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      if (this.#isPressed) this.#drawSoon();
+      else this.#draw();
+    }, DRAW_MS);
   }
 
   #draw() {

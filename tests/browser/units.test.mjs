@@ -14,6 +14,9 @@ const { Recorder } = await client("midi/recorder.js");
 const { Geometry, WHITES, whiteKey } = await client("piano/geometry.js");
 const { contrast, inkOn, readable } = await client("ui/colors.js");
 const { mentions, parts, plainText } = await client("ui/links.js");
+const { withEmoji } = await client("ui/emoji.js");
+const { Emitter } = await client("events.js");
+const { Schedule } = await client("schedule.js");
 const { pathOfRoom, Room, roomOfPath } = await client("room.js");
 const { Performer } = await client("performer.js");
 const { t } = await client("words.js");
@@ -149,6 +152,7 @@ test("links are http only, and end where the sentence goes on", () => {
   assert.deepEqual(kinds("hey @0123456789abcdef01234567!"), ["text:hey ", "mention:@0123456789abcdef01234567", "text:!"]);
   const me = { _id: "0123456789abcdef01234567", name: "Ann" };
   assert.deepEqual(["@ann hi", "hello @Ann", "@Anna", "Ann", "x @0123456789ABCDEF01234567"].map(text => mentions(text, me)), [true, true, false, false, true]);
+  assert.equal(mentions("@Anna and @Ann", me), true, "the second is meant");
 });
 
 test("colours can be read", () => {
@@ -289,4 +293,37 @@ test("texts are there for one and for more", () => {
   assert.equal(t("roomCount", { n: 1 }), "1 person");
   assert.equal(t("roomCount", { n: 0 }), "0 people");
   assert.equal(t("personMenu", { name: "{n}" }), "About {n}");
+});
+
+test("names between colons and entities are only those that there are", () => {
+  assert.equal(withEmoji(":fire: :constructor: :__proto__: :nothing:"), "🔥 :constructor: :__proto__: :nothing:");
+  assert.equal(plainText("&amp;&constructor;&nothing;"), "&&constructor;&nothing;");
+});
+
+test("a listener that is taken away hears no more", () => {
+  const emitter = new Emitter(), heard = [];
+  const listener = value => heard.push(value);
+  emitter.on("x", listener).emit("x", 1);
+  emitter.off("x", listener);
+  emitter.off("y", listener);
+  emitter.emit("x", 2);
+  assert.deepEqual(heard, [1]);
+});
+
+test("a schedule says when it is full", async () => {
+  const schedule = new Schedule();
+  let done = 0;
+  const taken = Array.from({ length: 5200 }, () => schedule.later(20, () => done++)).filter(Boolean).length;
+  assert.equal(taken, 5000);
+  await new Promise(resolve => setTimeout(resolve, 100));
+  assert.equal(done, taken);
+});
+
+test("a recording is bounded, also of ends without starts", () => {
+  const recorder = new Recorder();
+  recorder.start();
+  recorder.note("a", "Ann", 40, 0.5, 0);
+  for (let n = 0; n < 400_000; n++) recorder.note("a", "Ann", 40, 0, 1);
+  recorder.note("a", "Ann", 41, 0.5, 2);
+  assert.equal(recorder.count, 1);
 });
