@@ -217,8 +217,8 @@ impl Tuner<'_> {
                     );
                 to_come
                     || now.is_some_and(|now| {
-                        let undone = changed.boot != self.boot
-                            && same(&changed.path, &now, &changed.before);
+                        let undone =
+                            changed.boot != self.boot && same(&changed.path, &now, &changed.before);
                         undone || same(&changed.path, &now, &changed.after)
                     })
             })
