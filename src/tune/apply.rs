@@ -201,9 +201,9 @@ impl Tuner<'_> {
     }
 
     /// The files as they should be. Settings that are no longer as we left them are no longer ours to set at boot: an
-    /// operator's larger value would come back smaller. A value that is what it was before, in another boot, is one that
-    /// the boot undid: a module that was loaded after the files were read, as the firewall's is. With `planned` they
-    /// count as done.
+    /// operator's larger value would come back smaller. A value that is what it was before, in another boot, is one
+    /// that the boot undid: a module that was loaded after the files were read, as the firewall's is. With `planned`
+    /// they count as done.
     fn desired(&mut self, state: &State, planned: bool) -> Vec<Desired> {
         let ours: Vec<(String, String)> = state
             .values
