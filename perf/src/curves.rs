@@ -220,7 +220,7 @@ fn channels(figures: &Figures) -> Option<Plot> {
             "The CPU of a whole server while 10 channels a second are opened and left and 50 people follow the list: {} for \
              each with {few:.0} channels in the list, {} with {many:.0}. Cost follows the changes; what grows with the number \
              of channels is what their {many:.0} idle members cost by themselves, a ping every 30 s. Descriptors end the curve \
-             here; the instruction counts of the directory alone (`benches/`) go to 50,000 channels.",
+             here, because every channel needs somebody in it.",
             Unit::Micros.show(*at_few),
             Unit::Micros.show(*at_many)
         ),

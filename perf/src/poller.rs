@@ -1,4 +1,4 @@
-//! A level-triggered epoll with nanosecond timeouts, and the two clocks.
+//! A level-triggered epoll with nanosecond timeouts, and the wall clock.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -111,24 +111,8 @@ fn flags(write: bool) -> EventFlags {
     if write { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN }
 }
 
-/// Nanoseconds of the monotonic clock.
-#[inline]
-pub fn monotonic_ns() -> u64 {
-    nanoseconds(ClockId::Monotonic)
-}
-
 /// Nanoseconds since 1970.
 pub fn wall_ns() -> u64 {
-    nanoseconds(ClockId::Realtime)
-}
-
-/// CPU time that this process has used so far, in nanoseconds.
-pub fn own_cpu_ns() -> u64 {
-    nanoseconds(ClockId::ProcessCPUTime)
-}
-
-#[inline]
-fn nanoseconds(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock);
+    let time = clock_gettime(ClockId::Realtime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
