@@ -13,6 +13,7 @@ pub mod driver;
 
 pub mod doors;
 pub mod http;
+pub mod quic;
 pub mod ws;
 
 pub mod address;
