@@ -13,12 +13,16 @@ pub mod driver;
 
 pub mod doors;
 pub mod http;
+pub mod quic;
 pub mod ws;
 
 pub mod address;
 pub mod admission;
 pub mod assets;
 pub mod identity;
+
+pub mod data_folder;
+pub mod storage;
 
 pub mod admin;
 pub mod check;

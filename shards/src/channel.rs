@@ -325,9 +325,14 @@ impl Channel {
         self.roster.members().find(|(_, member)| member.conn == conn)
     }
 
-    /// Whether someone on any shard is sent messages in `format`.
-    pub(crate) fn uses(&self, format: Format) -> bool {
-        self.fan.count(format) > 0 || self.away.iter().any(|away| away.formats[format.index()] > 0)
+    /// The formats that someone on any shard is sent messages in, a bit each.
+    pub(crate) fn formats(&self) -> u8 {
+        let mut formats = self.fan.formats;
+        for away in &self.away {
+            let used = (0..Format::COUNT).filter(|&f| away.formats[f] > 0);
+            formats |= used.fold(0, |set, f| set | 1 << f);
+        }
+        formats
     }
 }
 

@@ -12,17 +12,33 @@ use std::{collections::VecDeque, sync::Arc};
 pub struct Format(pub u8);
 
 impl Format {
-    /// Formats are numbered below this.
-    pub const COUNT: usize = 4;
+    /// Formats are numbered below this, at most 8: sets of them are one byte.
+    pub const COUNT: usize = 7;
     /// Multiplayer Piano, JSON text frames.
     pub const MPP_TEXT: Format = Format(0);
     /// Multiplayer Piano, binary frames where they lose nothing.
     pub const MPP_QUICK: Format = Format(1);
+    /// Line chat, lines that end with LF.
+    pub const LINE: Format = Format(2);
+    /// Line chat, lines that end with CR LF.
+    pub const LINE_CRLF: Format = Format(3);
+    /// Line chat without the lines that tell who joins and leaves.
+    pub const LINE_QUIET: Format = Format(4);
+    /// The same, with CR LF.
+    pub const LINE_QUIET_CRLF: Format = Format(5);
+    /// Frames of the QUIC protocol.
+    pub const QUIC: Format = Format(6);
 
     /// The format's position in arrays of [`Format::COUNT`].
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
+    }
+
+    /// Whether this is one of the four of line chat.
+    #[must_use]
+    pub fn is_line(self) -> bool {
+        (Format::LINE.0..=Format::LINE_QUIET_CRLF.0).contains(&self.0)
     }
 }
 

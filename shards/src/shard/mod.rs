@@ -645,26 +645,32 @@ impl<W: Wire> Shard<W> {
         event: Event<'_>,
     ) {
         let channel = &mut self.channels[idx as usize];
-        let mut receivers = channel.fan.members.len();
-        for format in (0..Format::COUNT).map(|f| Format(f as u8)) {
-            if !channel.uses(format) {
-                continue;
-            }
+        let (mut formats, mut receivers) = (channel.formats(), 0);
+        while formats != 0 {
+            let format = Format(formats.trailing_zeros() as u8);
+            formats &= formats - 1;
             let log = &mut channel.fan.logs[format.index()];
             log.open(&mut self.pool);
             let start = log.bytes.len();
             self.wire.encode(format, &[event], &mut log.bytes);
+            if log.bytes.len() == start {
+                // Not shown to those who speak this.
+                log.close_if_empty(&mut self.pool);
+                continue;
+            }
             let own = match by {
                 Some(Actor { at: At::Here(slot), .. }) => Some(&mut self.conns[slot]),
                 _ => None,
             };
             channel.fan.push(format, start, by.map(|actor| actor.conn), own, class);
+            receivers += channel.fan.count(format) as usize;
             for away in &channel.away {
                 receivers += away.formats[format.index()] as usize;
             }
         }
         // Whoever did it is a member, here or away.
-        self.stats.event(EventKind::from(&event), receivers - usize::from(by.is_some()));
+        self.stats
+            .event(EventKind::from(&event), receivers.saturating_sub(usize::from(by.is_some())));
         self.touch_fan(idx);
         // Heat is what people say and play. Those who come and go are not made cheaper by spreading members.
         if matches!(event, Event::Notes { .. } | Event::Cursor { .. } | Event::Chat(_)) {
