@@ -12,17 +12,33 @@ use std::{collections::VecDeque, sync::Arc};
 pub struct Format(pub u8);
 
 impl Format {
-    /// Formats are numbered below this.
-    pub const COUNT: usize = 4;
+    /// Formats are numbered below this, at most 8: sets of them are one byte.
+    pub const COUNT: usize = 7;
     /// Multiplayer Piano, JSON text frames.
     pub const MPP_TEXT: Format = Format(0);
     /// Multiplayer Piano, binary frames where they lose nothing.
     pub const MPP_QUICK: Format = Format(1);
+    /// Line chat, lines that end with LF.
+    pub const LINE: Format = Format(2);
+    /// Line chat, lines that end with CR LF.
+    pub const LINE_CRLF: Format = Format(3);
+    /// Line chat without the lines that tell who joins and leaves.
+    pub const LINE_QUIET: Format = Format(4);
+    /// The same, with CR LF.
+    pub const LINE_QUIET_CRLF: Format = Format(5);
+    /// Frames of the QUIC protocol.
+    pub const QUIC: Format = Format(6);
 
     /// The format's position in arrays of [`Format::COUNT`].
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
+    }
+
+    /// Whether this is one of the four of line chat.
+    #[must_use]
+    pub fn is_line(self) -> bool {
+        (Format::LINE.0..=Format::LINE_QUIET_CRLF.0).contains(&self.0)
     }
 }
 
@@ -41,6 +57,8 @@ pub struct Profile {
     pub tag: Option<Box<Tag>>,
     /// When the user was first seen, milliseconds since 1970.
     pub first_seen_ms: u64,
+    /// Until when what the user says is refused everywhere, milliseconds since 1970; 0 for not.
+    pub muted_until_ms: u64,
 }
 
 impl Profile {
@@ -54,7 +72,14 @@ impl Profile {
             color: user.default_color(),
             tag: None,
             first_seen_ms,
+            muted_until_ms: 0,
         }
+    }
+
+    /// Whether what the user says is refused everywhere.
+    #[must_use]
+    pub fn is_muted(&self, wall_ms: u64) -> bool {
+        self.muted_until_ms > wall_ms
     }
 
     /// The name to show.
@@ -289,6 +314,33 @@ pub enum Notice {
     },
     /// To a connection of a user that has too many; it is closed soon after.
     TooManyConnections,
+    /// To a user whose words are refused from now on.
+    Muted {
+        /// For how long; 0 when they are heard again.
+        seconds: u64,
+    },
+    /// To a user whose words have just been refused.
+    StillMuted {
+        /// For how long yet, rounded up.
+        seconds: u64,
+    },
+    /// To a connection that an operator closes.
+    Kicked {
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
+    },
+    /// To a connection of somebody who is banned from the server.
+    SiteBanned {
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
+    },
+    /// To everyone in a channel that an operator closes: they go to the lobby.
+    ChannelClosed {
+        /// Which.
+        channel: ChannelName,
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
+    },
     /// Written by an operator.
     Operator(Box<OperatorNotice>),
 }
@@ -331,6 +383,10 @@ pub enum CloseReason {
     MessagesIn,
     /// The user has too many connections.
     TooManyConnections,
+    /// An operator closed it.
+    Kicked,
+    /// The user or the address is banned from the server.
+    Banned,
 }
 
 /// Turns events into bytes. Implemented by the doors, and by the simulator's own.

@@ -160,6 +160,8 @@ pub struct Config {
     pub flush_delay_max: Duration,
     /// How long a graceful stop may take.
     pub shutdown_deadline: Duration,
+    /// How what is kept is written.
+    pub storage: crate::storage::Settings,
 }
 
 /// What the process may use of the machine's CPUs.
@@ -258,6 +260,10 @@ impl Config {
             mesh_backlog: read.length("mesh.backlog"),
             flush_delay_max: read.ms("flush.delay_max_ms"),
             shutdown_deadline: read.ms("shutdown.deadline_ms"),
+            storage: crate::storage::Settings {
+                queue: read.length("storage.queue"),
+                commit: read.ms("storage.commit_ms"),
+            },
         };
         config.check_addresses(&read)?;
         if !read.flag("limits.enabled") {

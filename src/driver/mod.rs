@@ -37,10 +37,11 @@ use crate::{
     admission::Admission,
     assets::{Assets, AssetsError, Sources},
     config::Config,
-    doors::mpp,
+    doors::{self, Protocol},
     identity::{Identity, SecretError},
 };
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use listen::Listener;
 use mesh::{Address, Packet};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tutti_shards::{Seeds, ShardId};
@@ -105,7 +106,7 @@ impl Shards {
             live: config.client_live,
         })?;
         let identity = Identity::open(config)?;
-        let shared = Arc::new(mpp::Shared::new(config, identity, assets, admission.clone()));
+        let shared = Arc::new(doors::Shared::new(config, identity, assets, admission.clone()));
         let config = Arc::new(config.clone());
         let (ends, addresses) = mesh::connect(config.shards)?;
         let placement = [random()?, random()?, random()?, random()?];
@@ -114,7 +115,10 @@ impl Shards {
             listeners.push(if passed.is_empty() {
                 listeners_of_one_shard(&config)?
             } else {
-                passed.sockets().map(listen::adopt).collect::<Result<_, _>>()?
+                let adopt = |socket| {
+                    Ok(Listener { socket: listen::adopt(socket)?, protocol: Protocol::Mpp })
+                };
+                passed.sockets().map(adopt).collect::<io::Result<_>>()?
             });
         }
         panics::end_process_on_panic();
@@ -219,10 +223,10 @@ impl Control {
     }
 }
 
-fn listeners_of_one_shard(config: &Config) -> Result<Vec<std::os::fd::OwnedFd>, DriverError> {
-    let listen = |&address: &SocketAddr| {
-        listen::listener(address, config.listen_backlog)
-            .map_err(|source| DriverError::Listen { address, source })
+fn listeners_of_one_shard(config: &Config) -> Result<Vec<Listener>, DriverError> {
+    let listen = |&address: &SocketAddr| match listen::listener(address, config.listen_backlog) {
+        Ok(socket) => Ok(Listener { socket, protocol: Protocol::Mpp }),
+        Err(source) => Err(DriverError::Listen { address, source }),
     };
     config.listen.iter().map(listen).collect()
 }

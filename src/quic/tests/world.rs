@@ -261,8 +261,9 @@ impl World {
     /// The session that talks with a client's current address, or did last.
     pub(super) fn session_at(&self, address: SocketAddr) -> (usize, ConnKey) {
         let is_there = |echo: &Echo| {
-            echo.events.iter().any(|event| {
-                matches!(event, Event::Arrived { address: at } | Event::Moved { address: at } if *at == address)
+            echo.events.iter().any(|event| match event {
+                Event::Arrived { address: at } | Event::Moved { address: at } => *at == address,
+                _ => false,
             })
         };
         let mut found = self.sessions.iter().enumerate().flat_map(|(shard, sessions)| {
