@@ -21,7 +21,8 @@ pub struct Cli {
     #[arg(value_name = "SCENARIO", conflicts_with_all = ["compare", "join", "render"])]
     pub scenario: Option<String>,
 
-    /// The server [default: ws://127.0.0.1:8080/, or by the scenario's dialect tcp://127.0.0.1:8023, quic://127.0.0.1:4433]
+    /// The server [default: by the scenario's dialect, ws://127.0.0.1:8080/, tcp://127.0.0.1:8023 or
+    /// quic://127.0.0.1:4433]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// The server's name in tables and plots

@@ -8,7 +8,8 @@
 //! as an [`Order`], what has happened goes back as [`News`].
 //!
 //! Reading order: `orders` (the words between threads), this file (the loop), `peer`, `link` (a connection's
-//! life), `frames`, `lines` and `datagrams` (what is read), `talk` (what it says), `play` (a run), then `roam` and `abuse`.
+//! life), `frames`, `lines` and `datagrams` (what is read), `talk` (what it says), `play` (a run), then `roam` and
+//! `abuse`.
 
 mod abuse;
 mod datagrams;
@@ -153,8 +154,8 @@ impl Worker {
     /// # Errors
     /// When the process is out of descriptors.
     pub(crate) fn new(start: Start) -> Result<Self> {
-        let Start { number, threads, clock, endpoint, scenario, run, prefix, shared, orders, news } =
-            start;
+        let Start { number, threads, clock, endpoint, scenario, run, .. } = start;
+        let Start { prefix, shared, orders, news, .. } = start;
         // Timers fire when they are asked to, not up to 50 us later.
         rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?;
         let mut offsets = vec![0];
