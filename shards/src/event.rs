@@ -303,6 +303,8 @@ pub enum Notice {
         /// Where they wanted to go.
         channel: ChannelName,
     },
+    /// To a moderator whose act holds, but could not be written down.
+    NotKept,
     /// To a connection of a user that has too many; it is closed soon after.
     TooManyConnections,
     /// Written by an operator.

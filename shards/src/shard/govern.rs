@@ -2,10 +2,10 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, ConnId, Event, Limit, Notice, Now, SettingsPatch, ShardId, UserId, Wire,
+    ChannelName, ConnId, Event, Limit, ModerationAct, ModerationKind, Notice, Now, SettingsPatch,
+    ShardId, UserId, Wire,
     channel::{At, Member, dropped_at, on_screen},
     conn::JoinRequest,
-    fan_out::Class,
     mesh::{BanOrder, Mesh, Payload},
     timers::Timer,
 };
@@ -25,6 +25,7 @@ impl<W: Wire> Shard<W> {
         }
         channel.settings.change(patch);
         self.broadcast_channel(actor.channel, None);
+        self.keep_channel(actor.channel);
         self.touch_list(actor.channel, now.mono_us);
     }
 
@@ -69,6 +70,7 @@ impl<W: Wire> Shard<W> {
             }
         }
         self.broadcast_channel(actor.channel, None);
+        self.save_channel(actor.channel);
         let heir = heir.map(|(_, participant)| participant);
         if let Some(from) = from.filter(|_| holds) {
             self.tell_participant(actor.channel, from, &[Event::Quota(self.config.quotas.normal)]);
@@ -174,11 +176,16 @@ impl<W: Wire> Shard<W> {
             }
         }
         // The channel is still there: an empty one ends after a delay.
-        let here = Notice::RemovedFromHere { name, by: by_name, minutes };
-        self.broadcast(idx, None, Class::Prompt, Event::Notice(&here));
-        if let Some(certificate) = &certificate {
-            self.broadcast(idx, None, Class::Prompt, Event::Notice(certificate));
-        }
+        let here = Notice::RemovedFromHere { name: name.clone(), by: by_name, minutes };
+        let mut notices = vec![here];
+        notices.extend(certificate.as_deref().cloned());
+        let at_ms = now.wall_ms;
+        let kind = match ms {
+            0 => ModerationKind::Kick,
+            _ => ModerationKind::Ban { until_ms: at_ms + ms },
+        };
+        let act = ModerationAct { channel: channel_name, kind, user, name, by, at_ms };
+        self.moderate(now, act, notices);
         self.send_to_user(now, user, Payload::Notice(removed), &told);
         self.touch_list(idx, now.mono_us);
     }
@@ -211,13 +218,16 @@ impl<W: Wire> Shard<W> {
         if !channel.bans.remove(user, now.mono_us) {
             return;
         }
-        let by = channel.roster[actor.participant].profile.display_name().into();
-        let name = self.users.get(user).map_or_else(
+        let (channel, holder) = (channel.name.clone(), &channel.roster[actor.participant].profile);
+        let (by, holder) = (holder.display_name().into(), holder.user);
+        let name: Box<str> = self.users.get(user).map_or_else(
             || user.to_string().into_boxed_str(),
             |record| record.profile.display_name().into(),
         );
-        let notice = Notice::Unbanned { name, by };
-        self.broadcast(actor.channel, None, Class::Prompt, Event::Notice(&notice));
+        let notice = Notice::Unbanned { name: name.clone(), by };
+        let (kind, at_ms) = (ModerationKind::Unban, now.wall_ms);
+        let act = ModerationAct { channel, kind, user, name, by: holder, at_ms };
+        self.moderate(now, act, vec![notice]);
         self.touch_list(actor.channel, now.mono_us);
     }
 }

@@ -6,7 +6,7 @@
 use super::{Flow, Output, Shard};
 use crate::{
     Color, Command, ConnId, Event, Limit, NoteQuota, Notice, Now, Profile, ProfileChange, ShardId,
-    UserId, UserName, Wire,
+    StoreRequest, UserId, UserName, Wire,
     channel::Participant,
     conn::{Awaits, Seat},
     fan_out::Class,
@@ -47,8 +47,13 @@ impl<W: Wire> Shard<W> {
             return self.mesh(owner, Mesh::Hello { user, conn });
         }
         let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops };
+        if durable && self.waits_for_user(now, user, presence) {
+            self.conns[slot].extra().awaits = Some(Awaits::Welcome { user, token });
+            return;
+        }
         let max = self.config.connections_per_user;
-        let record = self.users.arrive(user, durable, presence, max, now.wall_ms);
+        let new = || Profile::new(user, now.wall_ms);
+        let record = self.users.arrive(user, durable, presence, max, new);
         let welcome = record.map(|record| (record.profile.clone(), record.quota));
         self.welcome(now, slot, welcome, token.as_deref());
     }
@@ -110,8 +115,12 @@ impl<W: Wire> Shard<W> {
 
     pub(super) fn on_hello(&mut self, now: Now, from: ShardId, user: UserId, conn: ConnId) {
         let presence = Presence { conn, shard: from, hops: 0 };
+        if self.waits_for_user(now, user, presence) {
+            return;
+        }
         let max = self.config.connections_per_user;
-        let record = self.users.arrive(user, true, presence, max, now.wall_ms);
+        let new = || Profile::new(user, now.wall_ms);
+        let record = self.users.arrive(user, true, presence, max, new);
         let welcome = record.map(|record| Box::new(((*record.profile).clone(), record.quota)));
         self.mesh(from, Mesh::Welcome { conn, welcome });
     }
@@ -122,12 +131,22 @@ impl<W: Wire> Shard<W> {
         conn: ConnId,
         welcome: Option<Box<(Profile, NoteQuota)>>,
     ) {
+        let welcome = welcome.map(|welcome| (Rc::new(welcome.0), welcome.1));
+        self.welcomed(now, conn, welcome);
+    }
+
+    /// A connection that waited for it learns who its user is.
+    pub(super) fn welcomed(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        welcome: Option<(Rc<Profile>, NoteQuota)>,
+    ) {
         // A connection that closed meanwhile has said so behind its hello.
         let Some(slot) = self.conns.find(conn) else { return };
         let Some(Awaits::Welcome { token, .. }) = self.conns[slot].extra().awaits.take() else {
             return;
         };
-        let welcome = welcome.map(|welcome| (Rc::new(welcome.0), welcome.1));
         self.welcome(now, slot, welcome, token.as_deref());
         self.resume(slot);
     }
@@ -139,10 +158,20 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn depart_user(&mut self, user: UserId, conn: ConnId, quota: Option<NoteQuota>) {
+    pub(super) fn depart_user(
+        &mut self,
+        now: Now,
+        user: UserId,
+        conn: ConnId,
+        quota: Option<NoteQuota>,
+    ) {
         let owner = self.owner_of_user(user);
         if owner == self.id {
-            self.users.depart(user, conn, quota);
+            self.forget_waiting(user, conn);
+            if let Some(first_ms) = self.users.depart(user, conn, quota) {
+                let last_ms = now.wall_ms;
+                self.store(StoreRequest::SeeUser { user, first_ms, last_ms });
+            }
         } else {
             self.mesh(owner, Mesh::Departed { user, conn, quota });
         }
@@ -196,6 +225,13 @@ impl<W: Wire> Shard<W> {
         if let Some(tag) = change.tag {
             profile.tag = tag;
         }
+        self.spread_profile(user);
+        self.keep_user(now, user);
+    }
+
+    /// Tells all connections of a user who they are now.
+    pub(super) fn spread_profile(&mut self, user: UserId) {
+        let Some(record) = self.users.get(user) else { return };
         let (profile, shards) = (record.profile.clone(), record.by_shard());
         for (shard, conns) in shards {
             self.send_profile(shard, profile.clone(), conns);

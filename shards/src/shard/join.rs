@@ -134,6 +134,9 @@ impl<W: Wire> Shard<W> {
                 self.unseat(now, slot);
                 return self.hand_over(now, slot, owner, Purpose::Join(request));
             }
+            if self.waits_for_channel(now, slot, &request) {
+                return;
+            }
             let profile = self.conns[slot].profile.clone().expect("only those who said hello join");
             match self.admit(now, &profile, &name, &request) {
                 Admission::Enter => {
@@ -247,6 +250,9 @@ impl<W: Wire> Shard<W> {
                     let (start, end) = dropped_at(Position::OFF_SCREEN);
                     channel.crown =
                         Some(Crown { user, held: true, since_ms: now.wall_ms, start, end });
+                    if channel.settings != Settings::new(channel.kind) {
+                        self.keep_channel(idx);
+                    }
                 }
                 idx
             }
@@ -372,15 +378,21 @@ impl<W: Wire> Shard<W> {
         }
         let channel = &mut self.channels[idx as usize];
         if channel.roster.is_empty() {
-            channel.empties += 1;
-            if !channel.name.is_permanent() {
-                let timer =
-                    Timer::Empty { channel: idx, serial: channel.serial, empties: channel.empties };
-                self.arm(now.mono_us + self.config.channel_empty.as_micros() as u64, timer);
-            }
+            self.arm_empty(now, idx);
         }
         self.touch_list(idx, now.mono_us);
         Some(left)
+    }
+
+    /// Nobody is in a channel: it ends after a while, if it can.
+    pub(super) fn arm_empty(&mut self, now: Now, idx: u32) {
+        let channel = &mut self.channels[idx as usize];
+        channel.empties += 1;
+        if !channel.name.is_permanent() {
+            let timer =
+                Timer::Empty { channel: idx, serial: channel.serial, empties: channel.empties };
+            self.arm(now.mono_us + self.config.channel_empty.as_micros() as u64, timer);
+        }
     }
 
     /// The holder has left.
@@ -404,6 +416,7 @@ impl<W: Wire> Shard<W> {
             }
         }
         self.broadcast_channel(idx, None);
+        self.save_channel(idx);
         if let Some(heir) = heir {
             self.tell_participant(idx, heir, &[Event::Quota(self.config.quotas.crown)]);
         }
@@ -417,6 +430,20 @@ impl<W: Wire> Shard<W> {
             // It is about to leave by its own wish, which is served after this one.
             extra.deferred = Some(request);
             return self.arm_deferred(now.mono_us, slot);
+        }
+        let key = self.conns.key(slot);
+        if let Some(extra) = &mut self.conns[slot].extra
+            && let Some(Awaits::Channel(_)) = extra.awaits
+            && let Some(Awaits::Channel(wish)) = extra.awaits.take()
+        {
+            // It waits for where it wants to go, which comes next. Nobody who is sent away stays for that.
+            extra.deferred = Some(wish);
+            self.arm_deferred(now.mono_us, slot);
+            self.go(now, slot, request);
+            if let Some(slot) = self.conns.slot(key) {
+                self.resume(slot);
+            }
+            return;
         }
         self.go(now, slot, request);
     }

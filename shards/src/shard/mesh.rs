@@ -12,7 +12,7 @@ impl<W: Wire> Shard<W> {
             Mesh::Moved { user, conn, hops, version, waits } => {
                 self.on_moved(user, Presence { conn, shard: from, hops }, version, waits);
             }
-            Mesh::Departed { user, conn, quota } => self.users.depart(user, conn, quota),
+            Mesh::Departed { user, conn, quota } => self.depart_user(now, user, conn, quota),
             Mesh::ChangeProfile { user, conn, change } => {
                 self.change_profile(now, user, conn.map(|conn| (from, conn)), *change);
             }

@@ -12,6 +12,7 @@ pub mod check;
 mod draw;
 mod script;
 mod setup;
+mod storage;
 mod view;
 pub mod wire;
 mod world;
@@ -19,6 +20,7 @@ mod world;
 pub use draw::Draw;
 pub use script::Script;
 pub use setup::{Op, Setup};
+pub use storage::{Kept, Kind, State, Storage};
 pub use view::{Ledger, Room, Stream, View};
 pub use world::{Node, Peer, Place, Report, Socket, World};
 
