@@ -67,10 +67,10 @@ pub struct Cli {
     /// Members of each channel of the first group
     #[arg(long, value_name = "N", help_heading = "Changing the scenario")]
     pub members: Option<usize>,
-    /// Members of each channel of the first group who play
+    /// Members of each channel of the first group who send
     #[arg(long, value_name = "N", help_heading = "Changing the scenario")]
     pub senders: Option<usize>,
-    /// Messages a second of each who plays
+    /// Messages a second of each who sends
     #[arg(long, value_name = "RATE", help_heading = "Changing the scenario")]
     pub rate: Option<f64>,
     /// `text`, `quick` for the binary dialect, or `line` for the TCP line chat
@@ -126,10 +126,10 @@ impl Cli {
             all.push(Setting::of_first_group(&["members"], number(n)));
         }
         if let Some(n) = self.senders {
-            all.push(Setting::of_first_group(&["notes", "senders"], number(n)));
+            all.push(Setting::of_first_stream("senders", number(n)));
         }
         if let Some(rate) = self.rate {
-            all.push(Setting::of_first_group(&["notes", "rate"], rate));
+            all.push(Setting::of_first_stream("rate", rate));
         }
         all.extend(self.set.iter().cloned());
         all

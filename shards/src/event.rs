@@ -57,6 +57,9 @@ pub struct Profile {
     pub tag: Option<Box<Tag>>,
     /// When the user was first seen, milliseconds since 1970.
     pub first_seen_ms: u64,
+    /// Until when what the user says is refused everywhere, milliseconds since 1970; 0 for not.
+    #[serde(default)]
+    pub muted_until_ms: u64,
 }
 
 impl Profile {
@@ -70,7 +73,14 @@ impl Profile {
             color: user.default_color(),
             tag: None,
             first_seen_ms,
+            muted_until_ms: 0,
         }
+    }
+
+    /// Whether what the user says is refused everywhere.
+    #[must_use]
+    pub fn is_muted(&self, wall_ms: u64) -> bool {
+        self.muted_until_ms > wall_ms
     }
 
     /// The name to show.
@@ -307,6 +317,33 @@ pub enum Notice {
     NotKept,
     /// To a connection of a user that has too many; it is closed soon after.
     TooManyConnections,
+    /// To a user whose words are refused from now on.
+    Muted {
+        /// For how long; 0 when they are heard again.
+        seconds: u64,
+    },
+    /// To a user whose words have just been refused.
+    StillMuted {
+        /// For how long yet, rounded up.
+        seconds: u64,
+    },
+    /// To a connection that an operator closes.
+    Kicked {
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
+    },
+    /// To a connection of somebody who is banned from the server.
+    SiteBanned {
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
+    },
+    /// To everyone in a channel that an operator closes: they go to the lobby.
+    ChannelClosed {
+        /// Which.
+        channel: ChannelName,
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
+    },
     /// Written by an operator.
     Operator(Box<OperatorNotice>),
 }
@@ -349,6 +386,10 @@ pub enum CloseReason {
     MessagesIn,
     /// The user has too many connections.
     TooManyConnections,
+    /// An operator closed it.
+    Kicked,
+    /// The user or the address is banned from the server.
+    Banned,
 }
 
 /// Turns events into bytes. Implemented by the doors, and by the simulator's own.

@@ -84,8 +84,8 @@ pub struct ModerationAct {
     pub user: UserId,
     /// What that user is called.
     pub name: Box<str>,
-    /// Who did it.
-    pub by: UserId,
+    /// Who did it; `None` for the operator, who keeps a log of their own acts.
+    pub by: Option<UserId>,
     /// When, milliseconds since 1970.
     pub at_ms: u64,
 }

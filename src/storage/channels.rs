@@ -162,6 +162,7 @@ pub(super) fn moderate(db: &Connection, act: &ModerationAct) -> rusqlite::Result
             ("ban", format!("{} for {minutes} min", act.name))
         }
     };
+    let by = act.by.map_or_else(|| "operator".to_owned(), |by| by.to_string());
     match act.kind {
         ModerationKind::Kick => {}
         ModerationKind::Unban => bans::lift(db, channel.as_deref(), &target)?,
@@ -171,16 +172,20 @@ pub(super) fn moderate(db: &Connection, act: &ModerationAct) -> rusqlite::Result
                 channel: channel.clone(),
                 target,
                 reason: String::new(),
-                moderator: act.by.to_string(),
+                moderator: by.clone(),
                 since_ms: act.at_ms,
                 until_ms: Some(until_ms),
             },
         )?,
     }
+    if act.by.is_none() {
+        // Whoever carried the operator's order out has it in the log, with who that was.
+        return Ok(());
+    }
     let entry = super::AuditEntry {
         id: 0,
         at_ms: act.at_ms,
-        actor: act.by.to_string(),
+        actor: by,
         action: action.to_owned(),
         channel,
         target: Some(target.to_string()),

@@ -108,8 +108,10 @@ impl Worker {
                     self.write(write);
                 }
                 Ok(Job::Commit { writes, done }) => {
-                    let made =
-                        writes.into_iter().fold(true, |made, write| self.write(write) && made);
+                    let mut made = true;
+                    for write in writes {
+                        made &= self.write(write);
+                    }
                     self.wait(Waiting::Caller(done), made);
                 }
                 Ok(Job::Shard { from, request }) => self.serve(from, request),

@@ -12,6 +12,20 @@ use crate::{
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// A user is sent out of a channel.
+pub(super) struct Removal {
+    pub(super) user: UserId,
+    /// For how long they are kept out; 0 for not.
+    pub(super) ms: u64,
+    /// Who wants it; `None` for the operator.
+    pub(super) by: Option<UserId>,
+    pub(super) by_name: Box<str>,
+    /// Whether they did it to themselves.
+    pub(super) themselves: bool,
+    /// What the user is called.
+    pub(super) name: Box<str>,
+}
+
 impl<W: Wire> Shard<W> {
     pub(super) fn change_settings(&mut self, now: Now, actor: Actor, patch: &SettingsPatch) {
         let rate = self.config.rates.settings;
@@ -134,29 +148,41 @@ impl<W: Wire> Shard<W> {
 
     /// Carries a ban out, for a target that is connected somewhere.
     pub(super) fn ban(&mut self, now: Now, order: BanOrder, name: Box<str>) {
-        let BanOrder { channel: channel_name, by, user, ms } = order;
-        let Some(&idx) = self.by_name.get(&channel_name) else { return };
-        let bans_max = self.config.bans_max;
-        let channel = &mut self.channels[idx as usize];
+        let BanOrder { channel, by, user, ms } = order;
+        let Some(&idx) = self.by_name.get(&channel) else { return };
+        let channel = &self.channels[idx as usize];
         // The crown may have passed on while the target was looked for.
         if !channel.is_holder(by) {
             return;
         }
+        let by_name: Box<str> = match channel.roster.find(by) {
+            Some(holder) => channel.roster[holder].profile.display_name().into(),
+            None => "".into(),
+        };
+        self.carry_out_ban(
+            now,
+            idx,
+            Removal { user, ms, by: Some(by), by_name, themselves: by == user, name },
+        );
+    }
+
+    /// Sends a user out of a channel that is owned here, and keeps them out for a time.
+    pub(super) fn carry_out_ban(&mut self, now: Now, idx: u32, removal: Removal) {
+        let Removal { user, ms, by, by_name, themselves, name } = removal;
+        let bans_max = self.config.bans_max;
+        let channel = &mut self.channels[idx as usize];
+        let channel_name = channel.name.clone();
         if ms > 0 {
-            let until = now.mono_us + ms * 1_000;
+            let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
             channel.bans.insert(user, until, now.mono_us, bans_max);
             let timer = Timer::BanEnds { channel: idx, serial: channel.serial };
             self.arm(until, timer);
         }
         let minutes = ms / 60_000;
         let channel = &self.channels[idx as usize];
-        let by_name: Box<str> = match channel.roster.find(by) {
-            Some(holder) => channel.roster[holder].profile.display_name().into(),
-            None => "".into(),
-        };
         let removed = Arc::new(Notice::Removed { channel: channel_name.clone(), minutes });
         let certificate =
-            (by == user).then(|| Arc::new(Notice::RemovedThemselves { name: name.clone() }));
+            themselves.then(|| Arc::new(Notice::RemovedThemselves { name: name.clone() }));
         // Those who are removed learn it here, before they go; the user's other connections wherever they are.
         let mut told = SmallVec::<[ConnId; 1]>::new();
         if let Some(participant) = channel.roster.find(user) {
@@ -182,7 +208,7 @@ impl<W: Wire> Shard<W> {
         let at_ms = now.wall_ms;
         let kind = match ms {
             0 => ModerationKind::Kick,
-            _ => ModerationKind::Ban { until_ms: at_ms + ms },
+            _ => ModerationKind::Ban { until_ms: at_ms.saturating_add(ms) },
         };
         let act = ModerationAct { channel: channel_name, kind, user, name, by, at_ms };
         self.moderate(now, act, notices);
@@ -214,20 +240,34 @@ impl<W: Wire> Shard<W> {
         if self.may_ban(now, actor).is_none() {
             return;
         }
-        let channel = &mut self.channels[actor.channel as usize];
-        if !channel.bans.remove(user, now.mono_us) {
-            return;
+        let roster = &self.channels[actor.channel as usize].roster;
+        let holder = &roster[actor.participant].profile;
+        let (by_name, by) = (holder.display_name().into(), holder.user);
+        self.lift_ban(now, actor.channel, user, by_name, Some(by));
+    }
+
+    /// Lets a user into a channel that is owned here; whether they were kept out.
+    pub(super) fn lift_ban(
+        &mut self,
+        now: Now,
+        idx: u32,
+        user: UserId,
+        by_name: Box<str>,
+        by: Option<UserId>,
+    ) -> bool {
+        if !self.channels[idx as usize].bans.remove(user, now.mono_us) {
+            return false;
         }
-        let (channel, holder) = (channel.name.clone(), &channel.roster[actor.participant].profile);
-        let (by, holder) = (holder.display_name().into(), holder.user);
+        let channel = self.channels[idx as usize].name.clone();
         let name: Box<str> = self.users.get(user).map_or_else(
             || user.to_string().into_boxed_str(),
             |record| record.profile.display_name().into(),
         );
-        let notice = Notice::Unbanned { name: name.clone(), by };
+        let notice = Notice::Unbanned { name: name.clone(), by: by_name };
         let (kind, at_ms) = (ModerationKind::Unban, now.wall_ms);
-        let act = ModerationAct { channel, kind, user, name, by: holder, at_ms };
+        let act = ModerationAct { channel, kind, user, name, by, at_ms };
         self.moderate(now, act, vec![notice]);
-        self.touch_list(actor.channel, now.mono_us);
+        self.touch_list(idx, now.mono_us);
+        true
     }
 }

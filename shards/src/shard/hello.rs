@@ -5,8 +5,8 @@
 
 use super::{Flow, Output, Shard};
 use crate::{
-    Color, Command, ConnId, Event, Limit, NoteQuota, Notice, Now, Profile, ProfileChange, ShardId,
-    StoreRequest, UserId, UserName, Wire,
+    CloseReason, Color, Command, ConnId, Event, Key, Limit, NoteQuota, Notice, Now, Profile,
+    ProfileChange, ShardId, StoreRequest, UserId, UserName, Wire,
     channel::Participant,
     conn::{Awaits, Seat},
     fan_out::Class,
@@ -46,7 +46,7 @@ impl<W: Wire> Shard<W> {
             let conn = conn.id;
             return self.mesh(owner, Mesh::Hello { user, conn });
         }
-        let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops };
+        let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops, doomed: false };
         if durable && self.waits_for_user(now, user, presence) {
             self.conns[slot].extra().awaits = Some(Awaits::Welcome { user, token });
             return;
@@ -77,14 +77,8 @@ impl<W: Wire> Shard<W> {
     ) {
         let Some((profile, quota)) = welcome else {
             self.stats.limit(Limit::ConnectionsPerUser);
-            self.conns[slot].refused = true;
-            self.tell(slot, &[Event::Notice(&Notice::TooManyConnections)]);
-            let key = self.conns.key(slot);
-            let timer = Timer::Refused { slot: key.slot, generation: key.generation };
-            // Old clients come back 50 ms after a socket that was open closes, so closing at once would make them a
-            // storm.
-            let kept_us = self.config.refused_kept.as_micros() as u64;
-            return self.arm(now.mono_us + kept_us, timer);
+            let reason = CloseReason::TooManyConnections;
+            return self.refuse(now, slot, &Notice::TooManyConnections, reason);
         };
         let conn = &mut self.conns[slot];
         if quota != NoteQuota::default() {
@@ -93,6 +87,17 @@ impl<W: Wire> Shard<W> {
         conn.profile = Some(profile.clone());
         conn.heard_ms = now.mono_ms();
         self.say_hello(now, slot, &profile, token);
+    }
+
+    /// Tells a connection why it has to go; nothing that it asks is done any more.
+    pub(super) fn refuse(&mut self, now: Now, slot: u32, notice: &Notice, reason: CloseReason) {
+        self.conns[slot].refused = true;
+        self.tell(slot, &[Event::Notice(notice)]);
+        let Key { slot, generation } = self.conns.key(slot);
+        // Old clients come back 50 ms after a socket that was open closes, so closing at once would make them a
+        // storm.
+        let kept_us = self.config.refused_kept.as_micros() as u64;
+        self.arm(now.mono_us + kept_us, Timer::Refused { slot, generation, reason });
     }
 
     fn say_hello(&mut self, now: Now, slot: u32, profile: &Profile, token: Option<&str>) {
@@ -114,7 +119,7 @@ impl<W: Wire> Shard<W> {
     }
 
     pub(super) fn on_hello(&mut self, now: Now, from: ShardId, user: UserId, conn: ConnId) {
-        let presence = Presence { conn, shard: from, hops: 0 };
+        let presence = Presence { conn, shard: from, hops: 0, doomed: false };
         if self.waits_for_user(now, user, presence) {
             return;
         }
@@ -216,15 +221,28 @@ impl<W: Wire> Shard<W> {
             self.stats.limit(Limit::ProfileRate);
             return self.send_profile(shard, profile, smallvec![conn]);
         }
+        self.update_profile(now, user, |profile| {
+            if change.name.is_some() {
+                profile.name = change.name;
+            }
+            profile.color = change.color.unwrap_or(profile.color);
+            if let Some(tag) = change.tag {
+                profile.tag = tag;
+            }
+        });
+    }
+
+    /// Changes a record that is owned here and is known, and shows it wherever the user is.
+    pub(super) fn update_profile(
+        &mut self,
+        now: Now,
+        user: UserId,
+        change: impl FnOnce(&mut Profile),
+    ) {
+        let record = self.users.get_mut(user).expect("the caller has found it");
         let profile = Rc::make_mut(&mut record.profile);
         profile.version += 1;
-        if change.name.is_some() {
-            profile.name = change.name;
-        }
-        profile.color = change.color.unwrap_or(profile.color);
-        if let Some(tag) = change.tag {
-            profile.tag = tag;
-        }
+        change(profile);
         self.spread_profile(user);
         self.keep_user(now, user);
     }
@@ -247,13 +265,19 @@ impl<W: Wire> Shard<W> {
     }
 
     /// A connection is on another shard now. What it was to be told may have missed it, if the way was long.
-    pub(super) fn on_moved(&mut self, user: UserId, to: Presence, version: u32, waits: bool) {
-        if self.users.moved(user, to)
-            && let Some(record) = self.users.get(user)
-            && (waits || version < record.profile.version)
-        {
+    pub(super) fn on_moved(&mut self, now: Now, user: UserId, to: Presence, told: (u32, bool)) {
+        let (version, waits) = told;
+        if !self.users.moved(user, to) {
+            return;
+        }
+        let Some(record) = self.users.get(user) else { return };
+        let doomed = record.connections.iter().any(|known| known.conn == to.conn && known.doomed);
+        if waits || version < record.profile.version {
             let profile = record.profile.clone();
             self.send_profile(to.shard, profile, smallvec![to.conn]);
+        }
+        if doomed {
+            self.kick_again(now, to);
         }
     }
 
@@ -342,6 +366,10 @@ impl<W: Wire> Shard<W> {
                     self.tell(slot, &[Event::Custom { from, body, with_blob }]);
                 }
                 Payload::Move(request) => self.move_elsewhere(now, slot, (**request).clone()),
+                Payload::Close(reason, notice) => {
+                    self.tell(slot, &[Event::Notice(notice)]);
+                    self.close(now, slot, *reason);
+                }
             }
         }
     }

@@ -31,6 +31,9 @@ pub(super) struct Asked {
     acts: HashMap<u64, Unconfirmed, RandomState>,
     /// Until when each is waited for, soonest first. Those that were answered are still in here.
     until: VecDeque<(u64, Question)>,
+    /// Whether the last that was waited for did not come: then nobody waits before something is answered again, or
+    /// going through ten full lobbies would take ten times as long as anybody has patience.
+    silent: bool,
     tickets: u64,
     /// The number of the last message; 0 before the first.
     messages: u64,
@@ -55,7 +58,7 @@ struct Loading {
 #[derive(Debug)]
 struct Unconfirmed {
     channel: ChannelName,
-    by: UserId,
+    by: Option<UserId>,
     notices: Vec<Notice>,
 }
 
@@ -66,6 +69,7 @@ impl Asked {
             channels: HashMap::with_hasher(hasher()),
             acts: HashMap::with_hasher(hasher()),
             until: VecDeque::new(),
+            silent: false,
             tickets: 0,
             messages: 0,
         }
@@ -89,6 +93,7 @@ impl<W: Wire> Shard<W> {
 
     /// The storage answers.
     pub fn stored(&mut self, now: Now, reply: StoreReply) {
+        self.asked.silent = false;
         match reply {
             StoreReply::User { user, found } => self.user_loaded(now, user, found),
             StoreReply::Channel { channel, found } => self.channel_loaded(now, &channel, found),
@@ -126,6 +131,7 @@ impl<W: Wire> Shard<W> {
                 continue;
             }
             self.stats.storage_late += 1;
+            self.asked.silent = true;
             match question {
                 Question::User(user) => self.user_loaded(now, user, None),
                 Question::Channel(channel) => self.channel_loaded(now, &channel, None),
@@ -144,16 +150,17 @@ impl<W: Wire> Shard<W> {
         if self.config.storage.is_none() {
             return false;
         }
+        let silent = self.asked.silent;
         if let Some(waiters) = self.asked.users.get_mut(&user) {
-            waiters.push(presence);
-            return true;
+            waiters.extend((!silent).then_some(presence));
+            return !silent;
         }
         if self.users.get(user).is_some() {
             return false;
         }
-        self.asked.users.insert(user, vec![presence]);
+        self.asked.users.insert(user, (!silent).then_some(presence).into_iter().collect());
         self.ask(now.mono_us, Question::User(user), StoreRequest::LoadUser { user });
-        true
+        !silent
     }
 
     /// A connection that may be waiting for its user's record is gone.
@@ -164,12 +171,12 @@ impl<W: Wire> Shard<W> {
     }
 
     fn user_loaded(&mut self, now: Now, user: UserId, found: Option<Box<Profile>>) {
-        let Some(waiters) = self.asked.users.remove(&user) else {
-            if let Some(found) = found {
-                self.user_known_late(user, &found);
-            }
-            return;
-        };
+        let waiters = self.asked.users.remove(&user).unwrap_or_default();
+        if let Some(found) = &found
+            && self.users.get(user).is_some()
+        {
+            self.user_known_late(now, user, found);
+        }
         if waiters.is_empty() || self.stopping {
             return;
         }
@@ -190,7 +197,7 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Life went on without the record. What the user has not changed since is as it was.
-    fn user_known_late(&mut self, user: UserId, found: &Profile) {
+    fn user_known_late(&mut self, now: Now, user: UserId, found: &Profile) {
         let Some(record) = self.users.get_mut(user) else { return };
         let profile = Rc::make_mut(&mut record.profile);
         profile.first_seen_ms = profile.first_seen_ms.min(found.first_seen_ms);
@@ -199,6 +206,7 @@ impl<W: Wire> Shard<W> {
         }
         *profile = Profile { version: 1, ..found.clone() };
         self.spread_profile(user);
+        self.keep_user(now, user);
     }
 
     /// A user's record has changed.
@@ -228,6 +236,9 @@ impl<W: Wire> Shard<W> {
                 }
                 self.ask_for_channel(now.mono_us, &name);
             }
+        }
+        if self.asked.silent {
+            return false;
         }
         let (id, conn) = (self.conns[slot].id, self.conns[slot].extra());
         if conn.awaits.is_some() {
@@ -414,7 +425,8 @@ impl<W: Wire> Shard<W> {
         // It holds all the same, for as long as the process does, and the moderator knows.
         if !lasts
             && let Some(&idx) = self.by_name.get(&unconfirmed.channel)
-            && let Some(by) = self.channels[idx as usize].roster.find(unconfirmed.by)
+            && let Some(by) = unconfirmed.by
+            && let Some(by) = self.channels[idx as usize].roster.find(by)
         {
             self.tell_participant(idx, by, &[Event::Notice(&Notice::NotKept)]);
         }

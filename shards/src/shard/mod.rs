@@ -29,6 +29,7 @@ mod join;
 mod keep;
 mod list;
 mod mesh;
+mod operate;
 mod play;
 mod relay;
 mod staff;
@@ -44,8 +45,8 @@ pub(crate) use announce::Announcement;
 
 use crate::{
     Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
-    ConnId, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Rng, ShardId, Stats,
-    StoreRequest, UserId, Wire,
+    ConnId, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Placement, Rng,
+    ShardId, Stats, StoreRequest, UserId, Wire,
     channel::{At, Channel, Member},
     conn::{Awaits, Conns, Seat},
     directory::Directory,
@@ -154,13 +155,15 @@ pub struct Shard<W> {
     shards: u16,
     config: Arc<Config>,
     wire: W,
-    placement: RandomState,
+    placement: Placement,
     hasher: RandomState,
     rng: Rng,
     serial: u64,
     stopping: bool,
     /// Whether so much waits for other shards that what can wait is not added to it.
     mesh_crowded: bool,
+    /// While guests are not heard: how long ago somebody has to have been first seen to be none.
+    guests_muted_ms: Option<u64>,
 
     conns: Conns,
     channels: Slab<Channel>,
@@ -219,12 +222,11 @@ impl<W: Wire> Shard<W> {
         let mut hasher = || {
             RandomState::with_seeds(rng.next_u64(), rng.next_u64(), rng.next_u64(), rng.next_u64())
         };
-        let [a, b, c, d] = seeds.placement;
         let mut shard = Shard {
             id,
             shards,
             wire,
-            placement: RandomState::with_seeds(a, b, c, d),
+            placement: Placement::new(seeds.placement, shards),
             conns: Conns::new(hasher()),
             channels: Slab::new(),
             by_name: HashMap::with_hasher(hasher()),
@@ -265,6 +267,7 @@ impl<W: Wire> Shard<W> {
             serial: 0,
             stopping: false,
             mesh_crowded: false,
+            guests_muted_ms: None,
             config,
         };
         for name in [ChannelName::lobby(), ChannelName::awkward()] {
@@ -290,18 +293,13 @@ impl<W: Wire> Shard<W> {
     /// The shard that owns a channel. The only routing rule.
     #[must_use]
     pub fn owner(&self, channel: &ChannelName) -> ShardId {
-        self.place(channel.as_str().as_bytes())
+        self.placement.of_channel(channel)
     }
 
     /// The shard that owns a user's record.
     #[must_use]
     pub fn owner_of_user(&self, user: UserId) -> ShardId {
-        self.place(&user.0)
-    }
-
-    fn place(&self, bytes: &[u8]) -> ShardId {
-        let hash = self.placement.hash_one(bytes);
-        ShardId(((u128::from(hash) * u128::from(self.shards)) >> 64) as u16)
+        self.placement.of_user(user)
     }
 
     /// Says whether too much waits for other shards. While it does, cursor moves of channels that have members there

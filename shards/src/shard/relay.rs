@@ -304,7 +304,9 @@ impl<W: Wire> Shard<W> {
                     self.mesh(shard, Mesh::Stay { conn });
                 }
             }
-            At::Here(slot) => self.join(now, slot, request),
+            At::Here(slot) => {
+                self.join(now, slot, request);
+            }
             At::Away(..) => {
                 self.release(now, actor.channel, actor.participant, conn, |quota| {
                     Some(Mesh::Released { conn, request: Box::new(request), quota })

@@ -2,8 +2,8 @@
 
 use super::{Actor, Announcement, Shard};
 use crate::{
-    ChatMessage, ChatText, Custom, CustomTarget, Event, Limit, MessageRef, Now, Profile, UserId,
-    Wire, channel::Member, fan_out::Class, mesh::Payload,
+    ChatMessage, ChatText, Custom, CustomTarget, Event, Limit, MessageRef, Notice, Now, Profile,
+    UserId, Wire, channel::Member, fan_out::Class, mesh::Payload,
 };
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ impl<W: Wire> Shard<W> {
     }
 
     fn may_talk(&mut self, now: Now, actor: Actor) -> bool {
+        let channel = &self.channels[actor.channel as usize];
+        let muted_for = self.muted_for(now, channel, actor.participant);
         let channel = &mut self.channels[actor.channel as usize];
         let user = channel.roster[actor.participant].profile.user;
         let rates = &self.config.rates;
@@ -47,8 +49,15 @@ impl<W: Wire> Shard<W> {
         let granted = channel.roster[actor.participant].chat.take(rate, now.mono_us, 1);
         if !granted {
             self.stats.limit(Limit::ChatRate);
+            return false;
         }
-        granted
+        if let Some(seconds) = muted_for {
+            // Behind the rate, so that one who goes on talking is not answered without end.
+            self.stats.limit(Limit::Muted);
+            self.answer(actor, &[Event::Notice(&Notice::StillMuted { seconds })]);
+            return false;
+        }
+        true
     }
 
     pub(super) fn direct(

@@ -195,7 +195,8 @@ impl<W: Wire> Shard<W> {
         }
         for (_, channel) in &self.channels {
             assert!(channel.moved.is_empty(), "all cursor moves went out");
-            assert!(!channel.roster.is_empty() || channel.name.is_permanent(), "empty ones end");
+            let lasts = !channel.roster.is_empty() || channel.name.is_permanent();
+            assert!(lasts, "empty channels end, {} too", channel.name);
         }
         let away: usize = self
             .channels

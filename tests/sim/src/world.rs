@@ -7,6 +7,8 @@
 use crate::{
     check,
     draw::Draw,
+    operator::Books,
+    report::Report,
     script::{Script, shared_user},
     setup::{Op, Setup},
     storage::Storage,
@@ -20,7 +22,7 @@ use std::{
 };
 use tutti_shards::{
     Bundle, CloseReason, Command, ConnId, Flow, Format, Key, MeshMessage, Now, Output, Pending,
-    Seeds, Sent, Shard, ShardId, Transport,
+    Placement, Seeds, Sent, Shard, ShardId, Transport,
 };
 
 thread_local! {
@@ -140,24 +142,6 @@ struct Arrivals {
     len: usize,
 }
 
-/// What a run came to.
-#[derive(Clone, Copy, Default, Debug)]
-#[allow(missing_docs, reason = "each field says what it is")]
-pub struct Report {
-    pub steps: u64,
-    pub virtual_us: u64,
-    pub connections: u64,
-    pub received: u64,
-    pub handovers: u64,
-    pub promotions: u64,
-    pub demotions: u64,
-    pub closed_backlog: u64,
-    pub cursors_held: u64,
-    pub ordered: u64,
-    pub confirmed: u64,
-    pub trace: u64,
-}
-
 /// All there is.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "each field says what it is")]
@@ -185,6 +169,9 @@ pub struct World {
     net_draw: Draw,
     mesh_draw: Draw,
     peer_draw: Draw,
+    pub(crate) operator_draw: Draw,
+    pub(crate) books: Books,
+    pub(crate) placement: Placement,
 }
 
 struct Net<'a> {
@@ -239,6 +226,7 @@ impl World {
         let storage = Storage::new(setup.storage, n, Draw::new(seed, 9));
         let started_us = seeds.within(0, 10_000_000_000);
         let mut world = World {
+            placement: Placement::new(placement, setup.shards),
             nodes,
             keys: vec![BTreeMap::new(); n],
             arrivals: (0..n).map(|_| queues()).collect(),
@@ -260,6 +248,8 @@ impl World {
             net_draw: Draw::new(seed, 5),
             mesh_draw: Draw::new(seed, 6),
             peer_draw: Draw::new(seed, 7),
+            operator_draw: Draw::new(seed, 8),
+            books: Books::default(),
         };
         world.begin();
         world
@@ -286,13 +276,15 @@ impl World {
             socket.inbox.clear();
             socket.out.clear();
         }
-        // What was said and not yet kept is lost, so those who come later read on from elsewhere.
-        self.ledger = Ledger::default();
         let draw = &mut self.crash_draw;
         let placement = [draw.bits(), draw.bits(), draw.bits(), draw.bits()];
+        self.books.crash(&self.storage);
+        self.placement = Placement::new(placement, self.setup.shards);
+        // What was said and not yet kept is lost, so those who come later read on from elsewhere.
+        self.ledger = Ledger::default();
         let n = self.nodes.len();
         for (s, node) in self.nodes.iter_mut().enumerate() {
-            let seeds = Seeds { placement, local: draw.bits() };
+            let seeds = Seeds { placement, local: self.crash_draw.bits() };
             let (config, shards) = (self.setup.config.clone(), self.setup.shards);
             node.shard = Shard::new(ShardId(s as u16), shards, config, seeds, Records);
             node.backlog = (0..n).map(|_| VecDeque::new()).collect();
@@ -363,7 +355,7 @@ impl World {
         Now { mono_us: self.now_us, wall_ms: 1_700_000_000_000 + self.now_us / 1_000 }
     }
 
-    fn note(&self, what: impl FnOnce() -> String) {
+    pub(crate) fn note(&self, what: impl FnOnce() -> String) {
         if self.traced {
             eprintln!("{:>6} {:>12} us  {}", self.steps, self.now_us - self.started_us, what());
         }
@@ -397,6 +389,9 @@ impl World {
         let idx = self.live[self.peer_draw.below(self.live.len())];
         if self.setup.does(Op::Vanish) && self.peer_draw.chance(2) {
             return self.vanish(idx);
+        }
+        if self.setup.does(Op::Operate) && self.operator_draw.chance(2) {
+            return self.operate();
         }
         let peer = &mut self.peers[idx];
         let commands = peer.script.next(&mut self.peer_draw, &self.setup, &peer.view);
@@ -623,7 +618,7 @@ impl World {
     }
 
     /// Does what the shard asks for, in its order.
-    fn outputs(&mut self, s: usize) {
+    pub(crate) fn outputs(&mut self, s: usize) {
         while let Some(output) = self.nodes[s].shard.poll_output() {
             match output {
                 Output::Mesh { to, message } => self.send(s, to, Parcel::Message(message)),
@@ -678,7 +673,7 @@ impl World {
     }
 
     /// Puts into the other shards' queues what they have room for; the rest waits in order.
-    fn post(&mut self, from: usize) {
+    pub(crate) fn post(&mut self, from: usize) {
         for to in 0..self.nodes.len() {
             let arrivals = &mut self.arrivals[to];
             while arrivals.len < self.setup.mesh_capacity
