@@ -43,12 +43,13 @@ use crate::{
     doors::{self, Protocol},
     identity::{Identity, SecretError},
     quic::{Certificates, SetupError, UdpSocket},
+    storage,
 };
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use listen::Listener;
 use mesh::{Address, Packet};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tutti_shards::{Seeds, ShardId};
+use tutti_shards::{Seeds, ShardId, StoreReply};
 
 /// Bytes of registered buffers of each executor. They are for files, of which shards read none.
 const IO_MEMORY: usize = 64 << 10;
@@ -125,7 +126,11 @@ impl Shards {
     ///
     /// # Errors
     /// [`DriverError`]; what had been started is ended.
-    pub fn start(config: &Config, passed: &Passed) -> Result<Self, DriverError> {
+    pub fn start(
+        config: &Config,
+        passed: &Passed,
+        storage: &storage::Handle,
+    ) -> Result<Self, DriverError> {
         let admission = Arc::new(Admission::new(&config.limits));
         let assets = Assets::open(Sources {
             client: config.client_dir.as_deref(),
@@ -136,6 +141,7 @@ impl Shards {
         let shared = Arc::new(doors::Shared::new(config, identity, assets, admission.clone()));
         let config = Arc::new(config.clone());
         let (ends, addresses) = mesh::connect(config.shards)?;
+        storage.attach(Box::new(Answers(addresses.clone())));
         let placement = [random()?, random()?, random()?, random()?];
         let mut listeners = Vec::new();
         for _ in 0..config.shards {
@@ -161,6 +167,7 @@ impl Shards {
                 config: config.clone(),
                 shared: shared.clone(),
                 admission: admission.clone(),
+                storage: storage.clone(),
                 listeners,
                 quic,
                 mesh,
@@ -292,6 +299,18 @@ fn datagrams(
     }
     let door = QuicDoor { address, certificates: shared.certificates().clone(), receive_buffer };
     Ok((Some(door), starts))
+}
+
+/// The way of the storage's answers.
+struct Answers(Vec<Address>);
+
+impl storage::Replies for Answers {
+    fn reply(&self, to: ShardId, reply: StoreReply) -> Result<(), StoreReply> {
+        match self.0[to.index()].offer(Packet::Stored(reply)) {
+            Err(Packet::Stored(reply)) => Err(reply),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn random() -> io::Result<u64> {
