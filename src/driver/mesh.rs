@@ -4,6 +4,7 @@
 //! waits behind it. Nothing is dropped.
 
 use super::{peers::Peer, report::Report, wake::Bell};
+use crate::quic::Arrival;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::{
     collections::VecDeque,
@@ -14,7 +15,7 @@ use std::{
     },
     time::Instant,
 };
-use tutti_shards::{Bundle, MeshMessage, ShardId};
+use tutti_shards::{Bundle, MeshMessage, ShardId, StoreReply};
 
 /// Messages that a queue holds. More wait at their senders.
 const QUEUE_MESSAGES: usize = 1024;
@@ -25,6 +26,10 @@ pub(super) enum Packet {
     Message(MeshMessage),
     /// A connection.
     Handover(Box<(Bundle, Peer)>),
+    /// A datagram that belongs to a connection there.
+    Datagram(Box<Arrival>),
+    /// What the storage answers.
+    Stored(StoreReply),
     /// Say what you have counted.
     Report(Sender<Report>),
 }
@@ -48,6 +53,17 @@ impl Address {
         // A shard that has ended hears nothing any more, and needs not.
         let _ = self.queue.send_deadline((self.shard, packet), deadline);
         self.bell.ring();
+    }
+
+    /// Writes from outside the shards, and gets the packet back when there is no room. A shard that has ended needs
+    /// nothing any more.
+    pub(super) fn offer(&self, packet: Packet) -> Result<(), Packet> {
+        let offered = match self.queue.try_send((self.shard, packet)) {
+            Err(TrySendError::Full((_, packet))) => Err(packet),
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        };
+        self.bell.ring();
+        offered
     }
 
     /// Tells the shard to tell everyone that the server stops, and to end. [`Address::wake`] has to follow.
@@ -109,6 +125,17 @@ impl Mesh {
         self.drain_backlog(to);
     }
 
+    /// Sends what may get lost, if nothing waits ahead of it and it leaves half of the queue to what may not; whether
+    /// it did.
+    pub(super) fn send_if_room(&mut self, to: ShardId, packet: Packet) -> bool {
+        let is_crowded = !self.backlog[to.index()].is_empty()
+            || self.addresses[to.index()].queue.len() >= QUEUE_MESSAGES / 2;
+        if !is_crowded {
+            self.send(to, packet);
+        }
+        !is_crowded
+    }
+
     fn drain_backlog(&mut self, to: ShardId) {
         let backlog = &mut self.backlog[to.index()];
         while let Some(packet) = backlog.pop_front() {
@@ -162,6 +189,17 @@ impl Mesh {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn what_may_get_lost_leaves_room_for_what_may_not() {
+        let (mut ends, _) = connect(2).unwrap();
+        let (to, _reports) = bounded(1);
+        let sent =
+            (0..).take_while(|_| ends[0].send_if_room(ShardId(1), Packet::Report(to.clone())));
+        assert_eq!(sent.count(), QUEUE_MESSAGES / 2);
+        ends[0].send(ShardId(1), Packet::Report(to.clone()));
+        assert_eq!((ends[0].backlog_len(), ends[1].inbox_len()), (0, QUEUE_MESSAGES / 2 + 1));
+    }
 
     #[test]
     fn a_shard_that_is_stuck_holds_nobody_up() {
