@@ -131,6 +131,14 @@ impl RawConfig {
         default_value(key)
     }
 
+    /// Takes what `other` says of a key, or that it says nothing.
+    pub(super) fn take_from(&mut self, other: &RawConfig, name: &'static str) {
+        match other.written.get(name) {
+            Some(written) => self.written.insert(name, written.clone()),
+            None => self.written.remove(name),
+        };
+    }
+
     /// Where the value of a key came from.
     #[must_use]
     pub fn origin(&self, name: &str) -> Origin {

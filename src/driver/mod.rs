@@ -18,6 +18,9 @@
 
 mod turn;
 
+mod audit;
+mod operate;
+
 mod listen;
 mod peers;
 mod poller;
@@ -30,6 +33,7 @@ mod pace;
 mod panics;
 mod report;
 
+pub use operate::{Answer, Ask, UserKnown};
 pub use report::{DriverStats, Report};
 
 use crate::{
@@ -38,7 +42,9 @@ use crate::{
     assets::{Assets, AssetsError, Sources},
     config::Config,
     doors::{self, Protocol},
+    gate::Gate,
     identity::{Identity, SecretError},
+    storage,
 };
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use listen::Listener;
@@ -90,6 +96,9 @@ pub struct Shards {
 pub struct Control {
     addresses: Vec<Address>,
     admission: Arc<Admission>,
+    placement: tutti_shards::Placement,
+    /// As the server was started with it.
+    shared: Arc<doors::Shared>,
 }
 
 impl Shards {
@@ -98,8 +107,13 @@ impl Shards {
     ///
     /// # Errors
     /// [`DriverError`]; what had been started is ended.
-    pub fn start(config: &Config, passed: &Passed) -> Result<Self, DriverError> {
-        let admission = Arc::new(Admission::new(&config.limits));
+    pub fn start(
+        config: &Config,
+        passed: &Passed,
+        storage: &storage::Handle,
+        gate: &Arc<Gate>,
+    ) -> Result<Self, DriverError> {
+        let admission = Arc::new(Admission::new(&config.limits, gate.clone()));
         let assets = Assets::open(Sources {
             client: config.client_dir.as_deref(),
             sounds: config.sounds_dir.as_deref(),
@@ -123,7 +137,12 @@ impl Shards {
         }
         panics::end_process_on_panic();
         let mut shards = Shards {
-            control: Control { addresses, admission: admission.clone() },
+            control: Control {
+                addresses,
+                admission: admission.clone(),
+                placement: tutti_shards::Placement::new(placement, config.shards),
+                shared: shared.clone(),
+            },
             threads: Vec::new(),
         };
         for ((id, mesh), listeners) in (0..config.shards).map(ShardId).zip(ends).zip(listeners) {
@@ -132,6 +151,7 @@ impl Shards {
                 config: config.clone(),
                 shared: shared.clone(),
                 admission: admission.clone(),
+                storage: storage.clone(),
                 listeners,
                 mesh,
                 seeds: Seeds { placement, local: random()? },
@@ -208,6 +228,43 @@ impl Control {
             std::iter::from_fn(|| reports.recv_deadline(deadline).ok()).collect();
         all.sort_by_key(|report| report.shard);
         all
+    }
+
+    /// Asks one shard, and waits for its answer. `None` when there is none in time; what was asked may still be done.
+    #[must_use]
+    pub fn ask(&self, shard: ShardId, ask: Ask, timeout: Duration) -> Option<Answer> {
+        let address = self.addresses.get(shard.index())?;
+        let (to, answers) = crossbeam_channel::bounded(1);
+        let deadline = std::time::Instant::now() + timeout;
+        address.post(Packet::Ask(Box::new(ask), to), deadline);
+        answers.recv_deadline(deadline).ok().map(|(_, answer)| answer)
+    }
+
+    /// Asks all shards, and waits for their answers. One that does not answer in time is left out.
+    #[must_use]
+    pub fn ask_all(&self, ask: &Ask, timeout: Duration) -> Vec<(ShardId, Answer)> {
+        let (to, answers) = crossbeam_channel::bounded(self.addresses.len());
+        let deadline = std::time::Instant::now() + timeout;
+        for address in &self.addresses {
+            address.post(Packet::Ask(Box::new(ask.clone()), to.clone()), deadline);
+        }
+        drop(to);
+        let mut all: Vec<_> = std::iter::from_fn(|| answers.recv_deadline(deadline).ok()).collect();
+        all.sort_by_key(|&(shard, _)| shard);
+        all
+    }
+
+    /// Lets all shards go on with these settings; how many of them do.
+    pub fn reload(&self, config: &Config, timeout: Duration) -> usize {
+        self.admission.reconfigure(&config.limits);
+        let shared = Arc::new(self.shared.reloaded(config));
+        self.ask_all(&Ask::Reload(shared, Arc::new(config.clone())), timeout).len()
+    }
+
+    /// Where channels and users belong.
+    #[must_use]
+    pub fn placement(&self) -> &tutti_shards::Placement {
+        &self.placement
     }
 
     /// How many shards there are.

@@ -1,9 +1,10 @@
 //! One shard's loop: take what is ready up to a budget, step the core, act on its outputs, flush once, sleep.
 
 use super::{
-    clock,
+    audit, clock,
     listen::{self, Accepted, Listener},
     mesh::{Mesh, Packet},
+    operate::Sweep,
     pace::Pace,
     panics,
     peers::{Closing, Held, Peer, Peers, Phase, Sending},
@@ -11,9 +12,10 @@ use super::{
     report::{DriverStats, Report},
 };
 use crate::{
-    admission::Admission,
+    admission::{Admission, Refused},
     config::Config,
     doors::{self, Commands, Doors, Greeted, Protocol, Received, Wire},
+    storage,
 };
 use rustix::{io::Errno, net::RecvFlags};
 use std::{
@@ -23,7 +25,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId};
+use tutti_shards::{Command, Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId};
 
 /// Bytes read from one connection in one turn. One buffer serves all connections of the shard.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -48,17 +50,19 @@ pub(super) struct Start {
     pub(super) config: Arc<Config>,
     pub(super) shared: Arc<doors::Shared>,
     pub(super) admission: Arc<Admission>,
+    pub(super) storage: storage::Handle,
     pub(super) listeners: Vec<Listener>,
     pub(super) mesh: Mesh,
     pub(super) seeds: Seeds,
 }
 
 pub(super) struct Driver {
-    config: Arc<Config>,
-    admission: Arc<Admission>,
-    core: Shard<Wire>,
-    doors: Doors,
-    peers: Peers,
+    pub(super) config: Arc<Config>,
+    pub(super) admission: Arc<Admission>,
+    storage: storage::Handle,
+    pub(super) core: Shard<Wire>,
+    pub(super) doors: Doors,
+    pub(super) peers: Peers,
     mesh: Mesh,
     listeners: Vec<Listener>,
     /// When the listeners are watched again, after descriptors ran out.
@@ -72,8 +76,10 @@ pub(super) struct Driver {
     resumed: VecDeque<Key>,
     commands: Commands,
     scratch: Box<[u8]>,
-    pace: Pace,
+    pub(super) pace: Pace,
     stats: DriverStats,
+    /// Connections that have still to be looked at for bans.
+    pub(super) sweep: Option<Sweep>,
     /// When the shard ends, if it was told to.
     stop_at_us: Option<u64>,
 }
@@ -81,7 +87,7 @@ pub(super) struct Driver {
 impl Driver {
     /// To be called on the shard's own executor.
     pub(super) fn new(start: Start) -> io::Result<Self> {
-        let Start { id, config, shared, admission, listeners, mesh, seeds } = start;
+        let Start { id, config, shared, admission, storage, listeners, mesh, seeds } = start;
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
@@ -94,6 +100,7 @@ impl Driver {
             pace: Pace::new(config.flush_delay_max),
             config,
             admission,
+            storage,
             core,
             doors,
             peers: Peers::new(poller),
@@ -107,6 +114,7 @@ impl Driver {
             commands: Commands::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             stats: DriverStats::new(),
+            sweep: None,
             stop_at_us: None,
         })
     }
@@ -131,6 +139,7 @@ impl Driver {
             }
             self.core.set_mesh_crowded(self.mesh.backlog_len() > self.config.mesh_backlog_mark);
             self.take_time(now);
+            let sweeping = self.sweep(now);
             let delayed_until = self.flush();
             self.mesh.settle();
             let end = clock::now();
@@ -150,6 +159,7 @@ impl Driver {
             let told = self.mesh.is_told_to_stop() && self.stop_at_us.is_none();
             block = self.mesh.inbox_len() == 0
                 && !told
+                && !sweeping
                 && until.is_none_or(|until| until > end.mono_us);
             if !block {
                 continue;
@@ -234,7 +244,7 @@ impl Driver {
             let admitted = if self.mesh.backlog_len() > self.config.mesh_backlog {
                 Err("mesh_backlog")
             } else {
-                self.doors.admission(protocol).admit().map_err(|_| "connections")
+                self.doors.admission(protocol).admit().map_err(Refused::label)
             };
             let mut grant = match admitted {
                 Ok(grant) => grant,
@@ -395,7 +405,7 @@ impl Driver {
     }
 
     /// Sends a connection that is not the core's (any more) its last bytes.
-    fn close(&mut self, now: Now, idx: u32, bytes: Vec<u8>, body: Option<Arc<[u8]>>) {
+    pub(super) fn close(&mut self, now: Now, idx: u32, bytes: Vec<u8>, body: Option<Arc<[u8]>>) {
         let token = self.peers.token(idx);
         let Some(peer) = self.peers.get_mut(idx) else { return };
         peer.phase = Phase::Closing(Box::new(Closing::new(bytes, body)));
@@ -469,7 +479,13 @@ impl Driver {
                 Some(Received::Commands(messages)) => {
                     flow = self.core.charge(now, key, 0, messages);
                     if flow == Flow::Continue {
-                        flow = run(&mut self.core, now, key, commands);
+                        flow = run(
+                            &mut self.core,
+                            (&self.admission, &self.storage),
+                            now,
+                            key,
+                            commands,
+                        );
                     }
                 }
                 Some(Received::Reply(bytes)) => {
@@ -517,7 +533,7 @@ impl Driver {
         self.peers.set_interest(idx, interest);
         let Some(held) = held else { return };
         let Held { mut commands, mut unread } = *held;
-        let flow = run(&mut self.core, now, key, &mut commands);
+        let flow = run(&mut self.core, (&self.admission, &self.storage), now, key, &mut commands);
         if flow == Flow::Continue {
             if !unread.is_empty() {
                 self.feed(now, idx, &mut unread);
@@ -535,6 +551,7 @@ impl Driver {
             match packet {
                 Packet::Message(message) => self.core.handle_mesh(now, from, message),
                 Packet::Handover(handover) => self.adopt(now, from, *handover),
+                Packet::Ask(ask, to) => self.asked(now, *ask, to),
                 Packet::Report(to) => {
                     // Whoever asked may have stopped waiting.
                     let _ = to.send(self.report());
@@ -557,7 +574,11 @@ impl Driver {
         };
         *key = adopted;
         match self.peers.insert(peer) {
-            Ok(_) => self.resumed.push_back(adopted),
+            Ok(idx) => {
+                self.resumed.push_back(adopted);
+                // What was swept here before it came does not know of it.
+                self.expel_banned(now, idx);
+            }
             Err(error) => {
                 tracing::warn!(%conn, %error, "cannot watch a connection from another shard");
                 self.core.peer_gone(now, adopted);
@@ -599,7 +620,7 @@ impl Driver {
     }
 
     /// Acts on all that the core has put out, in order.
-    fn act(&mut self, now: Now) {
+    pub(super) fn act(&mut self, now: Now) {
         loop {
             while let Some(output) = self.core.poll_output() {
                 match output {
@@ -658,13 +679,7 @@ impl Driver {
             return;
         }
         self.stop_at_us = Some(now.mono_us + self.config.shutdown_deadline.as_micros() as u64);
-        if self.accept_again_us.take().is_none() {
-            // Closing alone would leave those watched that the service manager keeps open.
-            for listener in &self.listeners {
-                let _ = self.peers.poller.remove(listener.socket.as_fd());
-            }
-        }
-        self.listeners.clear();
+        self.stop_listening();
         for idx in self.peers.indices() {
             if let Some(Peer { phase: Phase::Greeting(_), .. }) = self.peers.get_mut(idx) {
                 drop(self.peers.remove(idx));
@@ -672,6 +687,17 @@ impl Driver {
         }
         self.core.stop(now);
         self.act(now);
+    }
+
+    /// Nobody new is let in. Who waits at a socket of the service manager's is let in by the next server.
+    pub(super) fn stop_listening(&mut self) {
+        if self.accept_again_us.take().is_none() {
+            // Closing alone would leave those watched that the service manager keeps open.
+            for listener in &self.listeners {
+                let _ = self.peers.poller.remove(listener.socket.as_fd());
+            }
+        }
+        self.listeners.clear();
     }
 
     fn report(&self) -> Report {
@@ -700,8 +726,26 @@ fn send_at_once(socket: &OwnedFd, bytes: &[u8]) -> bool {
 }
 
 /// Gives the core commands until it wants no more of them.
-fn run(core: &mut Shard<Wire>, now: Now, key: Key, commands: &mut Commands) -> Flow {
+fn run(
+    core: &mut Shard<Wire>,
+    (admission, storage): (&Admission, &storage::Handle),
+    now: Now,
+    key: Key,
+    commands: &mut Commands,
+) -> Flow {
     while let Some(command) = commands.pop_front() {
+        if let Command::Hello { user: Some(user), .. } = &command
+            && core.user_of(key).is_none()
+            && let Some(ban) = admission.gate().ban_of_user(*user)
+        {
+            admission.gate().count_banned();
+            let reason = (!ban.reason.is_empty()).then(|| ban.reason.as_str().into());
+            core.refuse_banned(now, key, reason);
+            continue;
+        }
+        if let Command::Admin(admin) = &command {
+            audit::staff(core, storage, now, key, admin);
+        }
         let flow = core.handle_command(now, key, command);
         if flow != Flow::Continue {
             return flow;

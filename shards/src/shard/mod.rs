@@ -43,7 +43,7 @@ pub(crate) use announce::Announcement;
 
 use crate::{
     Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
-    ConnId, Ending, Event, EventKind, Format, Gauges, Key, Limit, MeshMessage, Now, Placement, Rng,
+    ConnId, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Placement, Rng,
     ShardId, Stats, UserId, Wire,
     channel::{At, Channel, Member},
     conn::{Awaits, Conns, Seat},
@@ -299,22 +299,6 @@ impl<W: Wire> Shard<W> {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
-    }
-
-    /// What is there now.
-    #[must_use]
-    pub fn gauges(&self) -> Gauges {
-        Gauges {
-            connections: self.conns.len() as u64,
-            channels: self.channels.len() as u64,
-            participants: self.channels.iter().map(|(_, c)| c.roster.len() as u64).sum(),
-            members: self.conns.iter().filter(|(_, c)| c.seat != Seat::None).count() as u64,
-            hot_channels: u64::from(self.n_hot),
-            users: self.users.len() as u64,
-            directory: self.directory.len() as u64,
-            outbox_bytes: self.waiting_bytes,
-            blocked: self.n_blocked,
-        }
     }
 
     /// Says whether too much waits for other shards. While it does, cursor moves of channels that have members there

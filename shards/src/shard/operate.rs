@@ -6,7 +6,7 @@ use crate::{
     ConnId, Event, Key, Notice, Now, Order, OrderPlace, Outcome, SeatSeen, SlowReader, UserFilter,
     UserId, UserSeen, Wire,
     channel::Channel,
-    conn::{Awaits, JoinRequest},
+    conn::{Awaits, JoinRequest, Seat},
     mesh::{Mesh, Payload},
     users::Presence,
 };
@@ -47,14 +47,14 @@ impl<W: Wire> Shard<W> {
                 None => Outcome::NoSuchChannel,
             },
             Order::NotifyUser { user, notice } => {
-                self.to_user(now, user, Payload::Notice(Arc::new(Notice::Operator(notice))))
+                self.deliver_to_user(now, user, Payload::Notice(Arc::new(Notice::Operator(notice))))
             }
             Order::Kick { user, reason } => {
                 if let Some(record) = self.users.get_mut(user) {
                     record.connections.iter_mut().for_each(|presence| presence.doomed = true);
                 }
                 let notice = Arc::new(Notice::Kicked { reason });
-                self.to_user(now, user, Payload::Close(CloseReason::Kicked, notice))
+                self.deliver_to_user(now, user, Payload::Close(CloseReason::Kicked, notice))
             }
             Order::Disconnect { conn, reason } => {
                 let payload =
@@ -91,6 +91,27 @@ impl<W: Wire> Shard<W> {
     pub fn reconfigure(&mut self, config: Arc<Config>) {
         self.users.set_absent_max(config.profiles_max);
         self.config = config;
+    }
+
+    /// From now on events are encoded by this wire, whose formats are the same.
+    pub fn rewire(&mut self, wire: W) {
+        self.wire = wire;
+    }
+
+    /// What is there now.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            connections: self.conns.len() as u64,
+            channels: self.channels.len() as u64,
+            participants: self.channels.iter().map(|(_, c)| c.roster.len() as u64).sum(),
+            members: self.conns.iter().filter(|(_, c)| c.seat != Seat::None).count() as u64,
+            hot_channels: u64::from(self.n_hot),
+            users: self.users.len() as u64,
+            directory: self.directory.len() as u64,
+            outbox_bytes: self.waiting_bytes,
+            blocked: self.n_blocked,
+        }
     }
 
     /// Whom a connection belongs to, also when its user's shard was not heard yet.
@@ -148,7 +169,7 @@ impl<W: Wire> Shard<W> {
         self.users.get(user).map(|record| record.connections.len() as u32)
     }
 
-    fn to_user(&mut self, now: Now, user: UserId, payload: Payload) -> Outcome {
+    fn deliver_to_user(&mut self, now: Now, user: UserId, payload: Payload) -> Outcome {
         match self.count_connections(user) {
             None | Some(0) => Outcome::NoSuchUser,
             Some(connections) => {
