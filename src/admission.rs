@@ -131,12 +131,6 @@ impl Admission {
         Admission {
             gate,
             limits: RwLock::new(Limits::of(limits)),
-            connections_max: limits.connections.unwrap_or(u32::MAX),
-            per_address_max: limits.connections_per_address,
-            attempts_max: limits.accepts_per_second,
-            guesses_max: limits.guesses,
-            guess_window: limits.guess_window,
-            guess_lockout: limits.guess_lockout,
             connections: AtomicU32::new(0),
             addresses: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))),
             attempts: Attempts::new(),

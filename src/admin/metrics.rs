@@ -2,6 +2,7 @@
 
 use crate::{
     admission::Admission,
+    control::ControlCounts,
     driver::Report,
     storage::{COMMIT_BUCKETS_US, Counts},
 };

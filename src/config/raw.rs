@@ -3,7 +3,7 @@
 use super::keys::{self, KEYS, Key, Kind};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 /// Where a value came from.
@@ -14,7 +14,7 @@ pub enum Origin {
     /// A line of the configuration file, counted from 1.
     File {
         /// The file as it was named.
-        path: Rc<str>,
+        path: Arc<str>,
         /// The line of the value.
         line: usize,
     },
@@ -259,7 +259,7 @@ impl RawConfig {
 }
 
 struct File<'a> {
-    path: Rc<str>,
+    path: Arc<str>,
     text: &'a str,
 }
 

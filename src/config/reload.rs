@@ -36,7 +36,7 @@ const LIVE: &[&str] = &[
 ];
 
 /// A key whose value is another now.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Change {
     /// Which.
     pub key: &'static Key,

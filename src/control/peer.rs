@@ -112,10 +112,15 @@ impl Operator {
             .on_behalf
             .map(|name| name.chars().filter(|c| !c.is_control()).take(NAME_LENGTH).collect());
         let who = Who { uid, on_behalf };
+        let mut drained = false;
         let done = match request.what {
-            Do::Drain { seconds, text } => self.drain(&who, seconds, text, &mut |progress| {
-                write(stream, &Reply { id, progress: Some(progress), ..Reply::default() })
-            }),
+            Do::Drain { seconds, text } => {
+                let done = self.drain(&who, seconds, text, &mut |progress| {
+                    write(stream, &Reply { id, progress: Some(progress), ..Reply::default() })
+                });
+                drained = done.is_ok();
+                done
+            }
             what => self.act(&who, what),
         };
         let reply = match done {
@@ -125,7 +130,12 @@ impl Operator {
                 Reply { id, error: Some(error), ..Reply::default() }
             }
         };
-        write(stream, &reply)
+        let written = write(stream, &reply);
+        if drained {
+            // Behind the answer: the process may end at once.
+            self.control.stop();
+        }
+        written
     }
 }
 

@@ -109,7 +109,8 @@ impl Operator {
         Ok(json!({ "changed": list(true), "needs_restart": list(false) }))
     }
 
-    /// Lets nobody new in, tells people, waits until they are gone or the time is over, and stops the server.
+    /// Lets nobody new in, tells people, and waits until they are gone or the time is over. The server is to be
+    /// stopped then.
     pub(super) fn drain(
         &self,
         who: &Who,
@@ -152,7 +153,6 @@ impl Operator {
             let left = self.control.admission().counts().connections;
             let time = deadline.saturating_duration_since(Instant::now());
             if left == 0 || time.is_zero() {
-                self.control.stop();
                 return Ok(json!({ "closed": left }));
             }
             // Whoever ordered it may go; it goes on.

@@ -3,8 +3,8 @@
 use super::{Announcement, Shard, govern::Removal};
 use crate::{
     ChannelDetail, ChannelFilter, ChannelKind, ChannelName, ChannelSeen, CloseReason, Config,
-    ConnId, Event, Key, Notice, Now, Order, OrderPlace, Outcome, SeatSeen, SlowReader, UserFilter,
-    UserId, UserSeen, Wire,
+    ConnId, Event, Gauges, Key, Notice, Now, Order, OrderPlace, Outcome, SeatSeen, SlowReader,
+    UserFilter, UserId, UserSeen, Wire,
     channel::Channel,
     conn::{Awaits, JoinRequest, Seat},
     mesh::{Mesh, Payload},
