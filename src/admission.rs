@@ -178,7 +178,7 @@ impl Admission {
     /// clients are exempt.
     ///
     /// # Errors
-    /// [`Refused::Attempts`] or [`Refused::Address`].
+    /// [`Refused::Banned`], [`Refused::Attempts`] or [`Refused::Address`].
     pub fn knock(&self, client: IpAddr, is_its_own: bool, now: Duration) -> Result<(), Refused> {
         self.not_banned(client)?;
         if client.to_canonical().is_loopback() {

@@ -217,10 +217,10 @@ impl Gate {
             }
             Panic::Limited | Panic::GuestsMuted => {
                 let (second, max) = (wall_ms() / 1_000, self.per_second.load(Relaxed));
-                let next = |packed: u64| match ((packed >> 32) == (second & 0xffff_ffff), packed) {
-                    (true, packed) if packed as u32 >= max => None,
-                    (true, packed) => Some(packed + 1),
-                    (false, _) => Some((second & 0xffff_ffff) << 32 | 1),
+                let next = |packed: u64| {
+                    let of_now = (packed >> 32) == (second & 0xffff_ffff);
+                    let before = if of_now { packed & 0xffff_ffff } else { 0 };
+                    (before < u64::from(max)).then(|| (second & 0xffff_ffff) << 32 | (before + 1))
                 };
                 self.admitted.fetch_update(Relaxed, Relaxed, next).map(|_| ()).map_err(|_| {
                     self.refused_limited.fetch_add(1, Relaxed);

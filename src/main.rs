@@ -8,7 +8,7 @@ use tutti::activation::Passed;
 use tutti::check::{Report, ThisHost};
 use tutti::cli::{Cli, Command, Flags, load};
 use tutti::config::{Config, print_default, print_effective};
-use tutti::control::Hooks;
+use tutti::control::{Hooks, LogFilter};
 use tutti::{ServeError, serve};
 
 #[global_allocator]
@@ -91,7 +91,7 @@ fn run(flags: &Flags) -> ExitCode {
 }
 
 /// Starts logging, and returns what changes the filter.
-fn start_logging(config: &Config) -> Box<dyn Fn(&str) -> Result<(), String> + Send + Sync> {
+fn start_logging(config: &Config) -> LogFilter {
     let builder = tracing_subscriber::fmt()
         .compact()
         .with_env_filter(EnvFilter::new(&config.log))

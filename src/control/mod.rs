@@ -59,8 +59,11 @@ pub struct Hooks {
     /// What flags, environment and file say now.
     pub load: Box<dyn Fn() -> Result<RawConfig, ConfigError> + Send + Sync>,
     /// Logs by another filter from now on; `Err` says what is wrong with it.
-    pub log: Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    pub log: LogFilter,
 }
+
+/// Takes a filter in the form of `RUST_LOG`.
+pub type LogFilter = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// What has been asked, for the metrics.
 #[derive(Clone, Default, Debug)]

@@ -15,7 +15,7 @@ use crate::{
 };
 use link::{Link, LinkError};
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::Path;
 
 /// It is done.
 pub const EXIT_DONE: u8 = 0;
@@ -49,7 +49,7 @@ pub fn run(options: &Options, config: &Config) -> u8 {
     }
 }
 
-fn converse(options: &Options, path: &PathBuf) -> Result<(), LinkError> {
+fn converse(options: &Options, path: &Path) -> Result<(), LinkError> {
     let mut link = Link::open(path)?;
     let what = options.command.request();
     if let Do::Top { .. } = what

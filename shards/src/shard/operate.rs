@@ -62,7 +62,12 @@ impl<W: Wire> Shard<W> {
                 let here = self.conns.find(conn).is_some();
                 let passed_on = self.forwarding.contains_key(&conn);
                 self.send_to_conns(now, &[conn], &payload);
-                if here || passed_on { Outcome::Done(1) } else { Outcome::NoSuchConnection }
+                match (here, passed_on) {
+                    (true, _) => Outcome::Done(1),
+                    // On its way, or gone meanwhile.
+                    (false, true) => Outcome::Done(0),
+                    (false, false) => Outcome::NoSuchConnection,
+                }
             }
             Order::Ban { channel, user, ms } => self.operator_ban(now, &channel, user, ms),
             Order::Unban { channel, user } => match self.find_channel(&channel) {
