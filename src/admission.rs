@@ -316,7 +316,8 @@ impl Grant {
     /// The address is that of the client, resolved behind trusted proxies. A grant is charged once.
     ///
     /// # Errors
-    /// [`Refused::Banned`], [`Refused::Attempts`] or [`Refused::Address`]; the connection is then to be refused and the grant dropped.
+    /// [`Refused::Banned`], [`Refused::Attempts`] or [`Refused::Address`]; the connection is then to be refused and the
+    /// grant dropped.
     ///
     /// # Panics
     /// When the grant has been charged before.

@@ -155,10 +155,11 @@ impl Operator {
                 if answers.len() < self.control.shards() {
                     return Err(silent());
                 }
-                let done =
-                    |(_, answer): &(_, Answer)| matches!(answer, Answer::Outcome(Outcome::Done(_)));
-                let first = answers.iter().position(done).unwrap_or(0);
-                answers.into_iter().nth(first).map(|(_, answer)| answer)
+                let reached = |answer: &Answer| match answer {
+                    Answer::Outcome(Outcome::Done(reached)) => Some(*reached),
+                    _ => None,
+                };
+                answers.into_iter().map(|(_, answer)| answer).max_by_key(reached)
             }
         };
         let Some(Answer::Outcome(outcome)) = outcome else { return Err(silent()) };

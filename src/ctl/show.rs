@@ -59,7 +59,8 @@ pub(super) fn plain(text: &str) -> String {
 
 /// What turns the direction of text, or shows nothing.
 fn is_format(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    let marks = ['\u{200b}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{2060}'..='\u{2069}'];
+    c == '\u{feff}' || marks.iter().any(|marks| marks.contains(&c))
 }
 
 fn text(value: &Value) -> String {

@@ -125,7 +125,10 @@ fn one_connection_is_closed_and_the_others_stay(plan: Plan) {
     }
     let left = server.ctl_json(&["user", one.id()]);
     assert_eq!(left["connections"].as_array().map(Vec::len), Some(1));
-    assert_eq!(server.ctl_refused(&["disconnect", &connection]), "no_such_connection");
+    // A shard that it went through may take it for one that is on its way.
+    let again = server.ctl(&["--json", "disconnect", &connection]);
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(said.contains("no_such_connection") || said.contains("\"reached\":0"), "{said}");
     assert_eq!(server.ctl_refused(&["disconnect", "x"]), "bad_connection");
 }
 
