@@ -124,6 +124,8 @@ pub struct Config {
     pub channel_empty: Duration,
     /// Most channels that one shard owns; a join that would create one more leads to `test/awkward`.
     pub channels_max: u32,
+    /// How long an answer of the storage is waited for; `None` when there is none, and nothing is kept.
+    pub storage: Option<Duration>,
     /// Chat messages kept for those who join.
     pub chat_history: u32,
     /// Most bans of one channel; the one that ends first makes room.
@@ -176,6 +178,7 @@ impl Default for Config {
             channel_limits: true,
             channel_empty: Duration::from_millis(3_000),
             channels_max: 100_000,
+            storage: None,
             chat_history: 32,
             bans_max: 1_000,
             ban_max: Duration::from_secs(3_600),

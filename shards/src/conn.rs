@@ -106,6 +106,8 @@ pub(crate) enum Awaits {
     Profile,
     /// The shard of its channel, to let it go where it asked to.
     Release(JoinRequest),
+    /// The storage, to say what the channel was that it wants to enter. It stays where it is meanwhile.
+    Channel(JoinRequest),
 }
 
 /// What of the channel list is still to be sent to one who follows it: all of it, unless said otherwise.

@@ -58,6 +58,7 @@ pub struct Profile {
     /// When the user was first seen, milliseconds since 1970.
     pub first_seen_ms: u64,
     /// Until when what the user says is refused everywhere, milliseconds since 1970; 0 for not.
+    #[serde(default)]
     pub muted_until_ms: u64,
 }
 
@@ -312,6 +313,8 @@ pub enum Notice {
         /// Where they wanted to go.
         channel: ChannelName,
     },
+    /// To a moderator whose act holds, but could not be written down.
+    NotKept,
     /// To a connection of a user that has too many; it is closed soon after.
     TooManyConnections,
     /// To a user whose words are refused from now on.

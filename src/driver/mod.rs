@@ -50,7 +50,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use listen::Listener;
 use mesh::{Address, Packet};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tutti_shards::{Seeds, ShardId};
+use tutti_shards::{Seeds, ShardId, StoreReply};
 
 /// Bytes of registered buffers of each executor. They are for files, of which shards read none.
 const IO_MEMORY: usize = 64 << 10;
@@ -123,6 +123,7 @@ impl Shards {
         let shared = Arc::new(doors::Shared::new(config, identity, assets, admission.clone()));
         let config = Arc::new(config.clone());
         let (ends, addresses) = mesh::connect(config.shards)?;
+        storage.attach(Box::new(Answers(addresses.clone())));
         let placement = [random()?, random()?, random()?, random()?];
         let mut listeners = Vec::new();
         for _ in 0..config.shards {
@@ -286,6 +287,18 @@ fn listeners_of_one_shard(config: &Config) -> Result<Vec<Listener>, DriverError>
         Err(source) => Err(DriverError::Listen { address, source }),
     };
     config.listen.iter().map(listen).collect()
+}
+
+/// The way of the storage's answers.
+struct Answers(Vec<Address>);
+
+impl storage::Replies for Answers {
+    fn reply(&self, to: ShardId, reply: StoreReply) -> Result<(), StoreReply> {
+        match self.0[to.index()].offer(Packet::Stored(reply)) {
+            Err(Packet::Stored(reply)) => Err(reply),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn random() -> io::Result<u64> {

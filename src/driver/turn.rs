@@ -25,7 +25,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tutti_shards::{Command, Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId};
+use tutti_shards::{
+    Command, Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId, StoreReply,
+};
 
 /// Bytes read from one connection in one turn. One buffer serves all connections of the shard.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -73,6 +75,8 @@ pub(super) struct Driver {
     closing: VecDeque<(u64, Token)>,
     /// Connections that have to hang up, oldest first.
     hangup: VecDeque<(u64, Token)>,
+    /// Answers to what the storage had no room for.
+    unanswered: VecDeque<StoreReply>,
     resumed: VecDeque<Key>,
     commands: Commands,
     scratch: Box<[u8]>,
@@ -100,7 +104,6 @@ impl Driver {
             pace: Pace::new(config.flush_delay_max),
             config,
             admission,
-            storage,
             core,
             doors,
             peers: Peers::new(poller),
@@ -110,6 +113,8 @@ impl Driver {
             greeting: std::array::from_fn(|_| VecDeque::new()),
             closing: VecDeque::new(),
             hangup: VecDeque::new(),
+            storage,
+            unanswered: VecDeque::new(),
             resumed: VecDeque::new(),
             commands: Commands::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -122,6 +127,7 @@ impl Driver {
     /// Runs until the shard was told to stop and has said so to everyone.
     pub(super) async fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::with_capacity(EVENTS);
+        self.core.begin(clock::now());
         self.act(clock::now());
         let (mut block, mut waits_since_us, mut traffic_us) = (false, clock::now().mono_us, 0);
         loop {
@@ -552,6 +558,7 @@ impl Driver {
                 Packet::Message(message) => self.core.handle_mesh(now, from, message),
                 Packet::Handover(handover) => self.adopt(now, from, *handover),
                 Packet::Ask(ask, to) => self.asked(now, *ask, to),
+                Packet::Stored(reply) => self.core.stored(now, reply),
                 Packet::Report(to) => {
                     // Whoever asked may have stopped waiting.
                     let _ = to.send(self.report());
@@ -641,8 +648,17 @@ impl Driver {
                         }
                         self.close(now, idx, unsent, None);
                     }
+                    Output::Store(request) => {
+                        if let Err(request) = self.storage.request(self.core.id(), request) {
+                            self.unanswered.extend(request.unanswered());
+                        }
+                    }
                     Output::Resume { key } => self.resumed.push_back(key),
                 }
+            }
+            if let Some(reply) = self.unanswered.pop_front() {
+                self.core.stored(now, reply);
+                continue;
             }
             let Some(key) = self.resumed.pop_front() else { return };
             self.resume(now, key);

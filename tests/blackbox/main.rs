@@ -26,6 +26,7 @@
 //! | `operate` | - | what operators do with `tutti ctl` |
 //! | `operate_limits` | - | the control socket itself: bad input, permissions, reload, drain |
 //! | `keys` | - | configuration keys that no statement turns |
+//! | `storage` | - | what survives a restart and a crash, and what is refused at the start |
 //! | `hot` | - | channels that change temperature under load |
 //!
 //! A test function takes a [`Plan`](tutti_tests::server::Plan) with the number of shards set, and its doc names
@@ -73,6 +74,7 @@ mod pages;
 mod process;
 mod service;
 mod settings;
+mod storage;
 mod time;
 mod transport;
 

@@ -6,7 +6,7 @@
 use super::{Flow, Output, Shard};
 use crate::{
     CloseReason, Color, Command, ConnId, Event, Key, Limit, NoteQuota, Notice, Now, Profile,
-    ProfileChange, ShardId, UserId, UserName, Wire,
+    ProfileChange, ShardId, StoreRequest, UserId, UserName, Wire,
     channel::Participant,
     conn::{Awaits, Seat},
     fan_out::Class,
@@ -47,8 +47,13 @@ impl<W: Wire> Shard<W> {
             return self.mesh(owner, Mesh::Hello { user, conn });
         }
         let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops, doomed: false };
+        if durable && self.waits_for_user(now, user, presence) {
+            self.conns[slot].extra().awaits = Some(Awaits::Welcome { user, token });
+            return;
+        }
         let max = self.config.connections_per_user;
-        let record = self.users.arrive(user, durable, presence, max, now.wall_ms);
+        let new = || Profile::new(user, now.wall_ms);
+        let record = self.users.arrive(user, durable, presence, max, new);
         let welcome = record.map(|record| (record.profile.clone(), record.quota));
         self.welcome(now, slot, welcome, token.as_deref());
     }
@@ -115,8 +120,12 @@ impl<W: Wire> Shard<W> {
 
     pub(super) fn on_hello(&mut self, now: Now, from: ShardId, user: UserId, conn: ConnId) {
         let presence = Presence { conn, shard: from, hops: 0, doomed: false };
+        if self.waits_for_user(now, user, presence) {
+            return;
+        }
         let max = self.config.connections_per_user;
-        let record = self.users.arrive(user, true, presence, max, now.wall_ms);
+        let new = || Profile::new(user, now.wall_ms);
+        let record = self.users.arrive(user, true, presence, max, new);
         let welcome = record.map(|record| Box::new(((*record.profile).clone(), record.quota)));
         self.mesh(from, Mesh::Welcome { conn, welcome });
     }
@@ -127,12 +136,22 @@ impl<W: Wire> Shard<W> {
         conn: ConnId,
         welcome: Option<Box<(Profile, NoteQuota)>>,
     ) {
+        let welcome = welcome.map(|welcome| (Rc::new(welcome.0), welcome.1));
+        self.welcomed(now, conn, welcome);
+    }
+
+    /// A connection that waited for it learns who its user is.
+    pub(super) fn welcomed(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        welcome: Option<(Rc<Profile>, NoteQuota)>,
+    ) {
         // A connection that closed meanwhile has said so behind its hello.
         let Some(slot) = self.conns.find(conn) else { return };
         let Some(Awaits::Welcome { token, .. }) = self.conns[slot].extra().awaits.take() else {
             return;
         };
-        let welcome = welcome.map(|welcome| (Rc::new(welcome.0), welcome.1));
         self.welcome(now, slot, welcome, token.as_deref());
         self.resume(slot);
     }
@@ -144,10 +163,20 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn depart_user(&mut self, user: UserId, conn: ConnId, quota: Option<NoteQuota>) {
+    pub(super) fn depart_user(
+        &mut self,
+        now: Now,
+        user: UserId,
+        conn: ConnId,
+        quota: Option<NoteQuota>,
+    ) {
         let owner = self.owner_of_user(user);
         if owner == self.id {
-            self.users.depart(user, conn, quota);
+            self.forget_waiting(user, conn);
+            if let Some(first_ms) = self.users.depart(user, conn, quota) {
+                let last_ms = now.wall_ms;
+                self.store(StoreRequest::SeeUser { user, first_ms, last_ms });
+            }
         } else {
             self.mesh(owner, Mesh::Departed { user, conn, quota });
         }
@@ -192,7 +221,7 @@ impl<W: Wire> Shard<W> {
             self.stats.limit(Limit::ProfileRate);
             return self.send_profile(shard, profile, smallvec![conn]);
         }
-        self.update_profile(user, |profile| {
+        self.update_profile(now, user, |profile| {
             if change.name.is_some() {
                 profile.name = change.name;
             }
@@ -204,11 +233,23 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Changes a record that is owned here and is known, and shows it wherever the user is.
-    pub(super) fn update_profile(&mut self, user: UserId, change: impl FnOnce(&mut Profile)) {
+    pub(super) fn update_profile(
+        &mut self,
+        now: Now,
+        user: UserId,
+        change: impl FnOnce(&mut Profile),
+    ) {
         let record = self.users.get_mut(user).expect("the caller has found it");
         let profile = Rc::make_mut(&mut record.profile);
         profile.version += 1;
         change(profile);
+        self.spread_profile(user);
+        self.keep_user(now, user);
+    }
+
+    /// Tells all connections of a user who they are now.
+    pub(super) fn spread_profile(&mut self, user: UserId) {
+        let Some(record) = self.users.get(user) else { return };
         let (profile, shards) = (record.profile.clone(), record.by_shard());
         for (shard, conns) in shards {
             self.send_profile(shard, profile.clone(), conns);

@@ -22,9 +22,11 @@
 
 mod announce;
 mod flush;
+mod gauges;
 mod govern;
 mod hello;
 mod join;
+mod keep;
 mod list;
 mod mesh;
 mod operate;
@@ -44,7 +46,7 @@ pub(crate) use announce::Announcement;
 use crate::{
     Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
     ConnId, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Placement, Rng,
-    ShardId, Stats, UserId, Wire,
+    ShardId, Stats, StoreRequest, UserId, Wire,
     channel::{At, Channel, Member},
     conn::{Awaits, Conns, Seat},
     directory::Directory,
@@ -101,6 +103,9 @@ pub enum Output {
         /// What has still to be sent.
         unsent: Vec<u8>,
     },
+    /// Keep something, or look something up, in the order given. What the storage answers comes back through
+    /// [`Shard::stored`], however much later. One that has no room answers [`StoreRequest::unanswered`] at once.
+    Store(StoreRequest),
     /// Go on with a connection that was paused.
     Resume {
         /// Which connection.
@@ -189,6 +194,7 @@ pub struct Shard<W> {
     list_cache: [Option<(u64, Vec<u8>)>; Format::COUNT],
     custom_followers: BTreeSet<u32>,
     announcements: announce::Announcements,
+    asked: keep::Asked,
 
     pool: Pool,
     dirty_fans: Vec<FanRef>,
@@ -244,6 +250,7 @@ impl<W: Wire> Shard<W> {
             list_cache: [const { None }; Format::COUNT],
             custom_followers: BTreeSet::new(),
             announcements: announce::Announcements::new(shards),
+            asked: keep::Asked::new(&mut hasher),
             pool: Pool::default(),
             dirty_fans: Vec::new(),
             dirty_conns: Vec::new(),
@@ -293,12 +300,6 @@ impl<W: Wire> Shard<W> {
     #[must_use]
     pub fn owner_of_user(&self, user: UserId) -> ShardId {
         self.placement.of_user(user)
-    }
-
-    /// What was counted.
-    #[must_use]
-    pub fn stats(&self) -> &Stats {
-        &self.stats
     }
 
     /// Says whether too much waits for other shards. While it does, cursor moves of channels that have members there
@@ -737,7 +738,7 @@ impl<W: Wire> Shard<W> {
         if let Some(user) = user
             && !told_by_owner
         {
-            self.depart_user(user, conn.id, Some(quota));
+            self.depart_user(now, user, conn.id, Some(quota));
         }
         conn.outbox.into_unsent()
     }

@@ -3,10 +3,10 @@
 use super::{Announcement, Shard, govern::Removal};
 use crate::{
     ChannelDetail, ChannelFilter, ChannelKind, ChannelName, ChannelSeen, CloseReason, Config,
-    ConnId, Event, Gauges, Key, Notice, Now, Order, OrderPlace, Outcome, SeatSeen, SlowReader,
-    UserFilter, UserId, UserSeen, Wire,
+    ConnId, Event, Key, Notice, Now, Order, OrderPlace, Outcome, SeatSeen, SlowReader, UserFilter,
+    UserId, UserSeen, Wire,
     channel::Channel,
-    conn::{Awaits, JoinRequest, Seat},
+    conn::{Awaits, JoinRequest},
     mesh::{Mesh, Payload},
     users::Presence,
 };
@@ -71,7 +71,9 @@ impl<W: Wire> Shard<W> {
             }
             Order::Ban { channel, user, ms } => self.operator_ban(now, &channel, user, ms),
             Order::Unban { channel, user } => match self.find_channel(&channel) {
-                Some(idx) if self.lift_ban(now, idx, user, OPERATOR.into()) => Outcome::Done(0),
+                Some(idx) if self.lift_ban(now, idx, user, OPERATOR.into(), None) => {
+                    Outcome::Done(0)
+                }
                 Some(_) => Outcome::NothingToLift,
                 None => Outcome::NoSuchChannel,
             },
@@ -101,22 +103,6 @@ impl<W: Wire> Shard<W> {
     /// From now on events are encoded by this wire, whose formats are the same.
     pub fn rewire(&mut self, wire: W) {
         self.wire = wire;
-    }
-
-    /// What is there now.
-    #[must_use]
-    pub fn gauges(&self) -> Gauges {
-        Gauges {
-            connections: self.conns.len() as u64,
-            channels: self.channels.len() as u64,
-            participants: self.channels.iter().map(|(_, c)| c.roster.len() as u64).sum(),
-            members: self.conns.iter().filter(|(_, c)| c.seat != Seat::None).count() as u64,
-            hot_channels: u64::from(self.n_hot),
-            users: self.users.len() as u64,
-            directory: self.directory.len() as u64,
-            outbox_bytes: self.waiting_bytes,
-            blocked: self.n_blocked,
-        }
     }
 
     /// Whom a connection belongs to, also when its user's shard was not heard yet.
@@ -200,7 +186,11 @@ impl<W: Wire> Shard<W> {
             None => (user.to_string().into_boxed_str(), 0),
         };
         let by_name = OPERATOR.into();
-        self.carry_out_ban(now, idx, Removal { user, ms, by_name, themselves: false, name });
+        self.carry_out_ban(
+            now,
+            idx,
+            Removal { user, ms, by: None, by_name, themselves: false, name },
+        );
         Outcome::Done(members)
     }
 
@@ -211,7 +201,7 @@ impl<W: Wire> Shard<W> {
             return Outcome::NothingToLift;
         }
         let connections = record.connections.len() as u32;
-        self.update_profile(user, |profile| profile.muted_until_ms = until_ms);
+        self.update_profile(now, user, |profile| profile.muted_until_ms = until_ms);
         let seconds = until_ms.saturating_sub(now.wall_ms).div_ceil(1_000);
         let notice = Arc::new(Notice::Muted { seconds });
         self.send_to_user(now, user, Payload::Notice(notice), &[]);

@@ -32,9 +32,10 @@ impl<W: Wire> Shard<W> {
         text: ChatText,
         reply_to: Option<MessageRef>,
     ) {
-        let message =
-            ChatMessage { id: self.rng.next_u32(), sent_ms: now.wall_ms, by, text, reply_to };
+        let number = self.number_message(now);
+        let message = ChatMessage { id: number as u32, sent_ms: now.wall_ms, by, text, reply_to };
         self.broadcast(idx, None, Class::Prompt, Event::Chat(&message));
+        self.keep_message(idx, number, &message);
         self.channels[idx as usize].remember(message, self.config.chat_history);
     }
 
