@@ -3,7 +3,7 @@
 use super::{peers::Phase, turn::Driver};
 use crate::{config::Config, doors};
 use crossbeam_channel::Sender;
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, os::fd::AsFd, sync::Arc};
 use tutti_shards::{
     ChannelDetail, ChannelFilter, ChannelName, ChannelSeen, ConnId, Now, Order, Outcome, SeatSeen,
     ShardId, SlowReader, UserFilter, UserId, UserSeen,
@@ -103,6 +103,20 @@ impl Driver {
         };
         // Whoever asked may have stopped waiting.
         let _ = to.send((self.core.id(), answer));
+    }
+
+    /// Nobody new is let in. Who waits at a socket of the service manager's is let in by the next server.
+    pub(super) fn stop_listening(&mut self) {
+        if self.accept_again_us.take().is_none() {
+            // Closing alone would leave those watched that the service manager keeps open.
+            for listener in &self.listeners {
+                let _ = self.peers.poller.remove(listener.socket.as_fd());
+            }
+        }
+        self.listeners.clear();
+        if let Some(quic) = &mut self.quic {
+            quic.endpoint.stop();
+        }
     }
 
     fn known(&mut self, now: Now, user: UserId) -> UserKnown {

@@ -1,7 +1,8 @@
 //! One shard's loop: take what is ready up to a budget, step the core, act on its outputs, flush once, sleep.
 
 use super::{
-    audit, clock,
+    clock,
+    commands::run,
     listen::{self, Accepted, Listener},
     mesh::{Mesh, Packet},
     operate::Sweep,
@@ -9,6 +10,7 @@ use super::{
     panics,
     peers::{Closing, Held, Peer, Peers, Phase, Sending},
     poller::{EVENTS, Interest, Poller, Ready, Token},
+    quic::{self, Quic},
     report::{DriverStats, Report},
 };
 use crate::{
@@ -25,9 +27,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tutti_shards::{
-    Command, Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId, StoreReply,
-};
+use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId, StoreReply};
 
 /// Bytes read from one connection in one turn. One buffer serves all connections of the shard.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -54,6 +54,7 @@ pub(super) struct Start {
     pub(super) admission: Arc<Admission>,
     pub(super) storage: storage::Handle,
     pub(super) listeners: Vec<Listener>,
+    pub(super) quic: Option<quic::Start>,
     pub(super) mesh: Mesh,
     pub(super) seeds: Seeds,
 }
@@ -66,9 +67,10 @@ pub(super) struct Driver {
     pub(super) doors: Doors,
     pub(super) peers: Peers,
     mesh: Mesh,
-    listeners: Vec<Listener>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) quic: Option<Quic>,
     /// When the listeners are watched again, after descriptors ran out.
-    accept_again_us: Option<u64>,
+    pub(super) accept_again_us: Option<u64>,
     /// Connections that have to finish their greeting, oldest first, of each protocol.
     greeting: [VecDeque<(u64, Token)>; Protocol::COUNT],
     /// Connections that have to take their last bytes, oldest first.
@@ -91,12 +93,15 @@ pub(super) struct Driver {
 impl Driver {
     /// To be called on the shard's own executor.
     pub(super) fn new(start: Start) -> io::Result<Self> {
-        let Start { id, config, shared, admission, storage, listeners, mesh, seeds } = start;
+        let Start { id, config, shared, admission, storage, listeners, quic, mesh, seeds } = start;
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
             poller.add_listener(listener.socket.as_fd(), Token::Listener(n as u32))?;
         }
+        let now_us = clock::now().mono_us;
+        let quic =
+            quic.map(|start| Quic::new(start, id, config.shards, now_us, &poller)).transpose()?;
         let doors = Doors::new(shared);
         let core = Arc::new(config.core.clone());
         let core = Shard::new(id, config.shards, core, seeds, doors.wire());
@@ -109,6 +114,7 @@ impl Driver {
             peers: Peers::new(poller),
             mesh,
             listeners,
+            quic,
             accept_again_us: None,
             greeting: std::array::from_fn(|_| VecDeque::new()),
             closing: VecDeque::new(),
@@ -146,7 +152,9 @@ impl Driver {
             self.core.set_mesh_crowded(self.mesh.backlog_len() > self.config.mesh_backlog_mark);
             self.take_time(now);
             let sweeping = self.sweep(now);
+            self.tell_quic(now);
             let delayed_until = self.flush();
+            self.flush_quic();
             self.mesh.settle();
             let end = clock::now();
             self.stats.turns += 1;
@@ -191,6 +199,7 @@ impl Driver {
         let stop = self.stop_at_us.map(|at| at.min(now.mono_us + 10_000));
         [
             self.core.next_deadline_us(),
+            self.quic.as_ref().and_then(Quic::deadline_us),
             self.greeting.iter().filter_map(|queue| queue.front()).map(|&(at, _)| at).min(),
             self.closing.front().map(|&(at, _)| at),
             self.hangup.front().map(|&(at, _)| at),
@@ -209,6 +218,15 @@ impl Driver {
             Token::Mesh => self.mesh.bell.hush(),
             Token::Timer => self.peers.poller.hush_timer(),
             Token::Listener(n) => self.accept(now, n as usize),
+            Token::Datagrams => {
+                let Some(quic) = &mut self.quic else { return };
+                if event.writable {
+                    quic.unblock(&self.peers.poller);
+                }
+                if event.readable {
+                    quic.receive(now.mono_us, &mut self.mesh);
+                }
+            }
             Token::Peer { .. } => {
                 if event.writable
                     && let Some(idx) = self.peers.find(event.token)
@@ -558,6 +576,11 @@ impl Driver {
                 Packet::Message(message) => self.core.handle_mesh(now, from, message),
                 Packet::Handover(handover) => self.adopt(now, from, *handover),
                 Packet::Ask(ask, to) => self.asked(now, *ask, to),
+                Packet::Datagram(arrival) => {
+                    if let Some(quic) = &mut self.quic {
+                        quic.receive_forwarded(&arrival);
+                    }
+                }
                 Packet::Stored(reply) => self.core.stored(now, reply),
                 Packet::Report(to) => {
                     // Whoever asked may have stopped waiting.
@@ -590,6 +613,22 @@ impl Driver {
                 tracing::warn!(%conn, %error, "cannot watch a connection from another shard");
                 self.core.peer_gone(now, adopted);
             }
+        }
+    }
+
+    /// Tells sessions what has happened to their connections.
+    fn tell_quic(&mut self, now: Now) {
+        let Some(quic) = &mut self.quic else { return };
+        quic.endpoint.set_full(self.mesh.backlog_len() > self.config.mesh_backlog);
+        quic.endpoint.handle_timeout(now.mono_us);
+        while let Some((key, event)) = quic.endpoint.poll_event(now.mono_us) {
+            tracing::trace!(?key, ?event, "quic");
+        }
+    }
+
+    fn flush_quic(&mut self) {
+        if let Some(quic) = &mut self.quic {
+            quic.flush(clock::now().mono_us, &self.peers.poller);
         }
     }
 
@@ -705,17 +744,6 @@ impl Driver {
         self.act(now);
     }
 
-    /// Nobody new is let in. Who waits at a socket of the service manager's is let in by the next server.
-    pub(super) fn stop_listening(&mut self) {
-        if self.accept_again_us.take().is_none() {
-            // Closing alone would leave those watched that the service manager keeps open.
-            for listener in &self.listeners {
-                let _ = self.peers.poller.remove(listener.socket.as_fd());
-            }
-        }
-        self.listeners.clear();
-    }
-
     fn report(&self) -> Report {
         let driver = DriverStats {
             mesh_sent: self.mesh.sent,
@@ -723,6 +751,7 @@ impl Driver {
             mesh_backlog: self.mesh.backlog_len() as u64,
             mesh_inbox: self.mesh.inbox_len() as u64,
             sockets: self.peers.len() as u64,
+            quic: self.quic.as_ref().map(Quic::stats).unwrap_or_default(),
             limits: self.stats.limits.clone().into_iter().chain(self.doors.limit_hits()).collect(),
             ..self.stats.clone()
         };
@@ -739,33 +768,4 @@ impl Driver {
 fn send_at_once(socket: &OwnedFd, bytes: &[u8]) -> bool {
     let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
     rustix::net::send(socket, bytes, flags) == Ok(bytes.len())
-}
-
-/// Gives the core commands until it wants no more of them.
-fn run(
-    core: &mut Shard<Wire>,
-    (admission, storage): (&Admission, &storage::Handle),
-    now: Now,
-    key: Key,
-    commands: &mut Commands,
-) -> Flow {
-    while let Some(command) = commands.pop_front() {
-        if let Command::Hello { user: Some(user), .. } = &command
-            && core.user_of(key).is_none()
-            && let Some(ban) = admission.gate().ban_of_user(*user)
-        {
-            admission.gate().count_banned();
-            let reason = (!ban.reason.is_empty()).then(|| ban.reason.as_str().into());
-            core.refuse_banned(now, key, reason);
-            continue;
-        }
-        if let Command::Admin(admin) = &command {
-            audit::staff(core, storage, now, key, admin);
-        }
-        let flow = core.handle_command(now, key, command);
-        if flow != Flow::Continue {
-            return flow;
-        }
-    }
-    Flow::Continue
 }

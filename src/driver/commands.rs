@@ -1,13 +1,43 @@
-//! What staff do through a door, for the audit log.
+//! What is looked at in commands before the core is given them: bans at the hello, and what staff do.
 
 use crate::{
-    doors::Wire,
+    admission::Admission,
+    doors::{Commands, Wire},
     storage::{self, AuditEntry, Write},
 };
-use tutti_shards::{AdminCommand, Audience, Key, Now, ProfileChange, Shard};
+use tutti_shards::{AdminCommand, Audience, Command, Flow, Key, Now, ProfileChange, Shard};
+
+/// Gives the core commands until it wants no more of them.
+pub(super) fn run(
+    core: &mut Shard<Wire>,
+    (admission, storage): (&Admission, &storage::Handle),
+    now: Now,
+    key: Key,
+    commands: &mut Commands,
+) -> Flow {
+    while let Some(command) = commands.pop_front() {
+        if let Command::Hello { user: Some(user), .. } = &command
+            && core.user_of(key).is_none()
+            && let Some(ban) = admission.gate().ban_of_user(*user)
+        {
+            admission.gate().count_banned();
+            let reason = (!ban.reason.is_empty()).then(|| ban.reason.as_str().into());
+            core.refuse_banned(now, key, reason);
+            continue;
+        }
+        if let Command::Admin(admin) = &command {
+            staff(core, storage, now, key, admin);
+        }
+        let flow = core.handle_command(now, key, command);
+        if flow != Flow::Continue {
+            return flow;
+        }
+    }
+    Flow::Continue
+}
 
 /// Writes down what a connection with the staff password asks. Never waits: what finds no room is counted as dropped.
-pub(super) fn staff(
+fn staff(
     core: &Shard<Wire>,
     storage: &storage::Handle,
     now: Now,
