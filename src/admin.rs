@@ -146,7 +146,7 @@ impl Serving {
         match head.path() {
             "/metrics" => {
                 let text =
-                    metrics::render(&self.control.reports(REPORT_TIME), self.control.admission());
+                    metrics::render(&self.control.reports(REPORT_TIME), self.control.admissions());
                 let response = Response {
                     status: Status::Ok,
                     content_type: "text/plain; version=0.0.4; charset=utf-8",

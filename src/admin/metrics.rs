@@ -1,6 +1,6 @@
 //! Prometheus text of what shards have counted. Labels are constants, so their number is bounded.
 
-use crate::{admission::Admission, driver::Report};
+use crate::{doors::Admissions, driver::Report};
 use std::fmt::Write;
 use tutti_shards::{CommandKind, Ending, EventKind, Limit};
 
@@ -30,6 +30,7 @@ const METRICS: &[Metric] = &[
     metric!("gauge" "members" "Connections seated in a channel of any shard." |r| r.gauges.members),
     metric!("gauge" "hot_channels" "Owned channels whose fan-out is spread over the shards." |r| r.gauges.hot_channels),
     metric!("gauge" "users" "User records kept." |r| r.gauges.users),
+    metric!("gauge" "nicks" "Nicks of line chat kept." |r| r.gauges.nicks),
     metric!("gauge" "directory_channels" "Channels in this shard's copy of the list. The same on all shards when nothing changes." |r| r.gauges.directory),
     metric!("gauge" "outbox_bytes" "Bytes waiting for connections that do not take them. Near limits.outbox_total_bytes, slow readers are closed earlier." |r| r.gauges.outbox_bytes),
     metric!("gauge" "slow_readers" "Connections that do not take what is sent at the moment." |r| r.gauges.blocked),
@@ -61,7 +62,7 @@ const METRICS: &[Metric] = &[
 ];
 
 /// Renders everything.
-pub(super) fn render(reports: &[Report], admission: &Admission) -> String {
+pub(super) fn render(reports: &[Report], admissions: &Admissions) -> String {
     let mut out = String::with_capacity(16 << 10);
     for Metric { name, kind, help, value } in METRICS {
         head(&mut out, name, kind, help);
@@ -125,7 +126,7 @@ pub(super) fn render(reports: &[Report], admission: &Admission) -> String {
         &mut out,
         "faults_total",
         "counter",
-        "Connections that broke the WebSocket protocol or its limits, by reason.",
+        "Connections that broke their protocol or its limits, by reason.",
     );
     for report in reports {
         for (reason, count) in &report.driver.faults {
@@ -133,7 +134,7 @@ pub(super) fn render(reports: &[Report], admission: &Admission) -> String {
         }
     }
     turn_times(&mut out, reports);
-    process(&mut out, admission);
+    process(&mut out, admissions);
     out
 }
 
@@ -185,8 +186,13 @@ fn turn_times(out: &mut String, reports: &[Report]) {
     }
 }
 
-fn process(out: &mut String, admission: &Admission) {
-    let counts = admission.counts();
+fn process(out: &mut String, admissions: &Admissions) {
+    let counts = admissions.mpp.counts();
+    let line = admissions.line.counts();
+    head(out, "door_sockets", "gauge", "Sockets of each door, those in their greeting included.");
+    for (door, counts) in [("mpp", &counts), ("line", &line)] {
+        let _ = writeln!(out, "tutti_door_sockets{{door=\"{door}\"}} {}", counts.connections);
+    }
     head(out, "admitted_sockets", "gauge", "Sockets that count against limits.connections.");
     let _ = writeln!(out, "tutti_admitted_sockets {}", counts.connections);
     head(

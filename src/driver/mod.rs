@@ -34,10 +34,9 @@ pub use report::{DriverStats, Report};
 
 use crate::{
     activation::Passed,
-    admission::Admission,
     assets::{Assets, AssetsError, Sources},
     config::Config,
-    doors::{self, Protocol},
+    doors::{self, Admissions, Protocol},
     identity::{Identity, SecretError},
 };
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
@@ -55,6 +54,14 @@ pub enum DriverError {
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source} (listen, --listen)")]
     Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Line chat's address cannot be listened on.
+    #[error("cannot listen on {address}: {source} (line.listen, --tcp)")]
+    ListenLine {
         /// Which.
         address: SocketAddr,
         /// Why.
@@ -89,7 +96,7 @@ pub struct Shards {
 #[derive(Clone)]
 pub struct Control {
     addresses: Vec<Address>,
-    admission: Arc<Admission>,
+    admissions: Admissions,
 }
 
 impl Shards {
@@ -99,31 +106,33 @@ impl Shards {
     /// # Errors
     /// [`DriverError`]; what had been started is ended.
     pub fn start(config: &Config, passed: &Passed) -> Result<Self, DriverError> {
-        let admission = Arc::new(Admission::new(&config.limits));
+        let admissions = Admissions::new(config);
         let assets = Assets::open(Sources {
             client: config.client_dir.as_deref(),
             sounds: config.sounds_dir.as_deref(),
             live: config.client_live,
         })?;
         let identity = Identity::open(config)?;
-        let shared = Arc::new(doors::Shared::new(config, identity, assets, admission.clone()));
+        let shared = Arc::new(doors::Shared::new(config, identity, assets, &admissions));
         let config = Arc::new(config.clone());
         let (ends, addresses) = mesh::connect(config.shards)?;
         let placement = [random()?, random()?, random()?, random()?];
         let mut listeners = Vec::new();
         for _ in 0..config.shards {
-            listeners.push(if passed.is_empty() {
+            let mut of_one = if passed.is_empty() {
                 listeners_of_one_shard(&config)?
             } else {
                 let adopt = |socket| {
                     Ok(Listener { socket: listen::adopt(socket)?, protocol: Protocol::Mpp })
                 };
-                passed.sockets().map(adopt).collect::<io::Result<_>>()?
-            });
+                passed.sockets().map(adopt).collect::<io::Result<Vec<_>>>()?
+            };
+            of_one.extend(line_listener(&config)?);
+            listeners.push(of_one);
         }
         panics::end_process_on_panic();
         let mut shards = Shards {
-            control: Control { addresses, admission: admission.clone() },
+            control: Control { addresses, admissions: admissions.clone() },
             threads: Vec::new(),
         };
         for ((id, mesh), listeners) in (0..config.shards).map(ShardId).zip(ends).zip(listeners) {
@@ -131,7 +140,7 @@ impl Shards {
                 id,
                 config: config.clone(),
                 shared: shared.clone(),
-                admission: admission.clone(),
+                admissions: admissions.clone(),
                 listeners,
                 mesh,
                 seeds: Seeds { placement, local: random()? },
@@ -218,8 +227,8 @@ impl Control {
 
     /// Connections and refusals of the whole process.
     #[must_use]
-    pub fn admission(&self) -> &Admission {
-        &self.admission
+    pub fn admissions(&self) -> &Admissions {
+        &self.admissions
     }
 }
 
@@ -229,6 +238,16 @@ fn listeners_of_one_shard(config: &Config) -> Result<Vec<Listener>, DriverError>
         Err(source) => Err(DriverError::Listen { address, source }),
     };
     config.listen.iter().map(listen).collect()
+}
+
+fn line_listener(config: &Config) -> Result<Option<Listener>, DriverError> {
+    let Some(address) = config.line.listen else { return Ok(None) };
+    let listen = || {
+        let socket = listen::listener(address, config.listen_backlog)?;
+        listen::watch_silent(&socket)?;
+        Ok(Listener { socket, protocol: Protocol::Line })
+    };
+    listen().map(Some).map_err(|source| DriverError::ListenLine { address, source })
 }
 
 fn random() -> io::Result<u64> {

@@ -11,9 +11,8 @@ use super::{
     report::{DriverStats, Report},
 };
 use crate::{
-    admission::Admission,
     config::Config,
-    doors::{self, Commands, Doors, Greeted, Protocol, Received, Wire},
+    doors::{self, Admissions, Commands, Doors, Greeted, Protocol, Received, Welcome, Wire},
 };
 use rustix::{io::Errno, net::RecvFlags};
 use std::{
@@ -47,7 +46,7 @@ pub(super) struct Start {
     pub(super) id: ShardId,
     pub(super) config: Arc<Config>,
     pub(super) shared: Arc<doors::Shared>,
-    pub(super) admission: Arc<Admission>,
+    pub(super) admissions: Admissions,
     pub(super) listeners: Vec<Listener>,
     pub(super) mesh: Mesh,
     pub(super) seeds: Seeds,
@@ -55,7 +54,7 @@ pub(super) struct Start {
 
 pub(super) struct Driver {
     config: Arc<Config>,
-    admission: Arc<Admission>,
+    admissions: Admissions,
     core: Shard<Wire>,
     doors: Doors,
     peers: Peers,
@@ -70,6 +69,8 @@ pub(super) struct Driver {
     /// Connections that have to hang up, oldest first.
     hangup: VecDeque<(u64, Token)>,
     resumed: VecDeque<Key>,
+    /// Connections that had their share of this turn, and go on in the next.
+    rested: Vec<Key>,
     commands: Commands,
     scratch: Box<[u8]>,
     pace: Pace,
@@ -81,7 +82,7 @@ pub(super) struct Driver {
 impl Driver {
     /// To be called on the shard's own executor.
     pub(super) fn new(start: Start) -> io::Result<Self> {
-        let Start { id, config, shared, admission, listeners, mesh, seeds } = start;
+        let Start { id, config, shared, admissions, listeners, mesh, seeds } = start;
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
@@ -93,7 +94,7 @@ impl Driver {
         Ok(Driver {
             pace: Pace::new(config.flush_delay_max),
             config,
-            admission,
+            admissions,
             core,
             doors,
             peers: Peers::new(poller),
@@ -104,6 +105,7 @@ impl Driver {
             closing: VecDeque::new(),
             hangup: VecDeque::new(),
             resumed: VecDeque::new(),
+            rested: Vec::new(),
             commands: Commands::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             stats: DriverStats::new(),
@@ -125,6 +127,10 @@ impl Driver {
             for &event in &ready {
                 self.handle(now, event);
             }
+            for key in std::mem::take(&mut self.rested) {
+                self.resume(now, key);
+                self.act(now);
+            }
             let packets = self.take_packets(now);
             if self.mesh.is_told_to_stop() {
                 self.stop(now);
@@ -136,7 +142,7 @@ impl Driver {
             let end = clock::now();
             self.stats.turns += 1;
             self.stats.turn_us.saturating_record(end.mono_us - now.mono_us);
-            if self.stop_at_us.is_some_and(|at| end.mono_us >= at || self.admission.is_empty()) {
+            if self.stop_at_us.is_some_and(|at| end.mono_us >= at || self.admissions.are_empty()) {
                 return Ok(());
             }
             // The executor looks after what else it runs.
@@ -149,6 +155,7 @@ impl Driver {
             self.mesh.bell.arm();
             let told = self.mesh.is_told_to_stop() && self.stop_at_us.is_none();
             block = self.mesh.inbox_len() == 0
+                && self.rested.is_empty()
                 && !told
                 && until.is_none_or(|until| until > end.mono_us);
             if !block {
@@ -303,8 +310,8 @@ impl Driver {
 
     fn read(&mut self, now: Now, idx: u32) {
         let Some(peer) = self.peers.get_mut(idx) else { return };
-        if let Phase::Live { key, .. } = &peer.phase
-            && self.core.flow(*key) == Flow::Pause
+        if let Phase::Live { key, held, .. } = &peer.phase
+            && (held.is_some() || self.core.flow(*key) == Flow::Pause)
         {
             // What it says has to wait; the kernel keeps it.
             let interest = Interest { read: false, ..peer.interest };
@@ -312,7 +319,7 @@ impl Driver {
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         match rustix::net::recv(&peer.socket, &mut *scratch, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => self.gone(now, idx),
+            Ok((0, _)) => self.end_of_input(now, idx),
             Ok((count, _)) => {
                 let input = &mut scratch[..count];
                 match &mut peer.phase {
@@ -335,6 +342,22 @@ impl Driver {
         self.act(now);
     }
 
+    /// The peer says nothing more. What it said before may still be to be executed, and it to be answered.
+    fn end_of_input(&mut self, now: Now, idx: u32) {
+        let Some(peer) = self.peers.get_mut(idx) else { return };
+        let goes_on = match &mut peer.phase {
+            Phase::Live { session, .. } => session.end_input(),
+            _ => false,
+        };
+        if goes_on {
+            let interest = Interest { read: false, ..peer.interest };
+            self.peers.set_interest(idx, interest);
+            self.feed(now, idx, &mut []);
+        } else {
+            self.gone(now, idx);
+        }
+    }
+
     /// The socket is at its end.
     fn gone(&mut self, now: Now, idx: u32) {
         let peer = self.peers.remove(idx);
@@ -350,13 +373,33 @@ impl Driver {
         let greeted = self.doors.receive_greeting(greeting, input, &mut peer.grant, since_zero);
         match greeted {
             Greeted::Unfinished => {}
+            Greeted::Reply(bytes) => {
+                // It is a few lines to one who has had nothing else: who does not take them does not read.
+                if !send_at_once(&peer.socket, &bytes) {
+                    self.gone(now, idx);
+                }
+            }
             Greeted::Answer { bytes, body, refused } => self.answer(now, idx, bytes, body, refused),
-            Greeted::Welcome { preface, mut rest, format, session } => {
-                let (key, conn) = self.core.open(now, format, &preface);
+            Greeted::Welcome(welcome) => {
+                let Welcome { preface, mut rest, format, session, first, since } = *welcome;
+                let waited = since.map_or(Duration::ZERO, |since| since_zero - since);
+                let waited_us = waited.as_micros() as u64;
+                let (key, conn) = self.core.open_late(now, waited_us, format, &preface);
                 tracing::debug!(shard = self.core.id().0, %conn, "opened");
                 peer.phase = Phase::Live { key, session, held: None };
                 self.peers.bind(key, idx);
                 self.forget_greeted();
+                let mut first: Commands = first.into();
+                if !first.is_empty() && run(&mut self.core, now, key, &mut first) != Flow::Continue
+                {
+                    // What else was read waits until it is settled who the peer is.
+                    if let Some(Peer { phase: Phase::Live { held, .. }, .. }) =
+                        self.peers.get_mut(idx)
+                    {
+                        *held = Some(Box::new(Held { commands: first, unread: rest }));
+                    }
+                    return;
+                }
                 if !rest.is_empty() {
                     self.hear(now, idx, &mut rest);
                 }
@@ -459,13 +502,29 @@ impl Driver {
         let mut ended = None;
         while flow == Flow::Continue {
             let mut format = self.core.format(key).unwrap_or(Format::MPP_TEXT);
+            let is_known = match session {
+                doors::Session::Mpp(_) => true,
+                doors::Session::Line(_) => self.core.is_known(key),
+            };
             let (doors, commands) = (&mut self.doors, &mut self.commands);
             let since_zero = clock::since_zero(now);
             let received = panics::contained(|| {
-                doors.receive(session, &mut input, &mut format, since_zero, commands)
+                doors.receive(session, &mut input, &mut format, is_known, since_zero, commands)
             });
             match received {
-                Some(Received::Nothing) => break,
+                Some(Received::Nothing) => {
+                    if session.has_ended() {
+                        // All that it said is done: it is sent what waits for it, and closed.
+                        ended = Some((Vec::new(), None));
+                    }
+                    break;
+                }
+                Some(Received::Enough) => {
+                    self.rested.push(key);
+                    *held =
+                        Some(Box::new(Held { commands: Commands::new(), unread: input.to_vec() }));
+                    return;
+                }
                 Some(Received::Commands(messages)) => {
                     flow = self.core.charge(now, key, 0, messages);
                     if flow == Flow::Continue {
@@ -497,7 +556,9 @@ impl Driver {
             bytes.extend_from_slice(&last);
             return self.close(now, idx, bytes, None);
         }
-        if flow != Flow::Continue && !(self.commands.is_empty() && input.is_empty()) {
+        if flow != Flow::Continue
+            && (session.has_ended() || !(self.commands.is_empty() && input.is_empty()))
+        {
             let commands = std::mem::take(&mut self.commands);
             *held = Some(Box::new(Held { commands, unread: input.to_vec() }));
         }
@@ -511,18 +572,17 @@ impl Driver {
             return;
         }
         let Some(peer) = self.peers.get_mut(idx) else { return };
-        let interest = Interest { read: true, ..peer.interest };
-        let Phase::Live { held, .. } = &mut peer.phase else { return };
-        let held = held.take();
+        let Phase::Live { held, session, .. } = &mut peer.phase else { return };
+        let interest = Interest { read: !session.has_ended(), ..peer.interest };
+        let (held, has_ended) = (held.take(), session.has_ended());
         self.peers.set_interest(idx, interest);
         let Some(held) = held else { return };
         let Held { mut commands, mut unread } = *held;
         let flow = run(&mut self.core, now, key, &mut commands);
         if flow == Flow::Continue {
-            if !unread.is_empty() {
-                self.feed(now, idx, &mut unread);
-            }
-        } else if !(commands.is_empty() && unread.is_empty())
+            // Even with nothing unread: a line may have been put off, or the input have ended.
+            self.feed(now, idx, &mut unread);
+        } else if (has_ended || !(commands.is_empty() && unread.is_empty()))
             && let Some(Peer { phase: Phase::Live { held, .. }, .. }) = self.peers.get_mut(idx)
         {
             *held = Some(Box::new(Held { commands, unread }));
@@ -666,8 +726,13 @@ impl Driver {
         }
         self.listeners.clear();
         for idx in self.peers.indices() {
-            if let Some(Peer { phase: Phase::Greeting(_), .. }) = self.peers.get_mut(idx) {
-                drop(self.peers.remove(idx));
+            let Some(Peer { phase: Phase::Greeting(greeting), .. }) = self.peers.get_mut(idx)
+            else {
+                continue;
+            };
+            match Doors::stopping(greeting) {
+                Some(bytes) => self.close(now, idx, bytes, None),
+                None => drop(self.peers.remove(idx)),
             }
         }
         self.core.stop(now);

@@ -2,8 +2,9 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, ConnId, Event, Limit, Notice, Now, SettingsPatch, ShardId, UserId, Wire,
-    channel::{At, Member, dropped_at, on_screen},
+    ChannelName, ConnId, DoorKind, Entry, Event, Limit, Named, Notice, Now, Profile, SettingsPatch,
+    ShardId, UserId, Wire,
+    channel::{At, Ban, Member, dropped_at, on_screen},
     conn::JoinRequest,
     fan_out::Class,
     mesh::{BanOrder, Mesh, Payload},
@@ -23,8 +24,13 @@ impl<W: Wire> Shard<W> {
         if !channel.roster[actor.participant].rates().settings.take(rate, now.mono_us, 1) {
             return self.stats.limit(Limit::SettingsRate);
         }
+        let chat = channel.settings.chat;
         channel.settings.change(patch);
+        let now_chat = channel.settings.chat;
         self.broadcast_channel(actor.channel, None);
+        if chat != now_chat {
+            self.broadcast(actor.channel, None, Class::Prompt, Event::ChatSwitched(now_chat));
+        }
         self.touch_list(actor.channel, now.mono_us);
     }
 
@@ -74,6 +80,7 @@ impl<W: Wire> Shard<W> {
             self.tell_participant(actor.channel, from, &[Event::Quota(self.config.quotas.normal)]);
         }
         if let Some(heir) = heir {
+            self.tell_crowned(actor.channel, heir);
             self.tell_participant(actor.channel, heir, &[Event::Quota(self.config.quotas.crown)]);
         }
         self.touch_list(actor.channel, now.mono_us);
@@ -83,11 +90,11 @@ impl<W: Wire> Shard<W> {
     pub(super) fn want_ban(&mut self, now: Now, actor: Actor, user: UserId, ms: u64) {
         let Some((channel, by)) = self.may_ban(now, actor) else { return };
         let max = self.config.ban_max.as_millis() as u64;
-        let ban = Box::new(BanOrder { channel, by, user, ms: ms.min(max) });
+        let ban = Box::new(BanOrder { channel, by, user, ms: ms.min(max), reason: None });
         let roster = &self.channels[actor.channel as usize].roster;
         if let Some(participant) = roster.find(user) {
-            let name = roster[participant].profile.display_name().into();
-            return self.ban(now, *ban, name);
+            let profile = roster[participant].profile.clone();
+            return self.ban(now, *ban, &profile);
         }
         self.find_for_ban(now, self.id, user, ban);
     }
@@ -122,17 +129,18 @@ impl<W: Wire> Shard<W> {
         if record.connections.is_empty() {
             return;
         }
-        let name: Box<str> = record.profile.display_name().into();
+        let profile = record.profile.clone();
         if asker == self.id {
-            self.ban(now, *ban, name);
+            self.ban(now, *ban, &profile);
         } else {
-            self.mesh(asker, Mesh::FoundForBan { ban, name });
+            let profile = Box::new(Profile::clone(&profile));
+            self.mesh(asker, Mesh::FoundForBan { ban, profile });
         }
     }
 
     /// Carries a ban out, for a target that is connected somewhere.
-    pub(super) fn ban(&mut self, now: Now, order: BanOrder, name: Box<str>) {
-        let BanOrder { channel: channel_name, by, user, ms } = order;
+    pub(super) fn ban(&mut self, now: Now, order: BanOrder, target: &Profile) {
+        let BanOrder { channel: channel_name, by, user, ms, reason } = order;
         let Some(&idx) = self.by_name.get(&channel_name) else { return };
         let bans_max = self.config.bans_max;
         let channel = &mut self.channels[idx as usize];
@@ -140,21 +148,35 @@ impl<W: Wire> Shard<W> {
         if !channel.is_holder(by) {
             return;
         }
+        let present = channel.roster.find(user);
+        let name = match present {
+            Some(participant) => channel.roster[participant].named(),
+            None => {
+                Named { name: target.display_name().into(), in_lines: crate::line_name(target, 0) }
+            }
+        };
         if ms > 0 {
             let until = now.mono_us + ms * 1_000;
-            channel.bans.insert(user, until, now.mono_us, bans_max);
+            let rates = present.and_then(|p| channel.roster[p].rates.as_ref());
+            let origin = rates.and_then(|rates| rates.origin);
+            let ban = Ban { until_us: until, origin, name: name.in_lines.clone() };
+            channel.bans.insert(user, ban, now.mono_us, bans_max);
             let timer = Timer::BanEnds { channel: idx, serial: channel.serial };
             self.arm(until, timer);
         }
         let minutes = ms / 60_000;
         let channel = &self.channels[idx as usize];
-        let by_name: Box<str> = match channel.roster.find(by) {
-            Some(holder) => channel.roster[holder].profile.display_name().into(),
-            None => "".into(),
+        let by_name = match channel.roster.find(by) {
+            Some(holder) => channel.roster[holder].named(),
+            None => Named { name: "".into(), in_lines: "".into() },
         };
-        let removed = Arc::new(Notice::Removed { channel: channel_name.clone(), minutes });
+        let removed = Arc::new(Notice::Removed {
+            channel: channel_name.clone(),
+            minutes,
+            by: by_name.clone(),
+        });
         let certificate =
-            (by == user).then(|| Arc::new(Notice::RemovedThemselves { name: name.clone() }));
+            (by == user).then(|| Arc::new(Notice::RemovedThemselves { name: name.name.clone() }));
         // Those who are removed learn it here, before they go; the user's other connections wherever they are.
         let mut told = SmallVec::<[ConnId; 1]>::new();
         if let Some(participant) = channel.roster.find(user) {
@@ -164,17 +186,15 @@ impl<W: Wire> Shard<W> {
                 let mut events = vec![Event::Notice(&removed)];
                 events.extend(certificate.as_deref().map(Event::Notice));
                 self.tell_member(idx, member.conn, member.at, &events);
-                self.dismiss(
-                    now,
-                    idx,
-                    participant,
-                    member,
-                    JoinRequest::to(ChannelName::awkward()),
-                );
+                let request = match target.door {
+                    DoorKind::Line => JoinRequest::to_lobby(Entry::Returned),
+                    _ => JoinRequest::to(ChannelName::awkward()),
+                };
+                self.dismiss(now, idx, participant, member, request);
             }
         }
         // The channel is still there: an empty one ends after a delay.
-        let here = Notice::RemovedFromHere { name, by: by_name, minutes };
+        let here = Notice::RemovedFromHere { name, by: by_name, minutes, reason };
         self.broadcast(idx, None, Class::Prompt, Event::Notice(&here));
         if let Some(certificate) = &certificate {
             self.broadcast(idx, None, Class::Prompt, Event::Notice(certificate));
@@ -204,9 +224,12 @@ impl<W: Wire> Shard<W> {
     }
 
     pub(super) fn unban(&mut self, now: Now, actor: Actor, user: UserId) {
-        if self.may_ban(now, actor).is_none() {
-            return;
+        if self.may_ban(now, actor).is_some() {
+            self.lift_ban(now, actor, user);
         }
+    }
+
+    pub(super) fn lift_ban(&mut self, now: Now, actor: Actor, user: UserId) {
         let channel = &mut self.channels[actor.channel as usize];
         if !channel.bans.remove(user, now.mono_us) {
             return;

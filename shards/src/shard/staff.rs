@@ -2,7 +2,7 @@
 
 use super::{Actor, Announcement, Shard};
 use crate::{
-    AdminCommand, Audience, ChannelName, ChatText, Color, ConnId, Event, JoinTarget, Notice, Now,
+    AdminCommand, Audience, ChannelName, ChatMessage, ChatText, Color, ConnId, Event, Notice, Now,
     Profile, UserId, UserName, Wire,
     conn::JoinRequest,
     fan_out::Class,
@@ -62,7 +62,7 @@ impl<W: Wire> Shard<W> {
                 }
             }
             AdminCommand::Move { user, channel, set } => {
-                let request = JoinRequest { target: JoinTarget::Named(channel), set, overflows: 0 };
+                let request = JoinRequest { set, ..JoinRequest::to(channel) };
                 match (user, actor) {
                     (Some(user), _) => {
                         self.send_to_user(now, user, Payload::Move(Box::new(request)), &[]);
@@ -113,7 +113,16 @@ impl<W: Wire> Shard<W> {
                 color: Color([0xff, 0xff, 0xff]),
                 ..Profile::new(SERVER, 0)
             };
-            self.say(now, idx, by, text, None);
+            let message = ChatMessage {
+                id: self.rng.next_u32(),
+                sent_ms: now.wall_ms,
+                by,
+                text,
+                reply_to: None,
+                is_action: false,
+                digits: 0,
+            };
+            self.say(idx, message);
         }
     }
 }

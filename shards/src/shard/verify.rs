@@ -157,7 +157,7 @@ impl<W: Wire> Shard<W> {
             assert!(conn.attached, "{id} has come home");
             assert!(!conn.blocked && conn.outbox.is_empty(), "{id} was sent everything");
             assert!(!conn.listed && conn.awaits().is_none(), "{id} goes on");
-            assert!(!conn.cursors_stale, "{id} knows where the cursors are");
+            assert!(!conn.stale, "{id} knows where the cursors are");
             if let Some(extra) = &conn.extra {
                 assert!(extra.deferred.is_none(), "{id} went where it wanted");
                 assert!(extra.list_due.is_none(), "{id} has the whole list");
