@@ -63,6 +63,7 @@ pub struct Admission {
     connections_max: u32,
     per_address_max: Option<u32>,
     attempts_max: Option<u32>,
+    counts_loopback: bool,
     guesses_max: u32,
     guess_window: Duration,
     guess_lockout: Duration,
@@ -85,6 +86,7 @@ impl Admission {
             connections_max: limits.connections.unwrap_or(u32::MAX),
             per_address_max: limits.connections_per_address,
             attempts_max: limits.accepts_per_second,
+            counts_loopback: false,
             guesses_max: limits.guesses,
             guess_window: limits.guess_window,
             guess_lockout: limits.guess_lockout,
@@ -97,6 +99,13 @@ impl Admission {
             wrong_passwords: AtomicU64::new(0),
             ignored_passwords: AtomicU64::new(0),
         }
+    }
+
+    /// Counts loopback addresses like others.
+    #[must_use]
+    pub fn with_loopback(mut self) -> Self {
+        self.counts_loopback = true;
+        self
     }
 
     /// Admits an accepted connection to the process; [`Grant::charge`] follows as soon as the client's address is
@@ -195,7 +204,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Counts the connection for its client's address. Loopback clients are exempt.
+    /// Counts the connection for its client's address. Loopback clients are exempt, unless
+    /// [`Admission::with_loopback`] says otherwise.
     ///
     /// The address is that of the client, resolved behind trusted proxies. A grant is charged once.
     ///
@@ -207,7 +217,7 @@ impl Grant {
     pub fn charge(&mut self, client: IpAddr, now: Duration) -> Result<(), Refused> {
         assert!(self.address.is_none(), "a grant is charged once");
         let admission = &self.admission;
-        if client.to_canonical().is_loopback() {
+        if client.to_canonical().is_loopback() && !admission.counts_loopback {
             return Ok(());
         }
         let key = AddressKey::of(client);

@@ -107,11 +107,12 @@ impl Admissions {
         let line = crate::config::DoorLimits {
             connections: config.line.connections,
             connections_per_address: config.line.connections_per_address,
+            accepts_per_second: None,
             ..config.limits.clone()
         };
         Admissions {
             mpp: Arc::new(Admission::new(&config.limits)),
-            line: Arc::new(Admission::new(&line)),
+            line: Arc::new(Admission::new(&line).with_loopback()),
         }
     }
 

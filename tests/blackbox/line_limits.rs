@@ -256,7 +256,7 @@ fn stopping_is_said(plan: Plan) {
     }
 }
 
-/// Line chat's statement 58: what ends silent pianos does not end silent terminals. Statement 56 needs a cable: that the
+/// Line chat's statement 58: what ends silent pianos does not end silent terminals. The next needs a cable: that the
 /// kernel is asked to look after the peers is what can be seen.
 ///
 /// Line chat's statement 56.
@@ -292,11 +292,7 @@ fn idle_ends_where_it_is_set(plan: Plan) {
 
 /// Line chat's statement 59.
 fn coming_and_going_leaves_nothing(plan: Plan) {
-    let server = door(plan)
-        .set("limits.accepts_per_second", "\"unlimited\"")
-        .set("channel.empty_ms", 0)
-        .admin()
-        .start();
+    let server = door(plan).set("channel.empty_ms", 0).admin().start();
     let gauge = |name: &str| -> u64 {
         let text = tutti_tests::http::get(server.admin(), "/metrics").text();
         let lines = text.lines().filter(|line| line.starts_with(&format!("tutti_{name}{{")));

@@ -336,7 +336,9 @@ impl Server {
                 self.child = None;
                 panic!("the server ended with {status} at start\n{}", self.log());
             }
-            if TcpStream::connect(self.addr()).is_ok() {
+            let mut addresses =
+                std::iter::once(self.addr()).chain(self.line.as_ref().map(PortLease::addr));
+            if addresses.all(|addr| TcpStream::connect(addr).is_ok()) {
                 return;
             }
             assert!(Instant::now() < deadline, "the server does not accept\n{}", self.log());
