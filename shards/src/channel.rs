@@ -26,6 +26,10 @@ pub(crate) struct Channel {
     pub(crate) bans: Bans,
     /// Seats that are kept for connections on their way, until a moment.
     pub(crate) reserved: Vec<(ConnId, u64)>,
+    /// Whose words are refused here.
+    pub(crate) mutes: Bans,
+    /// Whether everyone is about to be sent away.
+    pub(crate) closing: bool,
     pub(crate) history: VecDeque<ChatMessage>,
     /// Members on this shard.
     pub(crate) fan: FanOut,
@@ -37,6 +41,8 @@ pub(crate) struct Channel {
     /// Before this moment cursor moves are gathered.
     pub(crate) cursors_at_us: u64,
     pub(crate) cursors_armed: bool,
+    /// Whether there is something about it to keep.
+    pub(crate) kept: bool,
     /// Whether the other shards know the channel.
     pub(crate) published: bool,
     pub(crate) publish_listed: bool,
@@ -249,10 +255,10 @@ impl Bans {
     pub(crate) fn insert(&mut self, user: UserId, ban: Ban, now_us: u64, max: u32) {
         self.entries.retain(|_, ban| ban.until_us > now_us);
         self.entries.insert(user, ban);
-        if self.entries.len() > max as usize {
+        while self.entries.len() > max as usize {
             let first = self.entries.iter().min_by_key(|(_, ban)| ban.until_us);
-            let first = first.map(|(&user, _)| user);
-            first.and_then(|user| self.entries.remove(&user));
+            let Some(first) = first.map(|(&user, _)| user) else { return };
+            self.entries.remove(&first);
         }
     }
 
@@ -269,8 +275,13 @@ impl Bans {
 
     /// Everyone whose ban is not over, sorted.
     pub(crate) fn users(&self, now_us: u64) -> Arc<[UserId]> {
-        let current = self.entries.iter().filter(|(_, ban)| ban.until_us > now_us);
-        current.map(|(&user, _)| user).collect()
+        self.iter(now_us).map(|(user, _)| user).collect()
+    }
+
+    /// The same with the end of each.
+    pub(crate) fn iter(&self, now_us: u64) -> impl Iterator<Item = (UserId, u64)> {
+        let bans = self.entries.iter().map(|(&user, ban)| (user, ban.until_us));
+        bans.filter(move |&(_, until)| until > now_us)
     }
 }
 
@@ -342,6 +353,8 @@ impl Channel {
             crown: None,
             bans: Bans::default(),
             reserved: Vec::new(),
+            mutes: Bans::default(),
+            closing: false,
             history: VecDeque::new(),
             fan: FanOut::default(),
             away: SmallVec::new(),
@@ -349,6 +362,7 @@ impl Channel {
             moved: Vec::new(),
             cursors_at_us: 0,
             cursors_armed: false,
+            kept: false,
             published: false,
             publish_listed: false,
             empties: 0,
@@ -398,7 +412,8 @@ impl Channel {
     }
 
     pub(crate) fn remember(&mut self, message: ChatMessage, max: u32) {
-        if self.history.len() >= max as usize {
+        // More than one when the limit has become smaller.
+        while !self.history.is_empty() && self.history.len() >= max as usize {
             self.history.pop_front();
         }
         if max > 0 {

@@ -156,6 +156,8 @@ pub struct Config {
     pub channels_max: u32,
     /// Line chat's own.
     pub line: LineConfig,
+    /// How long an answer of the storage is waited for; `None` when there is none, and nothing is kept.
+    pub storage: Option<Duration>,
     /// Chat messages that those who join by the piano's door are shown. [`HISTORY_MIN`] are kept at least, unless it
     /// is 0.
     pub chat_history: u32,
@@ -210,6 +212,7 @@ impl Default for Config {
             channel_empty: Duration::from_millis(3_000),
             channels_max: 100_000,
             line: LineConfig::default(),
+            storage: None,
             chat_history: 32,
             bans_max: 1_000,
             ban_max: Duration::from_secs(3_600),

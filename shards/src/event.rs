@@ -73,6 +73,9 @@ pub struct Profile {
     pub tag: Option<Box<Tag>>,
     /// When the user was first seen, milliseconds since 1970.
     pub first_seen_ms: u64,
+    /// Until when what the user says is refused everywhere, milliseconds since 1970; 0 for not.
+    #[serde(default)]
+    pub muted_until_ms: u64,
 }
 
 impl Profile {
@@ -88,7 +91,14 @@ impl Profile {
             color: user.default_color(),
             tag: None,
             first_seen_ms,
+            muted_until_ms: 0,
         }
+    }
+
+    /// Whether what the user says is refused everywhere.
+    #[must_use]
+    pub fn is_muted(&self, wall_ms: u64) -> bool {
+        self.muted_until_ms > wall_ms
     }
 
     /// The name to show.
@@ -292,6 +302,14 @@ pub struct Named {
     pub in_lines: Box<str>,
 }
 
+impl Named {
+    /// One who is called the same everywhere.
+    #[must_use]
+    pub fn plain(name: &str) -> Self {
+        Named { name: name.into(), in_lines: name.into() }
+    }
+}
+
 /// A thing that people should read. The core says what happened; doors find the words.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Notice {
@@ -353,8 +371,37 @@ pub enum Notice {
         /// Where they wanted to go.
         channel: ChannelName,
     },
+    /// To a moderator whose act holds, but could not be written down.
+    NotKept,
     /// To a connection of a user that has too many; it is closed soon after.
     TooManyConnections,
+    /// To a user whose words are refused from now on.
+    Muted {
+        /// For how long; 0 when they are heard again.
+        seconds: u64,
+    },
+    /// To a user whose words have just been refused.
+    StillMuted {
+        /// For how long yet, rounded up.
+        seconds: u64,
+    },
+    /// To a connection that an operator closes.
+    Kicked {
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
+    },
+    /// To a connection of somebody who is banned from the server.
+    SiteBanned {
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
+    },
+    /// To everyone in a channel that an operator closes: they go to the lobby.
+    ChannelClosed {
+        /// Which.
+        channel: ChannelName,
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
+    },
     /// Written by an operator.
     Operator(Box<OperatorNotice>),
 }
@@ -403,6 +450,10 @@ pub enum CloseReason {
     Stalled,
     /// It has asked for nothing for as long as the operator allows.
     Idle,
+    /// An operator closed it.
+    Kicked,
+    /// The user or the address is banned from the server.
+    Banned,
 }
 
 /// Turns events into bytes. Implemented by the doors, and by the simulator's own.

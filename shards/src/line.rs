@@ -188,6 +188,8 @@ pub enum LineError {
     ChatOff(ChannelName),
     /// Only the holder of the crown may, and nobody in a lobby.
     NotAllowed,
+    /// An operator has muted the person, for so many seconds yet.
+    Muted(u64),
     /// Something of ours.
     Server,
 }

@@ -4,9 +4,9 @@
 //! different senders there is no order. Nothing here is ever dropped.
 
 use crate::{
-    AdminCommand, Bundle, ChannelInfo, ChannelName, ChannelRef, ChatText, Class, Command, ConnId,
-    Custom, CustomBody, CustomTarget, Format, LineError, Nick, NoteQuota, Notice, Profile,
-    ProfileChange, ShardId, UserId, conn::JoinRequest, shard::Announcement,
+    AdminCommand, Bundle, ChannelInfo, ChannelName, ChannelRef, ChatText, Class, CloseReason,
+    Command, ConnId, Custom, CustomBody, CustomTarget, Format, LineError, Nick, NoteQuota, Notice,
+    Profile, ProfileChange, ShardId, UserId, conn::JoinRequest, shard::Announcement,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -123,6 +123,8 @@ pub(crate) enum Payload {
     },
     /// Staff send the user to another channel.
     Move(Box<JoinRequest>),
+    /// An operator closes the connection, which is told so first.
+    Close(CloseReason, Arc<Notice>),
 }
 
 /// A ban that a holder ordered, while it is found out whether its target is connected.

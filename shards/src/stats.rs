@@ -43,7 +43,7 @@ kinds! {
         BytesIn = "bytes_in", MessagesIn = "messages_in", OutboxBytes = "outbox_bytes",
         OutboxMark = "outbox_mark", LobbyCapacity = "lobby_capacity", ChannelLimit = "channel_limit",
         MinOnline = "min_online", Banned = "banned", Channels = "channels",
-        ConnectionsPerUser = "connections_per_user", Silence = "silence", HelloDeadline = "hello_deadline",
+        ConnectionsPerUser = "connections_per_user", Muted = "muted", Silence = "silence", HelloDeadline = "hello_deadline",
         NickTaken = "line.nick_taken", Stalled = "line.stalled_ms", Idle = "line.idle_ms",
         LinesShed = "line.outbox_mark_bytes", LineOutbox = "line.outbox_bytes",
     }
@@ -54,8 +54,8 @@ kinds! {
     Ending {
         Peer = "peer", Bye = "bye", Stopping = "stopping", BytesIn = "bytes_in", Backlog = "backlog",
         Silent = "silent", NoHello = "no_hello", MessagesIn = "messages_in",
-        TooManyConnections = "too_many_connections", NickTaken = "nick_taken", Stalled = "stalled",
-        Idle = "idle",
+        TooManyConnections = "too_many_connections", Kicked = "kicked", Banned = "banned",
+        NickTaken = "nick_taken", Stalled = "stalled", Idle = "idle",
     }
 }
 
@@ -73,6 +73,8 @@ impl From<CloseReason> for Ending {
             CloseReason::NickTaken => Ending::NickTaken,
             CloseReason::Stalled => Ending::Stalled,
             CloseReason::Idle => Ending::Idle,
+            CloseReason::Kicked => Ending::Kicked,
+            CloseReason::Banned => Ending::Banned,
         }
     }
 }
@@ -156,6 +158,8 @@ pub struct Stats {
     pub cursors_held: u64,
     /// Cursor moves dropped for slow readers.
     pub cursors_shed: u64,
+    /// Times life went on without an answer of the storage.
+    pub storage_late: u64,
     /// Calls of the transport.
     pub sends: u64,
     /// Messages that those calls carried.
@@ -199,4 +203,6 @@ pub struct Gauges {
     pub outbox_bytes: u64,
     /// Connections that do not take what is sent to them at the moment.
     pub blocked: u64,
+    /// Answers of the storage that are waited for.
+    pub storage_waits: u64,
 }

@@ -1,6 +1,6 @@
 //! What is due when.
 
-use crate::Key;
+use crate::{CloseReason, Key};
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 /// Something to do at a certain time.
@@ -15,13 +15,15 @@ pub(crate) enum Timer {
     /// Serve a join that was over its rate.
     Deferred { slot: u32, generation: u32 },
     /// Close a connection that was refused.
-    Refused { slot: u32, generation: u32 },
+    Refused { slot: u32, generation: u32, reason: CloseReason },
     /// See whether a connection at a terminal takes anything of what waits for it.
     Stalled { slot: u32, generation: u32 },
     /// Publish what changed in the list.
     Publish,
     /// Look which channels are hot.
     Heat,
+    /// Go on without the storage's answer.
+    Unanswered,
     /// Forget where connections went.
     Forwarding,
 }

@@ -14,6 +14,8 @@ pub(crate) struct Presence {
     pub(crate) conn: ConnId,
     pub(crate) shard: ShardId,
     pub(crate) hops: u16,
+    /// Whether an operator had it closed: one that was on its way for long is told so again where it arrives.
+    pub(crate) doomed: bool,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,12 @@ impl Users {
         }
     }
 
+    /// From now on so many users without connections are remembered.
+    pub(crate) fn set_absent_max(&mut self, absent_max: u32) {
+        self.absent_max = absent_max as usize;
+        self.forget_absent();
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.records.len()
     }
@@ -90,19 +98,20 @@ impl Users {
         self.records.remove(idx);
     }
 
-    /// A connection of `user` said hello. `None` when the user has `max` already.
+    /// A connection of `user` said hello; `profile` is who that was, where there is no record. `None` when the user has
+    /// `max` already.
     pub(crate) fn arrive(
         &mut self,
         user: UserId,
         durable: bool,
         presence: Presence,
         max: Option<u32>,
-        wall_ms: u64,
+        profile: impl FnOnce() -> Profile,
         nick: Option<&Nick>,
     ) -> Option<&User> {
         let idx = self.find(user).unwrap_or_else(|| {
             self.insert(User {
-                profile: Rc::new(Profile::new(user, wall_ms)),
+                profile: Rc::new(profile()),
                 connections: SmallVec::new(),
                 durable,
                 rate: Bucket::default(),
@@ -138,33 +147,47 @@ impl Users {
         });
         match known {
             Some(known) if known.hops < presence.hops => {
-                *known = presence;
+                let doomed = known.doomed;
+                *known = Presence { doomed, ..presence };
                 true
             }
             _ => false,
         }
     }
 
-    /// A connection is gone. The record of a user without any is kept only when the user can come back.
-    pub(crate) fn depart(&mut self, user: UserId, conn: ConnId, quota: Option<NoteQuota>) {
-        let Some(idx) = self.find(user) else { return };
+    /// A connection is gone. The record of a user without any is kept only when the user can come back; the answer is
+    /// when a user who can was first seen, if this was the last connection.
+    pub(crate) fn depart(
+        &mut self,
+        user: UserId,
+        conn: ConnId,
+        quota: Option<NoteQuota>,
+    ) -> Option<u64> {
+        let idx = self.find(user)?;
         let record = &mut self.records[idx];
         let before = record.connections.len();
         record.connections.retain(|presence| presence.conn != conn);
         if record.connections.len() == before {
-            return;
+            return None;
         }
         record.quota = quota.unwrap_or(record.quota);
         if !record.connections.is_empty() {
-            return;
+            return None;
         }
         if !record.durable {
-            return self.forget(idx);
+            self.forget(idx);
+            return None;
         }
+        let first_seen_ms = record.profile.first_seen_ms;
         self.absences = self.absences.checked_add(1).expect("absences are counted in 64 bits");
         record.absent_since = Some(self.absences);
         self.absent.insert(self.absences, idx);
-        if self.absent.len() > self.absent_max
+        self.forget_absent();
+        Some(first_seen_ms)
+    }
+
+    fn forget_absent(&mut self) {
+        while self.absent.len() > self.absent_max
             && let Some((_, forgotten)) = self.absent.pop_first()
         {
             self.forget(forgotten);
@@ -182,7 +205,16 @@ mod tests {
     use super::*;
 
     fn presence(serial: u64) -> Presence {
-        Presence { conn: ConnId::new(ShardId(0), serial), shard: ShardId(0), hops: 0 }
+        Presence {
+            conn: ConnId::new(ShardId(0), serial),
+            shard: ShardId(0),
+            hops: 0,
+            doomed: false,
+        }
+    }
+
+    fn new(user: UserId) -> Profile {
+        Profile::new(user, 5)
     }
 
     #[test]
@@ -190,16 +222,18 @@ mod tests {
         let mut users = Users::new(RandomState::with_seeds(1, 2, 3, 4), 2);
         for n in 1..=3u8 {
             let user = UserId([n; 12]);
-            assert!(users.arrive(user, true, presence(n.into()), Some(1), 5, None).is_some());
+            let arrived = users.arrive(user, true, presence(n.into()), Some(1), || new(user), None);
+            assert!(arrived.is_some());
             assert!(
-                users.arrive(user, true, presence(100), Some(1), 5, None).is_none(),
+                users.arrive(user, true, presence(100), Some(1), || new(user), None).is_none(),
                 "one connection each"
             );
             users.depart(user, presence(n.into()).conn, None);
         }
         assert!(users.get(UserId([1; 12])).is_none(), "the longest absent is forgotten");
         assert!(users.get(UserId([2; 12])).is_some() && users.get(UserId([3; 12])).is_some());
-        users.arrive(UserId([9; 12]), false, presence(9), None, 5, None);
+        let drawn = UserId([9; 12]);
+        users.arrive(drawn, false, presence(9), None, || new(drawn), None);
         users.depart(UserId([9; 12]), presence(9).conn, None);
         assert!(users.get(UserId([9; 12])).is_none(), "a drawn id never returns");
     }

@@ -1,6 +1,10 @@
 //! Prometheus text of what shards have counted. Labels are constants, so their number is bounded.
 
-use crate::{doors::Admissions, driver::Report};
+use crate::{
+    doors::Admissions,
+    driver::Report,
+    storage::{COMMIT_BUCKETS_US, Counts},
+};
 use std::fmt::Write;
 use tutti_shards::{CommandKind, Ending, EventKind, Limit};
 
@@ -34,6 +38,7 @@ const METRICS: &[Metric] = &[
     metric!("gauge" "directory_channels" "Channels in this shard's copy of the list. The same on all shards when nothing changes." |r| r.gauges.directory),
     metric!("gauge" "outbox_bytes" "Bytes waiting for connections that do not take them. Near limits.outbox_total_bytes, slow readers are closed earlier." |r| r.gauges.outbox_bytes),
     metric!("gauge" "slow_readers" "Connections that do not take what is sent at the moment." |r| r.gauges.blocked),
+    metric!("gauge" "storage_waits" "Answers of the storage thread that the shard waits for." |r| r.gauges.storage_waits),
     metric!("gauge" "mesh_backlog" "Packets that wait for room in another shard's queue. Above 0 for long: that shard is overloaded." |r| r.driver.mesh_backlog),
     metric!("gauge" "mesh_inbox" "Packets that wait for this shard." |r| r.driver.mesh_inbox),
     metric!("counter" "opened_total" "Connections opened." |r| r.stats.opened),
@@ -53,6 +58,7 @@ const METRICS: &[Metric] = &[
     metric!("counter" "cursors_merged_total" "Cursor moves replaced by newer ones before they were sent." |r| r.stats.cursors_merged),
     metric!("counter" "cursors_held_total" "Ticks at which a channel's cursor moves were kept back (mesh.backlog_mark)." |r| r.stats.cursors_held),
     metric!("counter" "cursors_shed_total" "Cursor moves not sent to slow readers." |r| r.stats.cursors_shed),
+    metric!("counter" "storage_late_total" "Times life went on without an answer of the storage thread (storage.patience_ms). Any is worth an alert." |r| r.stats.storage_late),
     metric!("counter" "mesh_packets_total" "Packets sent to other shards." |r| r.driver.mesh_sent),
     metric!("counter" "mesh_wakes_total" "Other shards woken." |r| r.driver.mesh_wakes),
     metric!("counter" "turns_total" "Rounds of the shard's loop." |r| r.driver.turns),
@@ -62,7 +68,7 @@ const METRICS: &[Metric] = &[
 ];
 
 /// Renders everything.
-pub(super) fn render(reports: &[Report], admissions: &Admissions) -> String {
+pub(super) fn render(reports: &[Report], admissions: &Admissions, storage: &Counts) -> String {
     let mut out = String::with_capacity(16 << 10);
     for Metric { name, kind, help, value } in METRICS {
         head(&mut out, name, kind, help);
@@ -134,6 +140,7 @@ pub(super) fn render(reports: &[Report], admissions: &Admissions) -> String {
         }
     }
     turn_times(&mut out, reports);
+    stored(&mut out, storage);
     process(&mut out, admissions);
     out
 }
@@ -184,6 +191,65 @@ fn turn_times(out: &mut String, reports: &[Report]) {
         let _ = writeln!(out, "tutti_turn_seconds_sum{{shard=\"{shard}\"}} {sum}");
         let _ = writeln!(out, "tutti_turn_seconds_count{{shard=\"{shard}\"}} {count}");
     }
+}
+
+fn stored(out: &mut String, storage: &Counts) {
+    let metrics: [(&str, &str, &str, u64); 9] = [
+        (
+            "storage_queue",
+            "gauge",
+            "Writes and questions that wait for the storage thread.",
+            storage.queued,
+        ),
+        ("storage_queue_max", "gauge", "Most that may wait (storage.queue).", storage.queue_max),
+        (
+            "storage_failing",
+            "gauge",
+            "1 while the disk refuses writes. Worth an alert: what is not kept is lost at a restart.",
+            storage.failing.into(),
+        ),
+        ("storage_batches_total", "counter", "Transactions committed.", storage.batches),
+        ("storage_writes_total", "counter", "Writes that they held.", storage.writes),
+        ("storage_reads_total", "counter", "Questions answered.", storage.reads),
+        (
+            "storage_errors_total",
+            "counter",
+            "Writes, commits and questions that failed.",
+            storage.errors,
+        ),
+        (
+            "storage_dropped_total",
+            "counter",
+            "Writes for which there was no room, or that could not be made: lost. Any is worth an alert.",
+            storage.dropped,
+        ),
+        (
+            "storage_file_bytes",
+            "gauge",
+            "Size of the database and its log.",
+            storage.file_bytes.unwrap_or(0),
+        ),
+    ];
+    for (name, kind, help, value) in metrics {
+        head(out, name, kind, help);
+        let _ = writeln!(out, "tutti_{name} {value}");
+    }
+    head(
+        out,
+        "storage_commit_seconds",
+        "histogram",
+        "How long commits took, the disk's part of it included.",
+    );
+    let mut count = 0;
+    for (end, commits) in COMMIT_BUCKETS_US.iter().zip(storage.commits) {
+        count += commits;
+        let end = *end as f64 / 1e6;
+        let _ = writeln!(out, "tutti_storage_commit_seconds_bucket{{le=\"{end}\"}} {count}");
+    }
+    let (all, sum) = (storage.commits.iter().sum::<u64>(), storage.commit_us as f64 / 1e6);
+    let _ = writeln!(out, "tutti_storage_commit_seconds_bucket{{le=\"+Inf\"}} {all}");
+    let _ = writeln!(out, "tutti_storage_commit_seconds_sum {sum}");
+    let _ = writeln!(out, "tutti_storage_commit_seconds_count {all}");
 }
 
 fn process(out: &mut String, admissions: &Admissions) {

@@ -4,6 +4,7 @@
 //! here, so a key cannot exist in one of them only. The defaults stand here as text; a test holds them against
 //! [`tutti_shards::Config::default`].
 
+mod line;
 mod table;
 
 pub use table::KEYS;

@@ -192,6 +192,8 @@ pub struct Config {
     pub flush_delay_max: Duration,
     /// How long a graceful stop may take.
     pub shutdown_deadline: Duration,
+    /// How what is kept is written.
+    pub storage: crate::storage::Settings,
 }
 
 /// What the process may use of the machine's CPUs.
@@ -291,6 +293,18 @@ impl Config {
             mesh_backlog: read.length("mesh.backlog"),
             flush_delay_max: read.ms("flush.delay_max_ms"),
             shutdown_deadline: read.ms("shutdown.deadline_ms"),
+            storage: crate::storage::Settings {
+                queue: read.length("storage.queue"),
+                commit: read.ms("storage.commit_ms"),
+                retention: crate::storage::Retention {
+                    history_messages: read.u32("storage.history_messages"),
+                    history: read.days("storage.history_days"),
+                    users: read.days("storage.user_days"),
+                    audit: read.days("storage.audit_days"),
+                    channel: read.ms("storage.channel_ms"),
+                    restart: read.ms("storage.restart_ms"),
+                },
+            },
         };
         config.check_addresses(&read)?;
         if !read.flag("limits.enabled") {
@@ -464,6 +478,11 @@ impl Reader<'_> {
         Duration::from_millis(self.u64(name))
     }
 
+    /// So many days, or `None` for the word that stands instead of a number.
+    fn days(&self, name: &str) -> Option<Duration> {
+        self.number(name).map(|days| Duration::from_secs(days * 86_400))
+    }
+
     fn rate(&self, count: &str, per_ms: &str) -> Rate {
         match self.capacity(count) {
             Some(count) => Rate::new(count, self.u64(per_ms)),
@@ -572,6 +591,7 @@ fn core(read: &Reader<'_>) -> tutti_shards::Config {
             stalled_max: read.ms("line.stalled_ms"),
             idle_max: read.number("line.idle_ms").map(Duration::from_millis),
         },
+        storage: (read.text("data") != "memory").then(|| read.ms("storage.patience_ms")),
         chat_history: read.u32("chat.history"),
         bans_max: read.u32("ban.per_channel"),
         ban_max: read.ms("ban.max_ms"),

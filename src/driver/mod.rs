@@ -38,12 +38,13 @@ use crate::{
     config::Config,
     doors::{self, Admissions, Protocol},
     identity::{Identity, SecretError},
+    storage,
 };
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use listen::Listener;
 use mesh::{Address, Packet};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tutti_shards::{Seeds, ShardId};
+use tutti_shards::{Seeds, ShardId, StoreReply};
 
 /// Bytes of registered buffers of each executor. They are for files, of which shards read none.
 const IO_MEMORY: usize = 64 << 10;
@@ -105,7 +106,11 @@ impl Shards {
     ///
     /// # Errors
     /// [`DriverError`]; what had been started is ended.
-    pub fn start(config: &Config, passed: &Passed) -> Result<Self, DriverError> {
+    pub fn start(
+        config: &Config,
+        passed: &Passed,
+        storage: &storage::Handle,
+    ) -> Result<Self, DriverError> {
         let admissions = Admissions::new(config);
         let assets = Assets::open(Sources {
             client: config.client_dir.as_deref(),
@@ -116,6 +121,7 @@ impl Shards {
         let shared = Arc::new(doors::Shared::new(config, identity, assets, &admissions));
         let config = Arc::new(config.clone());
         let (ends, addresses) = mesh::connect(config.shards)?;
+        storage.attach(Box::new(Answers(addresses.clone())));
         let placement = [random()?, random()?, random()?, random()?];
         let mut listeners = Vec::new();
         for _ in 0..config.shards {
@@ -141,6 +147,7 @@ impl Shards {
                 config: config.clone(),
                 shared: shared.clone(),
                 admissions: admissions.clone(),
+                storage: storage.clone(),
                 listeners,
                 mesh,
                 seeds: Seeds { placement, local: random()? },
@@ -248,6 +255,18 @@ fn line_listener(config: &Config) -> Result<Option<Listener>, DriverError> {
         Ok(Listener { socket, protocol: Protocol::Line })
     };
     listen().map(Some).map_err(|source| DriverError::ListenLine { address, source })
+}
+
+/// The way of the storage's answers.
+struct Answers(Vec<Address>);
+
+impl storage::Replies for Answers {
+    fn reply(&self, to: ShardId, reply: StoreReply) -> Result<(), StoreReply> {
+        match self.0[to.index()].offer(Packet::Stored(reply)) {
+            Err(Packet::Stored(reply)) => Err(reply),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn random() -> io::Result<u64> {

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     config::Config,
     doors::{self, Admissions, Commands, Doors, Greeted, Protocol, Received, Welcome, Wire},
+    storage,
 };
 use rustix::{io::Errno, net::RecvFlags};
 use std::{
@@ -22,7 +23,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId};
+use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId, StoreReply};
 
 /// Bytes read from one connection in one turn. One buffer serves all connections of the shard.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -47,6 +48,7 @@ pub(super) struct Start {
     pub(super) config: Arc<Config>,
     pub(super) shared: Arc<doors::Shared>,
     pub(super) admissions: Admissions,
+    pub(super) storage: storage::Handle,
     pub(super) listeners: Vec<Listener>,
     pub(super) mesh: Mesh,
     pub(super) seeds: Seeds,
@@ -68,6 +70,9 @@ pub(super) struct Driver {
     closing: VecDeque<(u64, Token)>,
     /// Connections that have to hang up, oldest first.
     hangup: VecDeque<(u64, Token)>,
+    storage: storage::Handle,
+    /// Answers to what the storage had no room for.
+    unanswered: VecDeque<StoreReply>,
     resumed: VecDeque<Key>,
     /// Connections that had their share of this turn, and go on in the next.
     rested: Vec<Key>,
@@ -82,7 +87,7 @@ pub(super) struct Driver {
 impl Driver {
     /// To be called on the shard's own executor.
     pub(super) fn new(start: Start) -> io::Result<Self> {
-        let Start { id, config, shared, admissions, listeners, mesh, seeds } = start;
+        let Start { id, config, shared, admissions, storage, listeners, mesh, seeds } = start;
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
@@ -104,6 +109,8 @@ impl Driver {
             greeting: std::array::from_fn(|_| VecDeque::new()),
             closing: VecDeque::new(),
             hangup: VecDeque::new(),
+            storage,
+            unanswered: VecDeque::new(),
             resumed: VecDeque::new(),
             rested: Vec::new(),
             commands: Commands::new(),
@@ -116,6 +123,7 @@ impl Driver {
     /// Runs until the shard was told to stop and has said so to everyone.
     pub(super) async fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::with_capacity(EVENTS);
+        self.core.begin(clock::now());
         self.act(clock::now());
         let (mut block, mut waits_since_us, mut traffic_us) = (false, clock::now().mono_us, 0);
         loop {
@@ -595,6 +603,7 @@ impl Driver {
             match packet {
                 Packet::Message(message) => self.core.handle_mesh(now, from, message),
                 Packet::Handover(handover) => self.adopt(now, from, *handover),
+                Packet::Stored(reply) => self.core.stored(now, reply),
                 Packet::Report(to) => {
                     // Whoever asked may have stopped waiting.
                     let _ = to.send(self.report());
@@ -680,8 +689,17 @@ impl Driver {
                         }
                         self.close(now, idx, unsent, None);
                     }
+                    Output::Store(request) => {
+                        if let Err(request) = self.storage.request(self.core.id(), request) {
+                            self.unanswered.extend(request.unanswered());
+                        }
+                    }
                     Output::Resume { key } => self.resumed.push_back(key),
                 }
+            }
+            if let Some(reply) = self.unanswered.pop_front() {
+                self.core.stored(now, reply);
+                continue;
             }
             let Some(key) = self.resumed.pop_front() else { return };
             self.resume(now, key);

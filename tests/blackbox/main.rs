@@ -28,6 +28,7 @@
 //! | `line_commands` | - | line chat: commands |
 //! | `line_limits` | - | line chat: history, limits, leaving, real `nc` and `telnet` |
 //! | `line_doors` | - | line chat: terminals and pianos in one room |
+//! | `storage` | - | what survives a restart and a crash, and what is refused at the start |
 //! | `hot` | - | channels that change temperature under load |
 //!
 //! A test function takes a [`Plan`](tutti_tests::server::Plan) with the number of shards set, and its doc names
@@ -77,6 +78,7 @@ mod pages;
 mod process;
 mod service;
 mod settings;
+mod storage;
 mod time;
 mod transport;
 

@@ -137,6 +137,7 @@ pub struct Plan {
     line: bool,
     production: bool,
     activated: bool,
+    memory: bool,
 }
 
 impl Plan {
@@ -153,6 +154,7 @@ impl Plan {
             line: false,
             production: false,
             activated: false,
+            memory: false,
         };
         plan.set("rate.time", "{ count = 100000, per_ms = 1000 }")
     }
@@ -218,6 +220,12 @@ impl Plan {
     /// Hands the server a listener that the test has opened, as a service manager does.
     pub fn activated(mut self) -> Self {
         self.activated = true;
+        self
+    }
+
+    /// Keeps nothing.
+    pub fn memory(mut self) -> Self {
+        self.memory = true;
         self
     }
 
@@ -302,7 +310,7 @@ impl Server {
             .arg("--config")
             .arg(&config)
             .arg("--data")
-            .arg(self.dir.join("data"))
+            .arg(if self.plan.memory { "memory".into() } else { self.dir.join("data") })
             .args(["--mode", if self.plan.production { "production" } else { "development" }]);
         match &self.admin {
             Some(lease) => command.args(["--admin", &lease.addr().to_string()]),
@@ -441,6 +449,14 @@ impl Server {
     #[track_caller]
     pub fn restart(&mut self) {
         self.stop();
+        self.launch();
+    }
+
+    /// Kills the server, which is told nothing, and starts it again on the same port with the same data folder.
+    #[track_caller]
+    pub fn crash(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait(LIFE_STEP).expect("what is killed ends");
         self.launch();
     }
 

@@ -46,7 +46,7 @@ impl<W: Wire> Shard<W> {
         if let Some(user) = user
             && !told_by_owner
         {
-            self.depart_user(user, conn.id, Some(quota));
+            self.depart_user(now, user, conn.id, Some(quota));
         }
         conn.outbox.into_unsent()
     }

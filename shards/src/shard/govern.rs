@@ -2,8 +2,8 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, ConnId, DoorKind, Entry, Event, Limit, Named, Notice, Now, Profile, SettingsPatch,
-    ShardId, UserId, Wire,
+    ChannelName, ChatText, ConnId, DoorKind, Entry, Event, Limit, ModerationAct, ModerationKind,
+    Named, Notice, Now, Profile, SettingsPatch, ShardId, UserId, Wire,
     channel::{At, Ban, Member, dropped_at, on_screen},
     conn::JoinRequest,
     fan_out::Class,
@@ -12,6 +12,24 @@ use crate::{
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// A user is sent out of a channel.
+pub(super) struct Removal {
+    pub(super) user: UserId,
+    /// For how long they are kept out; 0 for not.
+    pub(super) ms: u64,
+    /// Who wants it; `None` for the operator.
+    pub(super) by: Option<UserId>,
+    pub(super) by_name: Named,
+    /// Whether they did it to themselves.
+    pub(super) themselves: bool,
+    /// What the user is called.
+    pub(super) name: Named,
+    /// By which door the user came in: people at terminals go to the lobby.
+    pub(super) door: DoorKind,
+    /// Why, for the channel to read.
+    pub(super) reason: Option<ChatText>,
+}
 
 impl<W: Wire> Shard<W> {
     pub(super) fn change_settings(&mut self, now: Now, actor: Actor, patch: &SettingsPatch) {
@@ -31,6 +49,7 @@ impl<W: Wire> Shard<W> {
         if chat != now_chat {
             self.broadcast(actor.channel, None, Class::Prompt, Event::ChatSwitched(now_chat));
         }
+        self.keep_channel(actor.channel);
         self.touch_list(actor.channel, now.mono_us);
     }
 
@@ -75,6 +94,7 @@ impl<W: Wire> Shard<W> {
             }
         }
         self.broadcast_channel(actor.channel, None);
+        self.save_channel(actor.channel);
         let heir = heir.map(|(_, participant)| participant);
         if let Some(from) = from.filter(|_| holds) {
             self.tell_participant(actor.channel, from, &[Event::Quota(self.config.quotas.normal)]);
@@ -140,25 +160,38 @@ impl<W: Wire> Shard<W> {
 
     /// Carries a ban out, for a target that is connected somewhere.
     pub(super) fn ban(&mut self, now: Now, order: BanOrder, target: &Profile) {
-        let BanOrder { channel: channel_name, by, user, ms, reason } = order;
-        let Some(&idx) = self.by_name.get(&channel_name) else { return };
-        let bans_max = self.config.bans_max;
-        let channel = &mut self.channels[idx as usize];
+        let BanOrder { channel, by, user, ms, reason } = order;
+        let Some(&idx) = self.by_name.get(&channel) else { return };
+        let channel = &self.channels[idx as usize];
         // The crown may have passed on while the target was looked for.
         if !channel.is_holder(by) {
             return;
         }
-        let present = channel.roster.find(user);
-        let name = match present {
+        let by_name = match channel.roster.find(by) {
+            Some(holder) => channel.roster[holder].named(),
+            None => Named::plain(""),
+        };
+        let name = match channel.roster.find(user) {
             Some(participant) => channel.roster[participant].named(),
             None => {
                 Named { name: target.display_name().into(), in_lines: crate::line_name(target, 0) }
             }
         };
+        let (by, themselves, door) = (Some(by), by == user, target.door);
+        let removal = Removal { user, ms, by, by_name, themselves, name, door, reason };
+        self.carry_out_ban(now, idx, removal);
+    }
+
+    /// Sends a user out of a channel that is owned here, and keeps them out for a time.
+    pub(super) fn carry_out_ban(&mut self, now: Now, idx: u32, removal: Removal) {
+        let Removal { user, ms, by, by_name, themselves, name, door, reason } = removal;
+        let bans_max = self.config.bans_max;
+        let channel = &mut self.channels[idx as usize];
+        let channel_name = channel.name.clone();
         if ms > 0 {
-            let until = now.mono_us + ms * 1_000;
-            let rates = present.and_then(|p| channel.roster[p].rates.as_ref());
-            let origin = rates.and_then(|rates| rates.origin);
+            let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
+            let present = channel.roster.find(user).map(|p| &channel.roster[p]);
+            let origin = present.and_then(|p| p.rates.as_ref()?.origin);
             let ban = Ban { until_us: until, origin, name: name.in_lines.clone() };
             channel.bans.insert(user, ban, now.mono_us, bans_max);
             let timer = Timer::BanEnds { channel: idx, serial: channel.serial };
@@ -166,17 +199,13 @@ impl<W: Wire> Shard<W> {
         }
         let minutes = ms / 60_000;
         let channel = &self.channels[idx as usize];
-        let by_name = match channel.roster.find(by) {
-            Some(holder) => channel.roster[holder].named(),
-            None => Named { name: "".into(), in_lines: "".into() },
-        };
         let removed = Arc::new(Notice::Removed {
             channel: channel_name.clone(),
             minutes,
             by: by_name.clone(),
         });
         let certificate =
-            (by == user).then(|| Arc::new(Notice::RemovedThemselves { name: name.name.clone() }));
+            themselves.then(|| Arc::new(Notice::RemovedThemselves { name: name.name.clone() }));
         // Those who are removed learn it here, before they go; the user's other connections wherever they are.
         let mut told = SmallVec::<[ConnId; 1]>::new();
         if let Some(participant) = channel.roster.find(user) {
@@ -186,7 +215,7 @@ impl<W: Wire> Shard<W> {
                 let mut events = vec![Event::Notice(&removed)];
                 events.extend(certificate.as_deref().map(Event::Notice));
                 self.tell_member(idx, member.conn, member.at, &events);
-                let request = match target.door {
+                let request = match door {
                     DoorKind::Line => JoinRequest::to_lobby(Entry::Returned),
                     _ => JoinRequest::to(ChannelName::awkward()),
                 };
@@ -194,11 +223,17 @@ impl<W: Wire> Shard<W> {
             }
         }
         // The channel is still there: an empty one ends after a delay.
+        let called = name.name.clone();
         let here = Notice::RemovedFromHere { name, by: by_name, minutes, reason };
-        self.broadcast(idx, None, Class::Prompt, Event::Notice(&here));
-        if let Some(certificate) = &certificate {
-            self.broadcast(idx, None, Class::Prompt, Event::Notice(certificate));
-        }
+        let mut notices = vec![here];
+        notices.extend(certificate.as_deref().cloned());
+        let at_ms = now.wall_ms;
+        let kind = match ms {
+            0 => ModerationKind::Kick,
+            _ => ModerationKind::Ban { until_ms: at_ms.saturating_add(ms) },
+        };
+        let act = ModerationAct { channel: channel_name, kind, user, name: called, by, at_ms };
+        self.moderate(now, act, notices);
         self.send_to_user(now, user, Payload::Notice(removed), &told);
         self.touch_list(idx, now.mono_us);
     }
@@ -224,23 +259,37 @@ impl<W: Wire> Shard<W> {
     }
 
     pub(super) fn unban(&mut self, now: Now, actor: Actor, user: UserId) {
-        if self.may_ban(now, actor).is_some() {
-            self.lift_ban(now, actor, user);
-        }
-    }
-
-    pub(super) fn lift_ban(&mut self, now: Now, actor: Actor, user: UserId) {
-        let channel = &mut self.channels[actor.channel as usize];
-        if !channel.bans.remove(user, now.mono_us) {
+        if self.may_ban(now, actor).is_none() {
             return;
         }
-        let by = channel.roster[actor.participant].profile.display_name().into();
-        let name = self.users.get(user).map_or_else(
+        let roster = &self.channels[actor.channel as usize].roster;
+        let holder = &roster[actor.participant].profile;
+        let (by_name, by) = (holder.display_name().into(), holder.user);
+        self.lift_ban(now, actor.channel, user, by_name, Some(by));
+    }
+
+    /// Lets a user into a channel that is owned here; whether they were kept out.
+    pub(super) fn lift_ban(
+        &mut self,
+        now: Now,
+        idx: u32,
+        user: UserId,
+        by_name: Box<str>,
+        by: Option<UserId>,
+    ) -> bool {
+        if !self.channels[idx as usize].bans.remove(user, now.mono_us) {
+            return false;
+        }
+        let channel = self.channels[idx as usize].name.clone();
+        let name: Box<str> = self.users.get(user).map_or_else(
             || user.to_string().into_boxed_str(),
             |record| record.profile.display_name().into(),
         );
-        let notice = Notice::Unbanned { name, by };
-        self.broadcast(actor.channel, None, Class::Prompt, Event::Notice(&notice));
-        self.touch_list(actor.channel, now.mono_us);
+        let notice = Notice::Unbanned { name: name.clone(), by: by_name };
+        let (kind, at_ms) = (ModerationKind::Unban, now.wall_ms);
+        let act = ModerationAct { channel, kind, user, name, by, at_ms };
+        self.moderate(now, act, vec![notice]);
+        self.touch_list(idx, now.mono_us);
+        true
     }
 }

@@ -5,8 +5,8 @@
 
 use super::{Actor, Flow, Output, Shard};
 use crate::{
-    Color, Command, ConnId, DoorKind, Event, Limit, Nick, NoteQuota, Notice, Now, Profile,
-    ProfileChange, ShardId, UserId, UserName, Wire,
+    CloseReason, Color, Command, ConnId, DoorKind, Event, Key, Limit, Nick, NoteQuota, Notice, Now,
+    Profile, ProfileChange, ShardId, StoreRequest, UserId, UserName, Wire,
     channel::Participant,
     conn::{Awaits, ProfileWish, Seat},
     fan_out::Class,
@@ -46,9 +46,14 @@ impl<W: Wire> Shard<W> {
             let conn = conn.id;
             return self.mesh(owner, Mesh::Hello { user, conn, nick: None });
         }
-        let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops };
+        let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops, doomed: false };
+        if durable && self.waits_for_user(now, user, presence, None) {
+            self.conns[slot].extra().awaits = Some(Awaits::Welcome { user, token, nick: None });
+            return;
+        }
         let max = self.config.connections_per_user;
-        let record = self.users.arrive(user, durable, presence, max, now.wall_ms, None);
+        let new = || Profile::new(user, now.wall_ms);
+        let record = self.users.arrive(user, durable, presence, max, new, None);
         let welcome = record.map(|record| (record.profile.clone(), record.quota));
         self.welcome(now, slot, welcome, token.as_deref());
     }
@@ -72,14 +77,8 @@ impl<W: Wire> Shard<W> {
     ) {
         let Some((profile, quota)) = welcome else {
             self.stats.limit(Limit::ConnectionsPerUser);
-            self.conns[slot].refused = true;
-            self.tell(slot, &[Event::Notice(&Notice::TooManyConnections)]);
-            let key = self.conns.key(slot);
-            let timer = Timer::Refused { slot: key.slot, generation: key.generation };
-            // Old clients come back 50 ms after a socket that was open closes, so closing at once would make them a
-            // storm.
-            let kept_us = self.config.refused_kept.as_micros() as u64;
-            return self.arm(now.mono_us + kept_us, timer);
+            let reason = CloseReason::TooManyConnections;
+            return self.refuse(now, slot, &Notice::TooManyConnections, reason);
         };
         let conn = &mut self.conns[slot];
         if quota != NoteQuota::default() {
@@ -88,6 +87,17 @@ impl<W: Wire> Shard<W> {
         conn.profile = Some(profile.clone());
         conn.heard_ms = now.mono_ms();
         self.say_hello(now, slot, &profile, token);
+    }
+
+    /// Tells a connection why it has to go; nothing that it asks is done any more.
+    pub(super) fn refuse(&mut self, now: Now, slot: u32, notice: &Notice, reason: CloseReason) {
+        self.conns[slot].refused = true;
+        self.tell(slot, &[Event::Notice(notice)]);
+        let Key { slot, generation } = self.conns.key(slot);
+        // Old clients come back 50 ms after a socket that was open closes, so closing at once would make them a
+        // storm.
+        let kept_us = self.config.refused_kept.as_micros() as u64;
+        self.arm(now.mono_us + kept_us, Timer::Refused { slot, generation, reason });
     }
 
     fn say_hello(&mut self, now: Now, slot: u32, profile: &Profile, token: Option<&str>) {
@@ -116,9 +126,13 @@ impl<W: Wire> Shard<W> {
         conn: ConnId,
         nick: Option<&Nick>,
     ) {
-        let presence = Presence { conn, shard: from, hops: 0 };
+        let presence = Presence { conn, shard: from, hops: 0, doomed: false };
+        if self.waits_for_user(now, user, presence, nick) {
+            return;
+        }
         let max = self.config.connections_per_user;
-        let record = self.users.arrive(user, true, presence, max, now.wall_ms, nick);
+        let new = || Profile::new(user, now.wall_ms);
+        let record = self.users.arrive(user, true, presence, max, new, nick);
         let welcome = record.map(|record| Box::new(((*record.profile).clone(), record.quota)));
         self.mesh(from, Mesh::Welcome { conn, welcome });
     }
@@ -129,13 +143,23 @@ impl<W: Wire> Shard<W> {
         conn: ConnId,
         welcome: Option<Box<(Profile, NoteQuota)>>,
     ) {
+        let welcome = welcome.map(|welcome| (Rc::new(welcome.0), welcome.1));
+        self.welcomed(now, conn, welcome);
+    }
+
+    /// A connection that waited for it learns who its user is.
+    pub(super) fn welcomed(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        welcome: Option<(Rc<Profile>, NoteQuota)>,
+    ) {
         // A connection that closed meanwhile has said so behind its hello.
         let Some(slot) = self.conns.find(conn) else { return };
         let Some(Awaits::Welcome { token, nick, .. }) = self.conns[slot].extra().awaits.take()
         else {
             return;
         };
-        let welcome = welcome.map(|welcome| (Rc::new(welcome.0), welcome.1));
         let key = self.conns.key(slot);
         match nick {
             Some(nick) => self.welcome_line(now, slot, welcome, nick),
@@ -153,10 +177,20 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn depart_user(&mut self, user: UserId, conn: ConnId, quota: Option<NoteQuota>) {
+    pub(super) fn depart_user(
+        &mut self,
+        now: Now,
+        user: UserId,
+        conn: ConnId,
+        quota: Option<NoteQuota>,
+    ) {
         let owner = self.owner_of_user(user);
         if owner == self.id {
-            self.users.depart(user, conn, quota);
+            self.forget_waiting(user, conn);
+            if let Some(first_ms) = self.users.depart(user, conn, quota) {
+                let last_ms = now.wall_ms;
+                self.store(StoreRequest::SeeUser { user, first_ms, last_ms });
+            }
         } else {
             self.mesh(owner, Mesh::Departed { user, conn, quota });
         }
@@ -221,17 +255,37 @@ impl<W: Wire> Shard<W> {
             self.stats.limit(Limit::ProfileRate);
             return self.send_profile(shard, profile, smallvec![conn]);
         }
+        self.update_profile(now, user, |profile| {
+            // A nick is the connection's own: another would not be kept anywhere.
+            if change.name.is_some() && (!at_terminal || by.is_some()) {
+                profile.name = change.name;
+            }
+            profile.away = change.away.unwrap_or(profile.away);
+            profile.color = change.color.unwrap_or(profile.color);
+            if let Some(tag) = change.tag {
+                profile.tag = tag;
+            }
+        });
+    }
+
+    /// Changes a record that is owned here and is known, and shows it wherever the user is.
+    pub(super) fn update_profile(
+        &mut self,
+        now: Now,
+        user: UserId,
+        change: impl FnOnce(&mut Profile),
+    ) {
+        let record = self.users.get_mut(user).expect("the caller has found it");
         let profile = Rc::make_mut(&mut record.profile);
         profile.version += 1;
-        // A nick is the connection's own: another would not be kept anywhere.
-        if change.name.is_some() && (!at_terminal || by.is_some()) {
-            profile.name = change.name;
-        }
-        profile.away = change.away.unwrap_or(profile.away);
-        profile.color = change.color.unwrap_or(profile.color);
-        if let Some(tag) = change.tag {
-            profile.tag = tag;
-        }
+        change(profile);
+        self.spread_profile(user);
+        self.keep_user(now, user);
+    }
+
+    /// Tells all connections of a user who they are now.
+    pub(super) fn spread_profile(&mut self, user: UserId) {
+        let Some(record) = self.users.get(user) else { return };
         let (profile, shards) = (record.profile.clone(), record.by_shard());
         for (shard, conns) in shards {
             self.send_profile(shard, profile.clone(), conns);
@@ -247,13 +301,19 @@ impl<W: Wire> Shard<W> {
     }
 
     /// A connection is on another shard now. What it was to be told may have missed it, if the way was long.
-    pub(super) fn on_moved(&mut self, user: UserId, to: Presence, version: u32, waits: bool) {
-        if self.users.moved(user, to)
-            && let Some(record) = self.users.get(user)
-            && (waits || version < record.profile.version)
-        {
+    pub(super) fn on_moved(&mut self, now: Now, user: UserId, to: Presence, told: (u32, bool)) {
+        let (version, waits) = told;
+        if !self.users.moved(user, to) {
+            return;
+        }
+        let Some(record) = self.users.get(user) else { return };
+        let doomed = record.connections.iter().any(|known| known.conn == to.conn && known.doomed);
+        if waits || version < record.profile.version {
             let profile = record.profile.clone();
             self.send_profile(to.shard, profile, smallvec![to.conn]);
+        }
+        if doomed {
+            self.kick_again(now, to);
         }
     }
 
@@ -347,6 +407,10 @@ impl<W: Wire> Shard<W> {
                     self.tell(slot, &[Event::Custom { from, body, with_blob }]);
                 }
                 Payload::Move(request) => self.move_elsewhere(now, slot, (**request).clone()),
+                Payload::Close(reason, notice) => {
+                    self.tell(slot, &[Event::Notice(notice)]);
+                    self.close(now, slot, *reason);
+                }
             }
         }
     }

@@ -6,8 +6,8 @@
 
 use super::{Actor, NOWHERE, Output, Shard};
 use crate::{
-    Bucket, Bundle, ChannelKind, ChannelName, ConnId, Crown, CrownOnLeave, Entry, Event,
-    JoinTarget, Limit, LineEvent, Notice, Now, ParticipantView, Position, Profile, Settings,
+    Bucket, Bundle, ChannelKind, ChannelName, CloseReason, ConnId, Crown, CrownOnLeave, Entry,
+    Event, JoinTarget, Limit, LineEvent, Notice, Now, ParticipantView, Position, Profile, Settings,
     SettingsPatch, ShardId, Wire,
     channel::{At, Channel, Member, Participant, RareRates, dropped_at, on_screen},
     conn::{Awaits, JoinRequest, Purpose, Seat},
@@ -94,25 +94,31 @@ impl<W: Wire> Shard<W> {
         self.go(now, slot, request);
     }
 
-    /// Goes where a request leads, from wherever the connection is.
-    pub(super) fn go(&mut self, now: Now, slot: u32, request: JoinRequest) {
+    /// Goes where a request leads, from wherever the connection is. Whether it has to wait for the storage where it is.
+    pub(super) fn go(&mut self, now: Now, slot: u32, request: JoinRequest) -> bool {
         if let Seat::Relayed { relay } = self.conns[slot].seat {
             // The owner of its channel decides in the order of everything else that it was told.
             let owner = self.relays[relay as usize].of.owner;
             let conn = self.conns[slot].id;
             self.conns[slot].extra().awaits = Some(Awaits::Release(request.clone()));
-            return self.mesh(owner, Mesh::MayLeave { conn, request: Box::new(request) });
+            self.mesh(owner, Mesh::MayLeave { conn, request: Box::new(request) });
+            return false;
         }
-        self.join(now, slot, request);
+        self.join(now, slot, request)
     }
 
-    /// Goes where a request leads, for a connection that is not a relayed member.
-    pub(super) fn join(&mut self, now: Now, slot: u32, mut request: JoinRequest) {
+    /// The same for a connection that is not a relayed member.
+    pub(super) fn join(&mut self, now: Now, slot: u32, mut request: JoinRequest) -> bool {
         if !self.conns[slot].attached {
             // Its socket is still on the way here; it goes on from here as soon as it arrives.
             self.unseat(now, slot);
             self.conns[slot].extra().deferred = Some(request);
-            return;
+            return false;
+        }
+        if request.entry == Entry::Piano && self.conns[slot].format.is_line() {
+            // Somebody sends it who does not know where it reads that.
+            let to_lobby = request.name().kind() == ChannelKind::Lobby;
+            request.entry = if to_lobby { Entry::Returned } else { Entry::Joined };
         }
         loop {
             let name = request.name();
@@ -125,7 +131,7 @@ impl<W: Wire> Shard<W> {
                 if request.entry == Entry::Piano {
                     self.show_channel(now, actor, request.entry);
                 }
-                return;
+                return false;
             }
             if owner != self.id {
                 // Lobbies that the directory knows to be full are passed without a visit.
@@ -140,7 +146,11 @@ impl<W: Wire> Shard<W> {
                     continue;
                 }
                 self.unseat(now, slot);
-                return self.hand_over(now, slot, owner, Purpose::Join(request));
+                self.hand_over(now, slot, owner, Purpose::Join(request));
+                return false;
+            }
+            if self.waits_for_channel(now, slot, &request) {
+                return true;
             }
             let profile = self.conns[slot].profile.clone().expect("only those who said hello join");
             let conn = &self.conns[slot];
@@ -149,7 +159,8 @@ impl<W: Wire> Shard<W> {
             match self.admit(now, &profile, origin, id, &request) {
                 Admission::Enter => {
                     self.unseat(now, slot);
-                    return self.enter(now, slot, &profile, name, &request);
+                    self.enter(now, slot, &profile, name, &request);
+                    return false;
                 }
                 Admission::Overflow if request.overflows < self.config.lobby_overflows_max => {
                     self.stats.limit(Limit::LobbyCapacity);
@@ -162,7 +173,7 @@ impl<W: Wire> Shard<W> {
                     self.stats.limit(limit);
                     self.refuse_line(slot, &super::line::line_error(&notice));
                     if self.conns[slot].seat != Seat::None {
-                        return;
+                        return false;
                     }
                     request = JoinRequest::to_lobby(Entry::Returned);
                 }
@@ -279,6 +290,9 @@ impl<W: Wire> Shard<W> {
                     let (start, end) = dropped_at(Position::OFF_SCREEN);
                     channel.crown =
                         Some(Crown { user, held: true, since_ms: now.wall_ms, start, end });
+                    if channel.settings != Settings::new(channel.kind) {
+                        self.keep_channel(idx);
+                    }
                 }
                 idx
             }
@@ -409,7 +423,7 @@ impl<W: Wire> Shard<W> {
         channel.moved.retain(|&moved| moved != participant);
         let user = left.profile.user;
         let was_holder = channel.is_holder(user);
-        if self.stopping {
+        if self.stopping || channel.closing {
             // Everyone leaves: those who are left are about to be told that themselves, and nothing else.
             if let Some(crown) = channel.crown.as_mut().filter(|_| was_holder) {
                 crown.held = false;
@@ -422,15 +436,21 @@ impl<W: Wire> Shard<W> {
         }
         let channel = &mut self.channels[idx as usize];
         if channel.roster.is_empty() {
-            channel.empties += 1;
-            if !channel.name.is_permanent() {
-                let timer =
-                    Timer::Empty { channel: idx, serial: channel.serial, empties: channel.empties };
-                self.arm(now.mono_us + self.config.channel_empty.as_micros() as u64, timer);
-            }
+            self.arm_empty(now, idx);
         }
         self.touch_list(idx, now.mono_us);
         Some(left)
+    }
+
+    /// Nobody is in a channel: it ends after a while, if it can.
+    pub(super) fn arm_empty(&mut self, now: Now, idx: u32) {
+        let channel = &mut self.channels[idx as usize];
+        channel.empties += 1;
+        if !channel.name.is_permanent() {
+            let timer =
+                Timer::Empty { channel: idx, serial: channel.serial, empties: channel.empties };
+            self.arm(now.mono_us + self.config.channel_empty.as_micros() as u64, timer);
+        }
     }
 
     /// The holder has left.
@@ -454,6 +474,7 @@ impl<W: Wire> Shard<W> {
             }
         }
         self.broadcast_channel(idx, None);
+        self.save_channel(idx);
         if let Some(heir) = heir {
             self.tell_crowned(idx, heir);
             self.tell_participant(idx, heir, &[Event::Quota(self.config.quotas.crown)]);
@@ -469,7 +490,31 @@ impl<W: Wire> Shard<W> {
             extra.deferred = Some(request);
             return self.arm_deferred(now.mono_us, slot);
         }
-        self.go(now, slot, request);
+        let key = self.conns.key(slot);
+        let mut waited = false;
+        if let Some(extra) = &mut self.conns[slot].extra {
+            extra.awaits = match extra.awaits.take() {
+                Some(Awaits::Channel(wish)) => {
+                    // It waits for where it wants to go, which comes next.
+                    extra.deferred = Some(wish);
+                    waited = true;
+                    None
+                }
+                other => other,
+            };
+        }
+        if waited {
+            self.arm_deferred(now.mono_us, slot);
+        }
+        let waits = self.go(now, slot, request);
+        let Some(slot) = self.conns.slot(key) else { return };
+        if waits {
+            // Nobody who is sent away stays for that.
+            self.unseat(now, slot);
+        }
+        if waited {
+            self.resume(slot);
+        }
     }
 
     /// Hands a connection that sits nowhere (or is a relayed member on its way) to another shard.
@@ -592,13 +637,16 @@ impl<W: Wire> Shard<W> {
         let key = self.conns.key(slot);
         if let Some(profile) = profile {
             self.adopt_profile(slot, profile);
+            doom = doom.or(self.conns[slot].extra.as_mut().and_then(|extra| extra.doom.take()));
         }
         self.tell_keepers(slot);
         if bundle.follows_custom {
             self.custom_followers.insert(slot);
         }
         self.catch_up_announcements(slot, bundle.heard);
-        let check = now.mono_us + self.config.ping_after.as_micros() as u64;
+        // Not a whole span from now: one that others send about would be closed for silence without a ping.
+        let check = bundle.heard_ms * 1_000 + self.config.ping_after.as_micros() as u64;
+        let check = check.max(now.mono_us);
         self.wheel.arm(check, now.mono_us, key);
         if deferred && let Some(extra) = &self.conns[slot].extra {
             let at = extra.join.ready_at_us(self.config.rates.join).max(now.mono_us);
@@ -607,7 +655,7 @@ impl<W: Wire> Shard<W> {
         if let Some(seen) = list_seen {
             self.adopt_follower(slot, &seen);
         }
-        if let Some(reason) = doom.or(self.stopping.then_some(crate::CloseReason::Stopping)) {
+        if let Some(reason) = doom.or(self.stopping.then_some(CloseReason::Stopping)) {
             if let Purpose::Spread { channel } = purpose {
                 // Its channel has to be told, like that of any relayed member.
                 self.seat_relayed(slot, from, channel);
@@ -616,7 +664,9 @@ impl<W: Wire> Shard<W> {
             return key;
         }
         match purpose {
-            Purpose::Join(request) => self.join(now, slot, request),
+            Purpose::Join(request) => {
+                self.join(now, slot, request);
+            }
             Purpose::Spread { channel } => self.seat_relayed(slot, from, channel),
             Purpose::Home => {
                 if released && let Some(extra) = &mut self.conns[slot].extra {
@@ -646,12 +696,15 @@ impl<W: Wire> Shard<W> {
         let mut shared = Rc::new(profile);
         let mut settles = false;
         if owner == self.id {
-            let presence = crate::users::Presence { conn, shard: self.id, hops };
-            self.users.moved(user, presence);
-            if let Some(record) = self.users.get(user)
-                && record.profile.version >= shared.version
-            {
-                shared = record.profile.clone();
+            let to = crate::users::Presence { conn, shard: self.id, hops, doomed: false };
+            self.users.moved(user, to);
+            if let Some(record) = self.users.get(user) {
+                if record.profile.version >= shared.version {
+                    shared = record.profile.clone();
+                }
+                if record.connections.iter().any(|known| known.conn == conn && known.doomed) {
+                    self.conns[slot].extra().doom = Some(CloseReason::Kicked);
+                }
             }
             settles = waits;
         } else {

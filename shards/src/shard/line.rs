@@ -41,6 +41,12 @@ impl<W: Wire> Shard<W> {
             return;
         }
         match command {
+            LineCommand::Write { .. } | LineCommand::Answer(_)
+                if let Some(seconds) = self.muted_everywhere(now, slot) =>
+            {
+                self.stats.limit(Limit::Muted);
+                self.refuse_line(slot, &LineError::Muted(seconds));
+            }
             LineCommand::Rename(nick) => self.want_rename(now, slot, nick),
             LineCommand::Go(name) => self.seek(now, slot, name, Entry::Joined),
             LineCommand::Leave => {
@@ -115,6 +121,12 @@ impl<W: Wire> Shard<W> {
             LineCommand::Say(_) | LineCommand::Act(_) if !channel.settings.chat => {
                 let error = LineError::ChatOff(channel.name.clone());
                 self.refuse_actor(actor, &error);
+            }
+            LineCommand::Say(_) | LineCommand::Act(_) | LineCommand::Write { .. }
+                if let Some(seconds) = self.muted_for(now, channel, actor.participant) =>
+            {
+                self.stats.limit(Limit::Muted);
+                self.refuse_actor(actor, &LineError::Muted(seconds));
             }
             LineCommand::Say(text) => {
                 self.say_as(now, actor, text, None, false);
@@ -253,7 +265,9 @@ impl<W: Wire> Shard<W> {
         }
         match channel.bans.find(who, now.mono_us) {
             Some(user) => {
-                self.lift_ban(now, actor, user);
+                let holder = &self.channels[actor.channel as usize].roster[actor.participant];
+                let (name, by) = (holder.profile.display_name().into(), holder.profile.user);
+                self.lift_ban(now, actor.channel, user, name, Some(by));
                 self.answer(actor, &[Event::Line(LineEvent::Unbanned(who))]);
             }
             None => self.refuse_actor(actor, &LineError::NotFound),
@@ -273,6 +287,9 @@ impl<W: Wire> Shard<W> {
     }
 
     pub(super) fn on_seek_seat(&mut self, now: Now, mut seeker: Seeker) {
+        if self.owner(&seeker.request.name()) == self.id && self.keeps_seeker(now, &seeker) {
+            return;
+        }
         match self.look_for_seat(now, &seeker) {
             Found::Elsewhere(request) => {
                 let owner = self.owner(&request.name());

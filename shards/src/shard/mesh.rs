@@ -16,7 +16,7 @@ impl<W: Wire> Shard<W> {
             Mesh::ClaimNick { nick, conn, hops } => self.on_claim_nick(from, nick, conn, hops),
             Mesh::ReleaseNick { key, conn } => self.on_release_nick(&key, conn),
             Mesh::NickMoved { key, conn, hops } => {
-                self.on_nick_moved(&key, Presence { conn, shard: from, hops });
+                self.on_nick_moved(&key, Presence { conn, shard: from, hops, doomed: false });
             }
             Mesh::LetterToNick { key, letter } => self.on_letter_to_nick(&key, *letter),
             Mesh::NickClaimed { nick, conn, hops, granted } => {
@@ -32,9 +32,10 @@ impl<W: Wire> Shard<W> {
             Mesh::Wrote { conn, by } => self.on_wrote(conn, by),
 
             Mesh::Moved { user, conn, hops, version, waits } => {
-                self.on_moved(user, Presence { conn, shard: from, hops }, version, waits);
+                let to = Presence { conn, shard: from, hops, doomed: false };
+                self.on_moved(now, user, to, (version, waits));
             }
-            Mesh::Departed { user, conn, quota } => self.users.depart(user, conn, quota),
+            Mesh::Departed { user, conn, quota } => self.depart_user(now, user, conn, quota),
             Mesh::ChangeProfile { user, conn, change } => {
                 self.change_profile(now, user, conn.map(|conn| (from, conn)), *change);
             }

@@ -23,13 +23,16 @@
 mod announce;
 mod ending;
 mod flush;
+mod gauges;
 mod govern;
 mod hello;
 mod join;
+mod keep;
 mod line;
 mod list;
 mod mesh;
 mod nicks;
+mod operate;
 mod play;
 mod relay;
 mod staff;
@@ -45,8 +48,8 @@ pub(crate) use announce::Announcement;
 
 use crate::{
     Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
-    ConnId, Ending, Event, EventKind, Format, Gauges, Key, Limit, MeshMessage, Now, Rng, ShardId,
-    Stats, UserId, Wire,
+    ConnId, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Placement, Rng,
+    ShardId, Stats, StoreRequest, UserId, Wire,
     channel::{At, Channel, Member},
     conn::{Conns, Seat},
     directory::Directory,
@@ -103,6 +106,9 @@ pub enum Output {
         /// What has still to be sent.
         unsent: Vec<u8>,
     },
+    /// Keep something, or look something up, in the order given. What the storage answers comes back through
+    /// [`Shard::stored`], however much later. One that has no room answers [`StoreRequest::unanswered`] at once.
+    Store(StoreRequest),
     /// Go on with a connection that was paused.
     Resume {
         /// Which connection.
@@ -152,13 +158,15 @@ pub struct Shard<W> {
     shards: u16,
     config: Arc<Config>,
     wire: W,
-    placement: RandomState,
+    placement: Placement,
     hasher: RandomState,
     rng: Rng,
     serial: u64,
     stopping: bool,
     /// Whether so much waits for other shards that what can wait is not added to it.
     mesh_crowded: bool,
+    /// While guests are not heard: how long ago somebody has to have been first seen to be none.
+    guests_muted_ms: Option<u64>,
 
     conns: Conns,
     channels: Slab<Channel>,
@@ -190,6 +198,7 @@ pub struct Shard<W> {
     list_cache: [Option<(u64, Vec<u8>)>; Format::COUNT],
     custom_followers: BTreeSet<u32>,
     announcements: announce::Announcements,
+    asked: keep::Asked,
 
     pool: Pool,
     dirty_fans: Vec<FanRef>,
@@ -217,12 +226,11 @@ impl<W: Wire> Shard<W> {
         let mut hasher = || {
             RandomState::with_seeds(rng.next_u64(), rng.next_u64(), rng.next_u64(), rng.next_u64())
         };
-        let [a, b, c, d] = seeds.placement;
         let mut shard = Shard {
             id,
             shards,
             wire,
-            placement: RandomState::with_seeds(a, b, c, d),
+            placement: Placement::new(seeds.placement, shards),
             conns: Conns::new(hasher()),
             channels: Slab::new(),
             by_name: HashMap::with_hasher(hasher()),
@@ -247,6 +255,7 @@ impl<W: Wire> Shard<W> {
             list_cache: [const { None }; Format::COUNT],
             custom_followers: BTreeSet::new(),
             announcements: announce::Announcements::new(shards),
+            asked: keep::Asked::new(&mut hasher),
             pool: Pool::default(),
             dirty_fans: Vec::new(),
             dirty_conns: Vec::new(),
@@ -263,6 +272,7 @@ impl<W: Wire> Shard<W> {
             serial: 0,
             stopping: false,
             mesh_crowded: false,
+            guests_muted_ms: None,
             config,
         };
         for name in [ChannelName::lobby(), ChannelName::awkward()] {
@@ -288,41 +298,13 @@ impl<W: Wire> Shard<W> {
     /// The shard that owns a channel. The only routing rule.
     #[must_use]
     pub fn owner(&self, channel: &ChannelName) -> ShardId {
-        self.place(channel.as_str().as_bytes())
+        self.placement.of_channel(channel)
     }
 
     /// The shard that owns a user's record.
     #[must_use]
     pub fn owner_of_user(&self, user: UserId) -> ShardId {
-        self.place(&user.0)
-    }
-
-    fn place(&self, bytes: &[u8]) -> ShardId {
-        let hash = self.placement.hash_one(bytes);
-        ShardId(((u128::from(hash) * u128::from(self.shards)) >> 64) as u16)
-    }
-
-    /// What was counted.
-    #[must_use]
-    pub fn stats(&self) -> &Stats {
-        &self.stats
-    }
-
-    /// What is there now.
-    #[must_use]
-    pub fn gauges(&self) -> Gauges {
-        Gauges {
-            connections: self.conns.len() as u64,
-            channels: self.channels.len() as u64,
-            participants: self.channels.iter().map(|(_, c)| c.roster.len() as u64).sum(),
-            members: self.conns.iter().filter(|(_, c)| c.seat != Seat::None).count() as u64,
-            hot_channels: u64::from(self.n_hot),
-            users: self.users.len() as u64,
-            nicks: self.nicks.len() as u64,
-            directory: self.directory.len() as u64,
-            outbox_bytes: self.waiting_bytes,
-            blocked: self.n_blocked,
-        }
+        self.placement.of_user(user)
     }
 
     /// Says whether too much waits for other shards. While it does, cursor moves of channels that have members there

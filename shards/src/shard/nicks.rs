@@ -59,7 +59,7 @@ impl Nicks {
 impl<W: Wire> Shard<W> {
     /// The shard that keeps a nick.
     fn keeper(&self, key: &str) -> ShardId {
-        self.place(key.as_bytes())
+        self.placement.of_nick(key)
     }
 
     /// The nicks that are kept here, and whose they are, for checks across shards.
@@ -89,7 +89,7 @@ impl<W: Wire> Shard<W> {
         self.conns[slot].extra().awaits = Some(Awaits::Nick { nick: nick.clone(), login });
         let keeper = self.keeper(&nick.key());
         if keeper == self.id {
-            let presence = Presence { conn: id, shard: self.id, hops };
+            let presence = Presence { conn: id, shard: self.id, hops, doomed: false };
             let granted = self.nicks.claim(nick.key(), presence);
             self.on_nick_claimed(now, id, nick, hops, granted);
         } else {
@@ -98,7 +98,8 @@ impl<W: Wire> Shard<W> {
     }
 
     pub(super) fn on_claim_nick(&mut self, from: ShardId, nick: Nick, conn: ConnId, hops: u16) {
-        let granted = self.nicks.claim(nick.key(), Presence { conn, shard: from, hops });
+        let granted =
+            self.nicks.claim(nick.key(), Presence { conn, shard: from, hops, doomed: false });
         self.mesh(from, Mesh::NickClaimed { nick, conn, hops, granted });
     }
 
@@ -159,8 +160,14 @@ impl<W: Wire> Shard<W> {
                 self.conns[slot].extra().awaits = Some(awaits);
                 return self.mesh(owner, Mesh::Hello { user, conn, nick: Some(nick) });
             }
-            let presence = Presence { conn, shard: self.id, hops };
-            let record = self.users.arrive(user, true, presence, None, now.wall_ms, Some(&nick));
+            let presence = Presence { conn, shard: self.id, hops, doomed: false };
+            if self.waits_for_user(now, user, presence, Some(&nick)) {
+                let awaits = Awaits::Welcome { user, token: None, nick: Some(nick) };
+                self.conns[slot].extra().awaits = Some(awaits);
+                return;
+            }
+            let new = || Profile::new(user, now.wall_ms);
+            let record = self.users.arrive(user, true, presence, None, new, Some(&nick));
             if let Some(record) = record {
                 let welcome = (record.profile.clone(), record.quota);
                 return self.welcome_line(now, slot, Some(welcome), nick);
@@ -180,8 +187,10 @@ impl<W: Wire> Shard<W> {
         let (profile, quota) = welcome.unwrap_or_else(|| {
             let user = self.draw_user();
             let conn = &self.conns[slot];
-            let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops };
-            let record = self.users.arrive(user, false, presence, None, now.wall_ms, Some(&nick));
+            let presence =
+                Presence { conn: conn.id, shard: self.id, hops: conn.hops, doomed: false };
+            let new = || Profile::new(user, now.wall_ms);
+            let record = self.users.arrive(user, false, presence, None, new, Some(&nick));
             let record = record.expect("a user that was just drawn has no connection");
             (record.profile.clone(), record.quota)
         });
@@ -282,7 +291,7 @@ impl<W: Wire> Shard<W> {
         let (conn, hops) = (self.conns[slot].id, self.conns[slot].hops);
         let keeper = self.keeper(key);
         if keeper == self.id {
-            self.nicks.moved(key, Presence { conn, shard: self.id, hops });
+            self.nicks.moved(key, Presence { conn, shard: self.id, hops, doomed: false });
         } else {
             self.mesh(keeper, Mesh::NickMoved { key: key.into(), conn, hops });
         }

@@ -3,7 +3,7 @@
 use super::{Actor, Announcement, Shard};
 use crate::{
     AdminCommand, Audience, ChannelName, ChatMessage, ChatText, Color, ConnId, Event, Notice, Now,
-    Profile, UserId, UserName, Wire,
+    Profile, StoreRequest, UserId, UserName, Wire,
     conn::JoinRequest,
     fan_out::Class,
     mesh::{Mesh, Payload},
@@ -50,6 +50,10 @@ impl<W: Wire> Shard<W> {
                 let channel = &mut self.channels[actor.channel as usize];
                 channel.history.clear();
                 let history = std::mem::take(&mut channel.history);
+                if channel.kept {
+                    let channel = channel.name.clone();
+                    self.store(StoreRequest::ClearMessages { channel });
+                }
                 self.broadcast(actor.channel, None, Class::Prompt, Event::History(&history));
             }
             AdminCommand::Profile { user, change } => {
@@ -113,8 +117,9 @@ impl<W: Wire> Shard<W> {
                 color: Color([0xff, 0xff, 0xff]),
                 ..Profile::new(SERVER, 0)
             };
+            let number = self.number_message(now);
             let message = ChatMessage {
-                id: self.rng.next_u32(),
+                id: number as u32,
                 sent_ms: now.wall_ms,
                 by,
                 text,
@@ -122,7 +127,7 @@ impl<W: Wire> Shard<W> {
                 is_action: false,
                 digits: 0,
             };
-            self.say(idx, message);
+            self.say(idx, number, message);
         }
     }
 }

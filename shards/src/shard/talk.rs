@@ -2,8 +2,8 @@
 
 use super::{Actor, Announcement, Shard};
 use crate::{
-    ChatMessage, ChatText, Custom, CustomTarget, Event, Limit, MessageRef, Now, Profile, UserId,
-    Wire, channel::Member, fan_out::Class, mesh::Payload,
+    ChatMessage, ChatText, Custom, CustomTarget, Event, Limit, MessageRef, Notice, Now, Profile,
+    UserId, Wire, channel::Member, fan_out::Class, mesh::Payload,
 };
 use std::sync::Arc;
 
@@ -32,18 +32,22 @@ impl<W: Wire> Shard<W> {
     ) {
         let by = &self.channels[actor.channel as usize].roster[actor.participant];
         let (by, digits) = (Profile::clone(&by.profile), by.digits);
-        let (id, sent_ms) = (self.rng.next_u32(), now.wall_ms);
+        let (number, sent_ms) = (self.number_message(now), now.wall_ms);
+        let id = number as u32;
         let said = ChatMessage { id, sent_ms, by, text, reply_to, is_action, digits };
-        self.say(actor.channel, said);
+        self.say(actor.channel, number, said);
     }
 
     /// Says something to everyone in a channel of this shard, and keeps it.
-    pub(super) fn say(&mut self, idx: u32, message: ChatMessage) {
+    pub(super) fn say(&mut self, idx: u32, number: u64, message: ChatMessage) {
         self.broadcast(idx, None, Class::Prompt, Event::Chat(&message));
+        self.keep_message(idx, number, &message);
         self.channels[idx as usize].remember(message, self.config.history_kept());
     }
 
     fn may_talk(&mut self, now: Now, actor: Actor) -> bool {
+        let channel = &self.channels[actor.channel as usize];
+        let muted_for = self.muted_for(now, channel, actor.participant);
         let channel = &mut self.channels[actor.channel as usize];
         let user = channel.roster[actor.participant].profile.user;
         let rates = &self.config.rates;
@@ -51,8 +55,15 @@ impl<W: Wire> Shard<W> {
         let granted = channel.roster[actor.participant].chat.take(rate, now.mono_us, 1);
         if !granted {
             self.stats.limit(Limit::ChatRate);
+            return false;
         }
-        granted
+        if let Some(seconds) = muted_for {
+            // Behind the rate, so that one who goes on talking is not answered without end.
+            self.stats.limit(Limit::Muted);
+            self.answer(actor, &[Event::Notice(&Notice::StillMuted { seconds })]);
+            return false;
+        }
+        true
     }
 
     pub(super) fn direct(

@@ -1,7 +1,7 @@
 //! What time brings.
 
 use super::Shard;
-use crate::{CloseReason, Event, Key, Limit, LineEvent, Now, Wire, timers::Timer};
+use crate::{CloseReason, Event, Key, Limit, LineEvent, Now, StoreRequest, Wire, timers::Timer};
 
 /// How long before it is closed somebody at a terminal is told so, microseconds.
 const IDLE_TOLD_US: u64 = 60_000_000;
@@ -42,9 +42,9 @@ impl<W: Wire> Shard<W> {
                     self.serve_deferred(now, slot);
                 }
             }
-            Timer::Refused { slot, generation } => {
+            Timer::Refused { slot, generation, reason } => {
                 if let Some(slot) = self.conns.slot(Key { slot, generation }) {
-                    self.close(now, slot, CloseReason::TooManyConnections);
+                    self.close(now, slot, reason);
                 }
             }
             Timer::Stalled { slot, generation } => {
@@ -52,6 +52,7 @@ impl<W: Wire> Shard<W> {
             }
             Timer::Publish => self.publish(now),
             Timer::Heat => self.look_at_heat(now),
+            Timer::Unanswered => self.give_up_on_storage(now),
             Timer::Forwarding => self.forget_forwarding(now),
         }
     }
@@ -60,12 +61,17 @@ impl<W: Wire> Shard<W> {
         self.channels.get(idx as usize).is_some_and(|channel| channel.serial == serial)
     }
 
-    fn end_if_empty(&mut self, now: Now, idx: u32, empties: u32) {
+    pub(super) fn end_if_empty(&mut self, now: Now, idx: u32, empties: u32) {
         let channel = &self.channels[idx as usize];
         if !channel.roster.is_empty() || channel.empties != empties {
             return;
         }
         let channel = self.channels.remove(idx as usize);
+        // One that ends with the server is there again with the next.
+        if channel.kept && !self.stopping {
+            let name = channel.name.clone();
+            self.store(StoreRequest::EndChannel { channel: name, at_ms: now.wall_ms });
+        }
         self.by_name.remove(&channel.name);
         if channel.heat.hot {
             self.n_hot -= 1;

@@ -2,12 +2,12 @@
 
 use super::{ANY_TEXT, Key, Kind};
 
-const UNLIMITED: Option<&str> = Some("unlimited");
-const HOUR_MS: u64 = 3_600_000;
+pub(super) const UNLIMITED: Option<&str> = Some("unlimited");
+pub(super) const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 86_400_000;
-const U32: u64 = u32::MAX as u64;
+pub(super) const U32: u64 = u32::MAX as u64;
 
-const fn key(
+pub(super) const fn key(
     name: &'static str,
     kind: Kind,
     default: &'static str,
@@ -28,11 +28,16 @@ const fn secret(name: &'static str, what: &'static str, cost: &'static str) -> K
     }
 }
 
-const fn number(unit: &'static str, min: u64, max: u64) -> Kind {
+pub(super) const fn number(unit: &'static str, min: u64, max: u64) -> Kind {
     Kind::Number { min, max, unit, word: None }
 }
 
-const fn number_or(word: Option<&'static str>, unit: &'static str, min: u64, max: u64) -> Kind {
+pub(super) const fn number_or(
+    word: Option<&'static str>,
+    unit: &'static str,
+    min: u64,
+    max: u64,
+) -> Kind {
     Kind::Number { min, max, unit, word }
 }
 
@@ -48,7 +53,23 @@ const fn per(name: &'static str, default: &'static str) -> Key {
 }
 
 /// Every key, table by table.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] = &join(MAIN, super::line::KEYS);
+
+const MAIN_COUNT: usize = 118;
+const ALL: usize = MAIN_COUNT + super::line::KEYS.len();
+
+/// Puts two tables behind each other.
+const fn join<const A: usize, const B: usize>(first: [Key; A], second: [Key; B]) -> [Key; ALL] {
+    assert!(A + B == ALL, "every key is in the table");
+    let (mut all, mut n) = ([first[0]; ALL], 0);
+    while n < ALL {
+        all[n] = if n < A { first[n] } else { second[n - A] };
+        n += 1;
+    }
+    all
+}
+
+const MAIN: [Key; MAIN_COUNT] = [
     key(
         "listen",
         Kind::List("ADDRESS:PORT"),
@@ -669,95 +690,67 @@ pub const KEYS: &[Key] = &[
     count("rate.hello.count", "10", "Hellos (hi) of a connection after its first."),
     per("rate.hello.per_ms", "10000"),
     key(
-        "line.listen",
-        Kind::Text("ADDRESS:PORT, or \"off\""),
-        "\"127.0.0.1:8023\"",
-        "Where people chat with nc or telnet, without encryption. Every shard accepts there.",
-        "None.",
+        "storage.queue",
+        number("jobs", 64, 1 << 20),
+        "16384",
+        "Most writes and questions that wait for the storage thread, and as many again while the disk refuses.",
+        "Some 300 bytes each while they wait; what finds no room is not kept (storage_dropped_total).",
     ),
     key(
-        "line.connections",
-        number_or(UNLIMITED, "connections", 1, U32),
+        "storage.commit_ms",
+        number("milliseconds", 1, 1_000),
+        "50",
+        "How long writes are gathered for one transaction. Bans and what operators do never wait.",
+        "What a crash or a power failure can lose of everything else; each transaction is one write to the disk.",
+    ),
+    key(
+        "storage.patience_ms",
+        number("milliseconds", 10, 60_000),
+        "2000",
+        "How long those wait who depend on an answer of the storage, before life goes on as if nothing had been kept.",
+        "Too short: on a slow disk names and rooms come late. Too long: people wait for a disk that hangs.",
+    ),
+    key(
+        "storage.restart_ms",
+        number("milliseconds", 0, 30 * DAY_MS),
+        "3600000",
+        "How long after a start a channel that was there when the server ended comes back as it was.",
+        "Longer, and whoever comes first finds settings and chat of people who have gone.",
+    ),
+    key(
+        "storage.channel_ms",
+        number("milliseconds", 0, 3_650 * DAY_MS),
+        "0",
+        "How long what is kept of a channel outlives it, once it ended because nobody was there.",
+        "With 0 whoever opens it again gets a fresh room, as on other servers.",
+    ),
+    key(
+        "storage.history_messages",
+        number("messages", 1, 10_000_000),
         "1000",
-        "Most connections of line chat.",
-        "About 1 KB each, and a descriptor, which limits.connections does not count.",
+        "Most chat messages kept of each channel; a few more until the next look.",
+        "About 400 bytes each on the disk.",
     ),
     key(
-        "line.connections_per_address",
-        number_or(UNLIMITED, "connections", 1, U32),
-        "20",
-        "Most of them from one client address (IPv6: from one /64).",
-        "Too low locks out people behind one address; too high lets one person fill the server.",
+        "storage.history_days",
+        number_or(UNLIMITED, "days", 1, 36_500),
+        "30",
+        "Age at which chat messages are forgotten.",
+        "Disk, and what people said long ago.",
     ),
     key(
-        "line.nick_timeout_ms",
-        number("milliseconds", 1, HOUR_MS),
-        "60000",
-        "How long a connection may take to say a nick that is free.",
-        "None.",
+        "storage.user_days",
+        number_or(UNLIMITED, "days", 1, 36_500),
+        "365",
+        "How long a user who does not come is remembered.",
+        "About 200 bytes each on the disk.",
     ),
     key(
-        "line.nick_attempts",
-        number("nicks", 1, 100),
-        "3",
-        "How many nicks a connection may try before it is closed.",
-        "None.",
-    ),
-    key(
-        "line.line_bytes",
-        number("bytes", 64, 1 << 16),
-        "2048",
-        "Longest line taken, without its end. The rest of a longer one is thrown away.",
-        "A line that is not complete is kept for each connection.",
-    ),
-    key(
-        "line.history",
-        number("messages", 0, 50),
-        "10",
-        "Messages of a room that are shown to those who enter it.",
-        "Their bytes, at each join.",
-    ),
-    key(
-        "line.rate",
-        number("lines a second", 1, 10_000),
-        "10",
-        "Lines that one connection may send a second on average.",
-        "Too low drops lines of people who paste.",
-    ),
-    key(
-        "line.burst",
-        number("lines", 1, 10_000),
-        "20",
-        "Lines that one connection may send at once.",
-        "None.",
-    ),
-    key(
-        "line.outbox_mark_bytes",
-        number("bytes", 1 << 12, 1 << 30),
-        "131072",
-        "Bytes waiting for one connection over which it is not told who joins and leaves.",
-        "None.",
-    ),
-    key(
-        "line.outbox_bytes",
-        number("bytes", 1 << 12, 1 << 30),
-        "524288",
-        "Most bytes that may wait for one connection before it is closed.",
-        "Slow readers hold as much each.",
-    ),
-    key(
-        "line.stalled_ms",
-        number("milliseconds", 100, HOUR_MS),
-        "30000",
-        "A connection that takes nothing of what waits for it for so long is closed.",
-        "None.",
-    ),
-    key(
-        "line.idle_ms",
-        number_or(Some("off"), "milliseconds", 100, U32),
-        "\"off\"",
-        "A connection that says nothing for so long is closed, after a warning a minute before.",
-        "People who only read are closed.",
+        "storage.audit_days",
+        number_or(UNLIMITED, "days", 1, 36_500),
+        "730",
+        "Age at which entries of the audit log are forgotten.",
+        "About 200 bytes each on the disk.",
     ),
     key(
         "shutdown.deadline_ms",

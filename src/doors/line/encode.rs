@@ -308,6 +308,7 @@ impl Page<'_> {
                 format!("Chat is disabled in #{}", plain(channel.as_str()))
             }
             LineError::NotAllowed => "You are not allowed to do that".to_owned(),
+            LineError::Muted(seconds) => format!("You are muted for {seconds} more seconds"),
             LineError::Server => "Server error".to_owned(),
         };
         self.line(&format!("ERROR: {text}"));

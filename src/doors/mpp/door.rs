@@ -34,6 +34,8 @@ fn close_code(reason: CloseReason) -> (u16, &'static str) {
         CloseReason::NoHello => (4004, "no hi in time"),
         CloseReason::MessagesIn => (4007, "too many messages"),
         CloseReason::TooManyConnections => (4009, "too many connections of this user"),
+        CloseReason::Kicked => (4010, "closed by an operator"),
+        CloseReason::Banned => (4008, "banned from this server"),
         // Line chat's.
         CloseReason::NickTaken | CloseReason::Stalled | CloseReason::Idle => (1008, ""),
     }

@@ -7,8 +7,11 @@
 use crate::{
     check,
     draw::Draw,
+    operator::Books,
+    report::Report,
     script::{Script, shared_user},
     setup::{Op, Setup},
+    storage::Storage,
     view::{Ledger, View},
     wire::{self, Records, Told},
 };
@@ -19,7 +22,7 @@ use std::{
 };
 use tutti_shards::{
     Bundle, CloseReason, Command, ConnId, Flow, Format, Key, MeshMessage, Now, Output, Pending,
-    Seeds, Sent, Shard, ShardId, Transport,
+    Placement, Seeds, Sent, Shard, ShardId, Transport,
 };
 
 thread_local! {
@@ -72,6 +75,8 @@ pub struct Socket {
     pub closed: Option<CloseReason>,
     /// Whether the peer went away without a word.
     pub vanished: bool,
+    /// Whether its server is gone, whose numbers are given out again.
+    pub lost: bool,
     capacity: usize,
 }
 
@@ -137,23 +142,6 @@ struct Arrivals {
     len: usize,
 }
 
-/// What a run came to.
-#[derive(Clone, Copy, Default, Debug)]
-#[allow(missing_docs, reason = "each field says what it is")]
-pub struct Report {
-    pub steps: u64,
-    pub virtual_us: u64,
-    pub connections: u64,
-    pub received: u64,
-    pub handovers: u64,
-    pub promotions: u64,
-    pub demotions: u64,
-    pub closed_backlog: u64,
-    pub cursors_held: u64,
-    pub ordered: u64,
-    pub trace: u64,
-}
-
 /// All there is.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "each field says what it is")]
@@ -167,6 +155,8 @@ pub struct World {
     pub peers: Vec<Peer>,
     pub live: Vec<usize>,
     pub ledger: Ledger,
+    pub storage: Storage,
+    crash_draw: Draw,
     pub now_us: u64,
     started_us: u64,
     /// Whether everyone reads, no delay is drawn, and nobody new comes.
@@ -179,6 +169,9 @@ pub struct World {
     net_draw: Draw,
     mesh_draw: Draw,
     peer_draw: Draw,
+    pub(crate) operator_draw: Draw,
+    pub(crate) books: Books,
+    pub(crate) placement: Placement,
 }
 
 struct Net<'a> {
@@ -230,8 +223,10 @@ impl World {
         };
         let nodes = (0..setup.shards).map(|s| node(s, seeds.bits())).collect();
         let queues = || Arrivals { from: (0..n).map(|_| VecDeque::new()).collect(), len: 0 };
+        let storage = Storage::new(setup.storage, n, Draw::new(seed, 9));
         let started_us = seeds.within(0, 10_000_000_000);
-        World {
+        let mut world = World {
+            placement: Placement::new(placement, setup.shards),
             nodes,
             keys: vec![BTreeMap::new(); n],
             arrivals: (0..n).map(|_| queues()).collect(),
@@ -240,6 +235,8 @@ impl World {
             peers: Vec::new(),
             live: Vec::new(),
             ledger: Ledger::default(),
+            storage,
+            crash_draw: Draw::new(seed, 10),
             now_us: started_us,
             started_us,
             calm: false,
@@ -251,7 +248,53 @@ impl World {
             net_draw: Draw::new(seed, 5),
             mesh_draw: Draw::new(seed, 6),
             peer_draw: Draw::new(seed, 7),
+            operator_draw: Draw::new(seed, 8),
+            books: Books::default(),
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        let now = self.now();
+        for s in 0..self.nodes.len() {
+            self.nodes[s].shard.begin(now);
+            self.outputs(s);
         }
+    }
+
+    /// The server ends without a word, and another starts. Everyone finds their connections gone.
+    fn crash(&mut self) {
+        self.note(|| "the server crashes".to_owned());
+        self.storage.crash();
+        for idx in self.live.clone() {
+            self.sockets[idx].out.clear();
+            self.bury(idx);
+        }
+        for socket in &mut self.sockets {
+            (socket.place, socket.lost) = (Place::Closed, true);
+            socket.inbox.clear();
+            socket.out.clear();
+        }
+        let draw = &mut self.crash_draw;
+        let placement = [draw.bits(), draw.bits(), draw.bits(), draw.bits()];
+        self.books.crash(&self.storage);
+        self.placement = Placement::new(placement, self.setup.shards);
+        // What was said and not yet kept is lost, so those who come later read on from elsewhere.
+        self.ledger = Ledger::default();
+        let n = self.nodes.len();
+        for (s, node) in self.nodes.iter_mut().enumerate() {
+            let seeds = Seeds { placement, local: self.crash_draw.bits() };
+            let (config, shards) = (self.setup.config.clone(), self.setup.shards);
+            node.shard = Shard::new(ShardId(s as u16), shards, config, seeds, Records);
+            node.backlog = (0..n).map(|_| VecDeque::new()).collect();
+        }
+        self.keys.iter_mut().for_each(BTreeMap::clear);
+        for arrivals in &mut self.arrivals {
+            *arrivals = Arrivals { from: (0..n).map(|_| VecDeque::new()).collect(), len: 0 };
+        }
+        self.now_us += self.crash_draw.within(1_000_000, 2_000_000);
+        self.begin();
     }
 
     /// Lives through the whole run.
@@ -273,7 +316,9 @@ impl World {
                     check::always(self);
                 }
             }
-            if phase == self.setup.phases && self.setup.stop {
+            if phase < self.setup.phases && self.setup.crashes {
+                self.crash();
+            } else if phase == self.setup.phases && self.setup.stop {
                 self.stop();
             } else {
                 self.settle_and_check();
@@ -301,6 +346,7 @@ impl World {
                 .filter(|s| s.closed == Some(CloseReason::Backlog))
                 .count() as u64,
             ordered: self.ledger.len() as u64,
+            confirmed: self.storage.confirmed,
             trace: self.trace,
         }
     }
@@ -309,7 +355,7 @@ impl World {
         Now { mono_us: self.now_us, wall_ms: 1_700_000_000_000 + self.now_us / 1_000 }
     }
 
-    fn note(&self, what: impl FnOnce() -> String) {
+    pub(crate) fn note(&self, what: impl FnOnce() -> String) {
         if self.traced {
             eprintln!("{:>6} {:>12} us  {}", self.steps, self.now_us - self.started_us, what());
         }
@@ -322,6 +368,7 @@ impl World {
         if self.clock_draw.chance(self.setup.jump) {
             self.now_us += self.clock_draw.within(0, 500_000);
         }
+        self.storage.step(self.now_us, false);
         match self.turn_draw.below(100) {
             0..45 => {
                 let s = self.turn_draw.below(self.nodes.len());
@@ -342,6 +389,9 @@ impl World {
         let idx = self.live[self.peer_draw.below(self.live.len())];
         if self.setup.does(Op::Vanish) && self.peer_draw.chance(2) {
             return self.vanish(idx);
+        }
+        if self.setup.does(Op::Operate) && self.operator_draw.chance(2) {
+            return self.operate();
         }
         let peer = &mut self.peers[idx];
         let commands = peer.script.next(&mut self.peer_draw, &self.setup, &peer.view);
@@ -372,6 +422,7 @@ impl World {
             wants_write: false,
             closed: None,
             vanished: false,
+            lost: false,
             capacity: self.setup.socket_bytes,
         });
         self.peers.push(Peer {
@@ -459,6 +510,11 @@ impl World {
             self.maybe_outputs(s);
         }
         self.take_arrivals(s);
+        while let Some(reply) = self.storage.next_for(s, self.now_us) {
+            self.note(|| format!("shard {s} is answered {reply:?}"));
+            self.nodes[s].shard.stored(now, reply);
+            self.maybe_outputs(s);
+        }
         let sockets: Vec<usize> = self.keys[s].values().copied().collect();
         for idx in sockets {
             let there = |w: &World| match w.sockets[idx].place {
@@ -541,17 +597,14 @@ impl World {
                 assert_eq!(flow, Flow::Continue, "speaking otherwise takes nobody away");
             }
             self.note(|| format!("shard {s} handles {command:?} of peer {idx}"));
-            flow = self.nodes[s].shard.handle_command(now, key, command);
+            self.nodes[s].shard.handle_command(now, key, command);
             self.maybe_outputs(s);
             let gone = self.sockets[idx].place != Place::At(s, key);
             if gone {
                 return;
             }
             // What was output may have changed it, as a resume that follows a pause at once.
-            flow = match flow {
-                Flow::Continue => self.nodes[s].shard.flow(key),
-                flow => flow,
-            };
+            flow = self.nodes[s].shard.flow(key);
         }
         if flow == Flow::Pause {
             self.sockets[idx].paused = true;
@@ -565,7 +618,7 @@ impl World {
     }
 
     /// Does what the shard asks for, in its order.
-    fn outputs(&mut self, s: usize) {
+    pub(crate) fn outputs(&mut self, s: usize) {
         while let Some(output) = self.nodes[s].shard.poll_output() {
             match output {
                 Output::Mesh { to, message } => self.send(s, to, Parcel::Message(message)),
@@ -587,6 +640,14 @@ impl World {
                     // A peer that does not read is not told everything.
                     if !socket.vanished && (reason != CloseReason::Backlog || self.calm) {
                         socket.out.extend(unsent);
+                    }
+                }
+                Output::Store(request) => {
+                    self.note(|| format!("shard {s} asks for {request:?}"));
+                    let now = self.now();
+                    let World { storage, now_us, calm, .. } = self;
+                    if let Some(reply) = storage.take(*now_us, now.wall_ms, s, request, *calm) {
+                        self.nodes[s].shard.stored(now, reply);
                     }
                 }
                 Output::Resume { key } => {
@@ -612,7 +673,7 @@ impl World {
     }
 
     /// Puts into the other shards' queues what they have room for; the rest waits in order.
-    fn post(&mut self, from: usize) {
+    pub(crate) fn post(&mut self, from: usize) {
         for to in 0..self.nodes.len() {
             let arrivals = &mut self.arrivals[to];
             while arrivals.len < self.setup.mesh_capacity
@@ -671,6 +732,7 @@ impl World {
         self.arrivals.iter().all(|arrivals| arrivals.len == 0)
             && self.nodes.iter().all(|node| node.backlog.iter().all(VecDeque::is_empty))
             && self.sockets.iter().all(Socket::is_idle)
+            && self.storage.is_quiet()
     }
 
     fn unrest(&self) -> String {
@@ -691,6 +753,7 @@ impl World {
             STEP.set(self.steps);
             rounds += 1;
             assert!(rounds < 100_000, "the world comes to rest, but {}", self.unrest());
+            self.storage.step(self.now_us, true);
             for s in 0..self.nodes.len() {
                 self.turn(s);
             }
