@@ -62,8 +62,10 @@ pub struct Profile {
     /// Counts changes, so that late news of an old one is recognised.
     pub version: u32,
     /// Where they came in. The name of one who came in by line chat is a nick.
+    #[serde(default)]
     pub door: DoorKind,
     /// Whether they said that they are away.
+    #[serde(default)]
     pub away: bool,
     /// `None` until the user chose one ("Anonymous").
     pub name: Option<UserName>,
@@ -192,8 +194,10 @@ pub struct ChatMessage {
     /// The message that this answers.
     pub reply_to: Option<MessageRef>,
     /// Whether the text is what they do, not what they say.
+    #[serde(default)]
     pub is_action: bool,
     /// Digits of their handle in lines; 0 stands for the fewest.
+    #[serde(default)]
     pub digits: u8,
 }
 

@@ -273,9 +273,33 @@ impl Page<'_> {
                     }
                 }
             }
+            Notice::Muted { seconds: 0 } => self.line("*** You can be heard again"),
+            Notice::Muted { seconds } => {
+                self.line(&format!("*** You are muted for {seconds} seconds"));
+            }
+            Notice::Kicked { reason } => {
+                self.because("*** An operator closed your connection", reason.as_deref());
+            }
+            Notice::SiteBanned { reason } => {
+                self.because("*** You are banned from this server", reason.as_deref());
+            }
+            Notice::ChannelClosed { channel, reason } => {
+                let room = plain(channel.as_str());
+                self.because(&format!("*** #{room} was closed"), reason.as_deref());
+            }
+            Notice::NotKept => {
+                self.line("*** This holds until the server restarts: it could not be written down");
+            }
             Notice::Operator(notice) => self.operator(notice),
             // Said in other words, or not for terminals.
             _ => {}
+        }
+    }
+
+    fn because(&mut self, what: &str, reason: Option<&str>) {
+        match reason.and_then(clean) {
+            Some(reason) => self.line(&format!("{what}: {reason}")),
+            None => self.line(what),
         }
     }
 

@@ -97,6 +97,17 @@ fn operators_cannot_draw_either() {
 }
 
 #[test]
+fn what_operators_do_is_said() {
+    check(Event::Notice(&Notice::Muted { seconds: 60 }), "*** You are muted for 60 seconds\n");
+    let kicked = Notice::Kicked { reason: Some("a\nb\u{1b}".into()) };
+    check(Event::Notice(&kicked), "*** An operator closed your connection: ab\n");
+    check(
+        Event::Notice(&Notice::SiteBanned { reason: None }),
+        "*** You are banned from this server\n",
+    );
+}
+
+#[test]
 fn what_the_piano_plays_is_not_shown() {
     let user = UserId([1; 12]);
     check(Event::Cursor { user, position: Position::OFF_SCREEN }, "");
