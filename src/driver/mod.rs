@@ -25,11 +25,14 @@ mod poller;
 mod mesh;
 mod wake;
 
+mod quic;
+
 mod clock;
 mod pace;
 mod panics;
 mod report;
 
+pub use quic::QuicStats;
 pub use report::{DriverStats, Report};
 
 use crate::{
@@ -38,6 +41,7 @@ use crate::{
     config::Config,
     doors::{self, Admissions, Protocol},
     identity::{Identity, SecretError},
+    quic::{Certificates, SetupError, UdpSocket},
     storage,
 };
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
@@ -68,6 +72,17 @@ pub enum DriverError {
         /// Why.
         source: io::Error,
     },
+    /// Datagrams cannot be received at an address.
+    #[error("cannot receive datagrams at {address}: {source} (quic.listen, --quic)")]
+    Datagrams {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// QUIC has no secrets or no certificate.
+    #[error(transparent)]
+    Quic(#[from] SetupError),
     /// A shard's thread or executor cannot be made.
     #[error("cannot start shard {}: {reason}", shard.0)]
     Start {
@@ -98,6 +113,18 @@ pub struct Shards {
 pub struct Control {
     addresses: Vec<Address>,
     admissions: Admissions,
+    quic: Option<QuicDoor>,
+}
+
+/// What is to be known about QUIC from outside the shards.
+#[derive(Clone, Debug)]
+pub struct QuicDoor {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What it shows to clients, to be read again after it was renewed.
+    pub certificates: Arc<Certificates>,
+    /// Bytes that the kernel keeps of what has come, for each shard.
+    pub receive_buffer: usize,
 }
 
 impl Shards {
@@ -136,12 +163,14 @@ impl Shards {
             of_one.extend(line_listener(&config)?);
             listeners.push(of_one);
         }
+        let (quic, starts) = datagrams(&config, &admissions.mpp)?;
         panics::end_process_on_panic();
         let mut shards = Shards {
-            control: Control { addresses, admissions: admissions.clone() },
+            control: Control { addresses, admissions: admissions.clone(), quic },
             threads: Vec::new(),
         };
-        for ((id, mesh), listeners) in (0..config.shards).map(ShardId).zip(ends).zip(listeners) {
+        let parts = ends.into_iter().zip(listeners).zip(starts);
+        for (id, ((mesh, listeners), quic)) in (0..config.shards).map(ShardId).zip(parts) {
             let start = turn::Start {
                 id,
                 config: config.clone(),
@@ -149,6 +178,7 @@ impl Shards {
                 admissions: admissions.clone(),
                 storage: storage.clone(),
                 listeners,
+                quic,
                 mesh,
                 seeds: Seeds { placement, local: random()? },
             };
@@ -232,6 +262,12 @@ impl Control {
         self.addresses.len()
     }
 
+    /// The QUIC door, where it is open.
+    #[must_use]
+    pub fn quic(&self) -> Option<&QuicDoor> {
+        self.quic.as_ref()
+    }
+
     /// Connections and refusals of the whole process.
     #[must_use]
     pub fn admissions(&self) -> &Admissions {
@@ -255,6 +291,33 @@ fn line_listener(config: &Config) -> Result<Option<Listener>, DriverError> {
         Ok(Listener { socket, protocol: Protocol::Line })
     };
     listen().map(Some).map_err(|source| DriverError::ListenLine { address, source })
+}
+
+/// One UDP socket for each shard, all at one address. They are bound here, one after the other, so that the kernel
+/// numbers them as we do.
+fn datagrams(
+    config: &Config,
+    admission: &Arc<crate::admission::Admission>,
+) -> Result<(Option<QuicDoor>, Vec<Option<quic::Start>>), DriverError> {
+    let Some(settings) = &config.quic else {
+        return Ok((None, (0..config.shards).map(|_| None).collect()));
+    };
+    let shared = crate::quic::Shared::open(settings.clone(), &config.data, admission.clone())?;
+    let fail = |source| DriverError::Datagrams { address: settings.listen, source };
+    let (mut address, mut receive_buffer) = (settings.listen, 0);
+    let mut starts = Vec::new();
+    for _ in 0..config.shards {
+        let socket = UdpSocket::bind(address, settings.receive_buffer, settings.send_buffer);
+        let socket = socket.map_err(fail)?;
+        // The first may have asked for any port; the others take the same.
+        address = socket.local_address().map_err(fail)?;
+        receive_buffer = socket.receive_buffer().map_err(fail)?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        starts.push(Some(quic::Start { shared: shared.clone(), socket, seed }));
+    }
+    let door = QuicDoor { address, certificates: shared.certificates().clone(), receive_buffer };
+    Ok((Some(door), starts))
 }
 
 /// The way of the storage's answers.

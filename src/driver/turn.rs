@@ -1,13 +1,16 @@
 //! One shard's loop: take what is ready up to a budget, step the core, act on its outputs, flush once, sleep.
 
+mod accept;
+
 use super::{
     clock,
-    listen::{self, Accepted, Listener},
+    listen::Listener,
     mesh::{Mesh, Packet},
     pace::Pace,
     panics,
     peers::{Closing, Held, Peer, Peers, Phase, Sending},
     poller::{EVENTS, Interest, Poller, Ready, Token},
+    quic::{self, Quic},
     report::{DriverStats, Report},
 };
 use crate::{
@@ -16,26 +19,16 @@ use crate::{
     storage,
 };
 use rustix::{io::Errno, net::RecvFlags};
-use std::{
-    collections::VecDeque,
-    io,
-    os::fd::{AsFd, OwnedFd},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, os::fd::AsFd, sync::Arc, time::Duration};
 use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId, StoreReply};
 
 /// Bytes read from one connection in one turn. One buffer serves all connections of the shard.
 const SCRATCH_BYTES: usize = 64 << 10;
-/// Connections accepted from one listener in one turn.
-const ACCEPTS: usize = 64;
 /// Packets taken from the mesh in one turn.
 const PACKETS: usize = 1024;
 /// How long one that was sent its last bytes may take to hang up at most while the server stops. Closing at once, with
 /// input unread, would be a reset that swallows those bytes.
 const HANGUP_STOPPING: Duration = Duration::from_millis(200);
-/// How long a listener rests when there are no descriptors left, microseconds.
-const EXHAUSTED_US: u64 = 100_000;
 /// How long the loop waits for traffic before it goes to sleep, microseconds. What else the executor runs waits as
 /// long at worst.
 const MOMENT_US: u64 = 50_000;
@@ -50,6 +43,7 @@ pub(super) struct Start {
     pub(super) admissions: Admissions,
     pub(super) storage: storage::Handle,
     pub(super) listeners: Vec<Listener>,
+    pub(super) quic: Option<quic::Start>,
     pub(super) mesh: Mesh,
     pub(super) seeds: Seeds,
 }
@@ -62,6 +56,7 @@ pub(super) struct Driver {
     peers: Peers,
     mesh: Mesh,
     listeners: Vec<Listener>,
+    quic: Option<Quic>,
     /// When the listeners are watched again, after descriptors ran out.
     accept_again_us: Option<u64>,
     /// Connections that have to finish their greeting, oldest first, of each protocol.
@@ -87,12 +82,15 @@ pub(super) struct Driver {
 impl Driver {
     /// To be called on the shard's own executor.
     pub(super) fn new(start: Start) -> io::Result<Self> {
-        let Start { id, config, shared, admissions, storage, listeners, mesh, seeds } = start;
+        let Start { id, config, shared, admissions, storage, listeners, quic, mesh, seeds } = start;
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
             poller.add_listener(listener.socket.as_fd(), Token::Listener(n as u32))?;
         }
+        let now_us = clock::now().mono_us;
+        let quic =
+            quic.map(|start| Quic::new(start, id, config.shards, now_us, &poller)).transpose()?;
         let doors = Doors::new(shared);
         let core = Arc::new(config.core.clone());
         let core = Shard::new(id, config.shards, core, seeds, doors.wire());
@@ -105,6 +103,7 @@ impl Driver {
             peers: Peers::new(poller),
             mesh,
             listeners,
+            quic,
             accept_again_us: None,
             greeting: std::array::from_fn(|_| VecDeque::new()),
             closing: VecDeque::new(),
@@ -145,7 +144,9 @@ impl Driver {
             }
             self.core.set_mesh_crowded(self.mesh.backlog_len() > self.config.mesh_backlog_mark);
             self.take_time(now);
+            self.tell_quic(now);
             let delayed_until = self.flush();
+            self.flush_quic();
             self.mesh.settle();
             let end = clock::now();
             self.stats.turns += 1;
@@ -190,6 +191,7 @@ impl Driver {
         let stop = self.stop_at_us.map(|at| at.min(now.mono_us + 10_000));
         [
             self.core.next_deadline_us(),
+            self.quic.as_ref().and_then(Quic::deadline_us),
             self.greeting.iter().filter_map(|queue| queue.front()).map(|&(at, _)| at).min(),
             self.closing.front().map(|&(at, _)| at),
             self.hangup.front().map(|&(at, _)| at),
@@ -208,6 +210,15 @@ impl Driver {
             Token::Mesh => self.mesh.bell.hush(),
             Token::Timer => self.peers.poller.hush_timer(),
             Token::Listener(n) => self.accept(now, n as usize),
+            Token::Datagrams => {
+                let Some(quic) = &mut self.quic else { return };
+                if event.writable {
+                    quic.unblock(&self.peers.poller);
+                }
+                if event.readable {
+                    quic.receive(now.mono_us, &mut self.mesh);
+                }
+            }
             Token::Peer { .. } => {
                 if event.writable
                     && let Some(idx) = self.peers.find(event.token)
@@ -224,95 +235,6 @@ impl Driver {
         if self.core.is_pressed() {
             self.core.flush(now, &mut self.peers, false);
             self.act(now);
-        }
-    }
-
-    fn accept(&mut self, now: Now, listener: usize) {
-        // It stops in this very turn. Who waits is let in by the next server, if the socket is the service manager's.
-        if self.mesh.is_told_to_stop() {
-            return;
-        }
-        for _ in 0..ACCEPTS {
-            let Some(Listener { socket, protocol }) = self.listeners.get(listener) else { return };
-            let protocol = *protocol;
-            let (socket, peer) = match listen::accept(socket) {
-                Accepted::Peer(socket, peer) => (socket, peer),
-                Accepted::Nobody => return,
-                Accepted::Lost => continue,
-                Accepted::Exhausted(error) => {
-                    self.stats.accept_failures += 1;
-                    return self.rest(now, error);
-                }
-            };
-            self.stats.accepted += 1;
-            // What waits for other shards is never dropped, so the last resort is to let nobody in who would add to it.
-            let admitted = if self.mesh.backlog_len() > self.config.mesh_backlog {
-                Err("mesh_backlog")
-            } else {
-                self.doors.admission(protocol).admit().map_err(|_| "connections")
-            };
-            let mut grant = match admitted {
-                Ok(grant) => grant,
-                Err(why) => {
-                    *self.stats.refused.entry(why).or_default() += 1;
-                    // No grant, so nothing is kept for it: it is told with what its socket takes at once.
-                    let flags = rustix::net::SendFlags::NOSIGNAL;
-                    let _ = rustix::net::send(&socket, Doors::full(protocol), flags);
-                    continue;
-                }
-            };
-            let greeting = self.doors.greet(protocol, peer, &mut grant, clock::since_zero(now));
-            let (phase, answer) = match greeting {
-                Ok((greeting, first)) => {
-                    // A socket that was just accepted takes it, or it is broken.
-                    if !first.is_empty() && !send_at_once(&socket, &first) {
-                        continue;
-                    }
-                    (Phase::Greeting(greeting), None)
-                }
-                Err(answer) => {
-                    (Phase::Closing(Box::new(Closing::new(Vec::new(), None))), Some(answer))
-                }
-            };
-            let peer = Peer { socket, generation: 0, interest: Interest::READ, phase, grant };
-            match self.peers.insert(peer) {
-                Ok(idx) => {
-                    if let Some(Greeted::Answer { bytes, body, refused }) = answer {
-                        self.answer(now, idx, bytes, body, refused);
-                    } else {
-                        let deadline =
-                            now.mono_us + self.doors.patience(protocol).as_micros() as u64;
-                        let token = self.peers.token(idx);
-                        self.greeting[protocol as usize].push_back((deadline, token));
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "cannot watch a new connection"),
-            }
-        }
-    }
-
-    /// No descriptors or memory: the listeners rest a while, or they would spin.
-    fn rest(&mut self, now: Now, error: Errno) {
-        if self.accept_again_us.is_none() {
-            tracing::warn!(
-                %error,
-                "cannot accept connections; raise the limit of open files (LimitNOFILE=, ulimit -n) or lower limits.connections"
-            );
-            for listener in &self.listeners {
-                let _ = self.peers.poller.remove(listener.socket.as_fd());
-            }
-        }
-        self.accept_again_us = Some(now.mono_us + EXHAUSTED_US);
-    }
-
-    fn accept_again(&mut self) {
-        self.accept_again_us = None;
-        for (n, listener) in self.listeners.iter().enumerate() {
-            let added =
-                self.peers.poller.add_listener(listener.socket.as_fd(), Token::Listener(n as u32));
-            if let Err(error) = added {
-                tracing::error!(%error, "cannot watch a listener");
-            }
         }
     }
 
@@ -383,7 +305,7 @@ impl Driver {
             Greeted::Unfinished => {}
             Greeted::Reply(bytes) => {
                 // It is a few lines to one who has had nothing else: who does not take them does not read.
-                if !send_at_once(&peer.socket, &bytes) {
+                if !accept::send_at_once(&peer.socket, &bytes) {
                     self.gone(now, idx);
                 }
             }
@@ -603,6 +525,11 @@ impl Driver {
             match packet {
                 Packet::Message(message) => self.core.handle_mesh(now, from, message),
                 Packet::Handover(handover) => self.adopt(now, from, *handover),
+                Packet::Datagram(arrival) => {
+                    if let Some(quic) = &mut self.quic {
+                        quic.receive_forwarded(&arrival);
+                    }
+                }
                 Packet::Stored(reply) => self.core.stored(now, reply),
                 Packet::Report(to) => {
                     // Whoever asked may have stopped waiting.
@@ -631,6 +558,22 @@ impl Driver {
                 tracing::warn!(%conn, %error, "cannot watch a connection from another shard");
                 self.core.peer_gone(now, adopted);
             }
+        }
+    }
+
+    /// Tells sessions what has happened to their connections.
+    fn tell_quic(&mut self, now: Now) {
+        let Some(quic) = &mut self.quic else { return };
+        quic.endpoint.set_full(self.mesh.backlog_len() > self.config.mesh_backlog);
+        quic.endpoint.handle_timeout(now.mono_us);
+        while let Some((key, event)) = quic.endpoint.poll_event(now.mono_us) {
+            tracing::trace!(?key, ?event, "quic");
+        }
+    }
+
+    fn flush_quic(&mut self) {
+        if let Some(quic) = &mut self.quic {
+            quic.flush(clock::now().mono_us, &self.peers.poller);
         }
     }
 
@@ -743,6 +686,9 @@ impl Driver {
             }
         }
         self.listeners.clear();
+        if let Some(quic) = &mut self.quic {
+            quic.endpoint.stop();
+        }
         for idx in self.peers.indices() {
             let Some(Peer { phase: Phase::Greeting(greeting), .. }) = self.peers.get_mut(idx)
             else {
@@ -764,6 +710,7 @@ impl Driver {
             mesh_backlog: self.mesh.backlog_len() as u64,
             mesh_inbox: self.mesh.inbox_len() as u64,
             sockets: self.peers.len() as u64,
+            quic: self.quic.as_ref().map(Quic::stats).unwrap_or_default(),
             limits: self.stats.limits.clone().into_iter().chain(self.doors.limit_hits()).collect(),
             ..self.stats.clone()
         };
@@ -774,12 +721,6 @@ impl Driver {
             driver,
         }
     }
-}
-
-/// Sends bytes before the core knows the connection; whether its socket took them all.
-fn send_at_once(socket: &OwnedFd, bytes: &[u8]) -> bool {
-    let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
-    rustix::net::send(socket, bytes, flags) == Ok(bytes.len())
 }
 
 /// Gives the core commands until it wants no more of them.
