@@ -28,6 +28,8 @@ pub(crate) struct Channel {
     pub(crate) reserved: Vec<(ConnId, u64)>,
     /// Whose words are refused here.
     pub(crate) mutes: Bans,
+    /// Whether staff have cleared the chat: what is still to be loaded of it stays away.
+    pub(crate) cleared: bool,
     /// Whether everyone is about to be sent away.
     pub(crate) closing: bool,
     pub(crate) history: VecDeque<ChatMessage>,
@@ -354,6 +356,7 @@ impl Channel {
             bans: Bans::default(),
             reserved: Vec::new(),
             mutes: Bans::default(),
+            cleared: false,
             closing: false,
             history: VecDeque::new(),
             fan: FanOut::default(),

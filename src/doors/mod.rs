@@ -15,6 +15,7 @@ use crate::{
     admission::{Admission, Grant},
     assets::Assets,
     config::Config,
+    gate::Gate,
     identity::Identity,
 };
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
@@ -103,17 +104,27 @@ pub struct Admissions {
 impl Admissions {
     /// Nobody is connected yet.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
-        let line = crate::config::DoorLimits {
+    pub fn new(config: &Config, gate: &Arc<Gate>) -> Self {
+        let line = Admission::new(&Admissions::line_limits(config), gate.clone());
+        Admissions {
+            mpp: Arc::new(Admission::new(&config.limits, gate.clone())),
+            line: Arc::new(line.with_loopback()),
+        }
+    }
+
+    fn line_limits(config: &Config) -> crate::config::DoorLimits {
+        crate::config::DoorLimits {
             connections: config.line.connections,
             connections_per_address: config.line.connections_per_address,
             accepts_per_second: None,
             ..config.limits.clone()
-        };
-        Admissions {
-            mpp: Arc::new(Admission::new(&config.limits)),
-            line: Arc::new(Admission::new(&line).with_loopback()),
         }
+    }
+
+    /// From now on these limits are in force. Whoever is connected stays.
+    pub fn reconfigure(&self, config: &Config) {
+        self.mpp.reconfigure(&config.limits);
+        self.line.reconfigure(&Admissions::line_limits(config));
     }
 
     /// Whether nobody is connected.
@@ -147,6 +158,17 @@ impl Shared {
         let mpp = mpp::Shared::new(config, identity, assets, admission.clone());
         let handshake = config.limits.handshake;
         Shared { mpp: Arc::new(mpp), line: Arc::new(line), admission, handshake }
+    }
+
+    /// The same under other settings.
+    #[must_use]
+    pub fn reloaded(&self, config: &Config) -> Self {
+        Shared {
+            mpp: Arc::new(self.mpp.reloaded(config)),
+            line: Arc::new(self.line.reloaded(config)),
+            admission: self.admission.clone(),
+            handshake: config.limits.handshake,
+        }
     }
 }
 
@@ -182,6 +204,13 @@ impl Doors {
     pub fn new(shared: Arc<Shared>) -> Self {
         let line = line::Door::new(shared.line.clone());
         Doors { mpp: mpp::Door::new(shared.mpp.clone()), line, shared }
+    }
+
+    /// Goes on under other settings.
+    pub fn reload(&mut self, shared: Arc<Shared>) {
+        self.mpp.reload(shared.mpp.clone());
+        self.line.shared = shared.line.clone();
+        self.shared = shared;
     }
 
     /// How often limits of single messages were hit, by their labels.

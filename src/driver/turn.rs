@@ -4,8 +4,10 @@ mod accept;
 
 use super::{
     clock,
+    commands::run,
     listen::Listener,
     mesh::{Mesh, Packet},
+    operate::Sweep,
     pace::Pace,
     panics,
     peers::{Closing, Held, Peer, Peers, Phase, Sending},
@@ -49,23 +51,23 @@ pub(super) struct Start {
 }
 
 pub(super) struct Driver {
-    config: Arc<Config>,
-    admissions: Admissions,
-    core: Shard<Wire>,
-    doors: Doors,
-    peers: Peers,
+    pub(super) config: Arc<Config>,
+    pub(super) admissions: Admissions,
+    storage: storage::Handle,
+    pub(super) core: Shard<Wire>,
+    pub(super) doors: Doors,
+    pub(super) peers: Peers,
     mesh: Mesh,
-    listeners: Vec<Listener>,
-    quic: Option<Quic>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) quic: Option<Quic>,
     /// When the listeners are watched again, after descriptors ran out.
-    accept_again_us: Option<u64>,
+    pub(super) accept_again_us: Option<u64>,
     /// Connections that have to finish their greeting, oldest first, of each protocol.
     greeting: [VecDeque<(u64, Token)>; Protocol::COUNT],
     /// Connections that have to take their last bytes, oldest first.
     closing: VecDeque<(u64, Token)>,
     /// Connections that have to hang up, oldest first.
     hangup: VecDeque<(u64, Token)>,
-    storage: storage::Handle,
     /// Answers to what the storage had no room for.
     unanswered: VecDeque<StoreReply>,
     resumed: VecDeque<Key>,
@@ -73,8 +75,10 @@ pub(super) struct Driver {
     rested: Vec<Key>,
     commands: Commands,
     scratch: Box<[u8]>,
-    pace: Pace,
+    pub(super) pace: Pace,
     stats: DriverStats,
+    /// Connections that have still to be looked at for bans.
+    pub(super) sweep: Option<Sweep>,
     /// When the shard ends, if it was told to.
     stop_at_us: Option<u64>,
 }
@@ -115,6 +119,7 @@ impl Driver {
             commands: Commands::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             stats: DriverStats::new(),
+            sweep: None,
             stop_at_us: None,
         })
     }
@@ -144,6 +149,7 @@ impl Driver {
             }
             self.core.set_mesh_crowded(self.mesh.backlog_len() > self.config.mesh_backlog_mark);
             self.take_time(now);
+            let sweeping = self.sweep(now);
             self.tell_quic(now);
             let delayed_until = self.flush();
             self.flush_quic();
@@ -166,6 +172,7 @@ impl Driver {
             block = self.mesh.inbox_len() == 0
                 && self.rested.is_empty()
                 && !told
+                && !sweeping
                 && until.is_none_or(|until| until > end.mono_us);
             if !block {
                 continue;
@@ -320,7 +327,14 @@ impl Driver {
                 self.peers.bind(key, idx);
                 self.forget_greeted();
                 let mut first: Commands = first.into();
-                if !first.is_empty() && run(&mut self.core, now, key, &mut first) != Flow::Continue
+                if !first.is_empty()
+                    && run(
+                        &mut self.core,
+                        (&self.admissions.mpp, &self.storage),
+                        now,
+                        key,
+                        &mut first,
+                    ) != Flow::Continue
                 {
                     // What else was read waits until it is settled who the peer is.
                     if let Some(Peer { phase: Phase::Live { held, .. }, .. }) =
@@ -368,7 +382,7 @@ impl Driver {
     }
 
     /// Sends a connection that is not the core's (any more) its last bytes.
-    fn close(&mut self, now: Now, idx: u32, bytes: Vec<u8>, body: Option<Arc<[u8]>>) {
+    pub(super) fn close(&mut self, now: Now, idx: u32, bytes: Vec<u8>, body: Option<Arc<[u8]>>) {
         let token = self.peers.token(idx);
         let Some(peer) = self.peers.get_mut(idx) else { return };
         peer.phase = Phase::Closing(Box::new(Closing::new(bytes, body)));
@@ -458,7 +472,13 @@ impl Driver {
                 Some(Received::Commands(messages)) => {
                     flow = self.core.charge(now, key, 0, messages);
                     if flow == Flow::Continue {
-                        flow = run(&mut self.core, now, key, commands);
+                        flow = run(
+                            &mut self.core,
+                            (&self.admissions.mpp, &self.storage),
+                            now,
+                            key,
+                            commands,
+                        );
                     }
                 }
                 Some(Received::Reply(bytes)) => {
@@ -508,7 +528,8 @@ impl Driver {
         self.peers.set_interest(idx, interest);
         let Some(held) = held else { return };
         let Held { mut commands, mut unread } = *held;
-        let flow = run(&mut self.core, now, key, &mut commands);
+        let flow =
+            run(&mut self.core, (&self.admissions.mpp, &self.storage), now, key, &mut commands);
         if flow == Flow::Continue {
             // Even with nothing unread: a line may have been put off, or the input have ended.
             self.feed(now, idx, &mut unread);
@@ -525,6 +546,7 @@ impl Driver {
             match packet {
                 Packet::Message(message) => self.core.handle_mesh(now, from, message),
                 Packet::Handover(handover) => self.adopt(now, from, *handover),
+                Packet::Ask(ask, to) => self.asked(now, *ask, to),
                 Packet::Datagram(arrival) => {
                     if let Some(quic) = &mut self.quic {
                         quic.receive_forwarded(&arrival);
@@ -553,7 +575,11 @@ impl Driver {
         };
         *key = adopted;
         match self.peers.insert(peer) {
-            Ok(_) => self.resumed.push_back(adopted),
+            Ok(idx) => {
+                self.resumed.push_back(adopted);
+                // What was swept here before it came does not know of it.
+                self.expel_banned(now, idx);
+            }
             Err(error) => {
                 tracing::warn!(%conn, %error, "cannot watch a connection from another shard");
                 self.core.peer_gone(now, adopted);
@@ -611,7 +637,7 @@ impl Driver {
     }
 
     /// Acts on all that the core has put out, in order.
-    fn act(&mut self, now: Now) {
+    pub(super) fn act(&mut self, now: Now) {
         loop {
             while let Some(output) = self.core.poll_output() {
                 match output {
@@ -679,16 +705,7 @@ impl Driver {
             return;
         }
         self.stop_at_us = Some(now.mono_us + self.config.shutdown_deadline.as_micros() as u64);
-        if self.accept_again_us.take().is_none() {
-            // Closing alone would leave those watched that the service manager keeps open.
-            for listener in &self.listeners {
-                let _ = self.peers.poller.remove(listener.socket.as_fd());
-            }
-        }
-        self.listeners.clear();
-        if let Some(quic) = &mut self.quic {
-            quic.endpoint.stop();
-        }
+        self.stop_listening();
         for idx in self.peers.indices() {
             let Some(Peer { phase: Phase::Greeting(greeting), .. }) = self.peers.get_mut(idx)
             else {
@@ -721,15 +738,4 @@ impl Driver {
             driver,
         }
     }
-}
-
-/// Gives the core commands until it wants no more of them.
-fn run(core: &mut Shard<Wire>, now: Now, key: Key, commands: &mut Commands) -> Flow {
-    while let Some(command) = commands.pop_front() {
-        let flow = core.handle_command(now, key, command);
-        if flow != Flow::Continue {
-            return flow;
-        }
-    }
-    Flow::Continue
 }

@@ -23,6 +23,8 @@
 //! | `process` | - | command line, configuration, signals |
 //! | `service` | - | the service manager: readiness, watchdog, sockets handed over |
 //! | `handover` | - | pipelined input and wandering connections |
+//! | `operate` | - | what operators do with `tutti ctl` |
+//! | `operate_limits` | - | the control socket itself: bad input, permissions, reload, drain |
 //! | `keys` | - | configuration keys that no statement turns |
 //! | `line` | - | line chat: its own checklist, bytes, lines and nicks |
 //! | `line_commands` | - | line chat: commands |
@@ -74,6 +76,8 @@ mod line_doors;
 mod line_limits;
 mod list;
 mod notes;
+mod operate;
+mod operate_limits;
 mod pages;
 mod process;
 mod service;

@@ -55,7 +55,7 @@ const fn per(name: &'static str, default: &'static str) -> Key {
 /// Every key, table by table.
 pub const KEYS: &[Key] = &join(MAIN, super::line::KEYS);
 
-const MAIN_COUNT: usize = 118;
+const MAIN_COUNT: usize = 123;
 const ALL: usize = MAIN_COUNT + super::line::KEYS.len();
 
 /// Puts two tables behind each other.
@@ -751,6 +751,41 @@ const MAIN: [Key; MAIN_COUNT] = [
         "730",
         "Age at which entries of the audit log are forgotten.",
         "About 200 bytes each on the disk.",
+    ),
+    key(
+        "control.socket",
+        Kind::Text("a file, \"auto\" or \"off\""),
+        "\"auto\"",
+        "The Unix socket of `tutti ctl`; \"auto\" is ctl.sock in the data directory, and none with data = \"memory\".",
+        "Whoever may write to it can do everything; it is made for its owner alone. At most 107 bytes long.",
+    ),
+    key(
+        "control.peers",
+        number("connections", 1, 1_000),
+        "16",
+        "Most connections to the control socket at a time.",
+        "Each costs a thread; those over it are told and closed.",
+    ),
+    key(
+        "control.line_bytes",
+        number("bytes", 1_024, 1 << 20),
+        "65536",
+        "Longest request line on the control socket.",
+        "Too short refuses long notices.",
+    ),
+    key(
+        "panic.connections_per_second",
+        number("connections", 0, 1_000_000),
+        "10",
+        "New connections of the whole process in a second, pages too, at panic levels 1 and 2.",
+        "Too many let a flood in, too few keep people out; 0 lets in nobody.",
+    ),
+    key(
+        "panic.guest_ms",
+        number("milliseconds", 1_000, 366 * DAY_MS),
+        "600000",
+        "At panic levels 2 and 3 those are muted who were first seen less than this ago.",
+        "Too short lets floods talk soon, too long mutes people.",
     ),
     key(
         "shutdown.deadline_ms",

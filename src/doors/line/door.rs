@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     address::{self, AddressKey, TrustedProxies},
-    admission::{Admission, Grant},
+    admission::{Admission, Grant, Refused},
     config::{Config, LineLimits},
     doors::{Commands, Greeted, Received, Welcome},
     identity::Identity,
@@ -62,6 +62,15 @@ impl Shared {
             admission,
             origins: RandomState::new(),
         }
+    }
+}
+
+impl Shared {
+    /// The same under other settings.
+    #[must_use]
+    pub fn reloaded(&self, config: &Config) -> Self {
+        let (identity, admission) = (self.identity.clone(), self.admission.clone());
+        Shared { origins: self.origins.clone(), ..Shared::new(config, identity, admission) }
     }
 }
 
@@ -162,7 +171,7 @@ impl Door {
     ) -> Result<(Box<Greeting>, Vec<u8>), Greeted> {
         let proxied = self.shared.proxy_protocol && self.shared.proxies.trusts(peer);
         if !proxied {
-            grant.charge(peer, now).map_err(|_| full())?;
+            grant.charge(peer, now).map_err(refused)?;
         }
         let max = self.shared.limits.nick_attempts;
         let greeting = Greeting {
@@ -202,8 +211,8 @@ impl Door {
                 }
                 Err(_) => return end(Vec::new(), Some("proxy_header")),
             };
-            if grant.charge(greeting.client, now).is_err() {
-                return full();
+            if let Err(why) = grant.charge(greeting.client, now) {
+                return refused(why);
             }
             answer = welcome();
             held = preface;
@@ -473,8 +482,16 @@ fn welcome() -> Vec<u8> {
     bytes
 }
 
-fn full() -> Greeted {
-    end(Door::FULL.to_vec(), Some("line.connections_per_address"))
+fn refused(why: Refused) -> Greeted {
+    match why {
+        Refused::Banned => {
+            let mut bytes = Vec::new();
+            put_line(&mut bytes, false, "Registration failed: You are banned from this server");
+            end(bytes, Some(why.label()))
+        }
+        Refused::Address => end(Door::FULL.to_vec(), Some("line.connections_per_address")),
+        _ => end(Door::FULL.to_vec(), Some(why.label())),
+    }
 }
 
 fn end(bytes: Vec<u8>, refused: Option<&'static str>) -> Greeted {

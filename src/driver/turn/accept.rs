@@ -2,6 +2,7 @@
 
 use super::Driver;
 use crate::{
+    admission::Refused,
     doors::{Doors, Greeted},
     driver::{
         clock,
@@ -42,7 +43,7 @@ impl Driver {
             let admitted = if self.mesh.backlog_len() > self.config.mesh_backlog {
                 Err("mesh_backlog")
             } else {
-                self.doors.admission(protocol).admit().map_err(|_| "connections")
+                self.doors.admission(protocol).admit().map_err(Refused::label)
             };
             let mut grant = match admitted {
                 Ok(grant) => grant,
@@ -98,7 +99,7 @@ impl Driver {
         self.accept_again_us = Some(now.mono_us + EXHAUSTED_US);
     }
 
-    pub(super) fn accept_again(&mut self) {
+    pub(in crate::driver) fn accept_again(&mut self) {
         self.accept_again_us = None;
         for (n, listener) in self.listeners.iter().enumerate() {
             let added =
