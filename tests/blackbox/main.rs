@@ -21,6 +21,7 @@
 //! | `abuse` | - | handshakes, frames and JSON that break the rules |
 //! | `pages` | - | the HTTP side and the admin listener |
 //! | `process` | - | command line, configuration, signals |
+//! | `quic_transport` | - | the socket and the certificate of the QUIC door |
 //! | `service` | - | the service manager: readiness, watchdog, sockets handed over |
 //! | `handover` | - | pipelined input and wandering connections |
 //! | `keys` | - | configuration keys that no statement turns |
@@ -68,6 +69,7 @@ mod list;
 mod notes;
 mod pages;
 mod process;
+mod quic_transport;
 mod service;
 mod settings;
 mod storage;
