@@ -24,6 +24,8 @@
 //! | `quic_transport` | - | the socket and the certificate of the QUIC door |
 //! | `service` | - | the service manager: readiness, watchdog, sockets handed over |
 //! | `handover` | - | pipelined input and wandering connections |
+//! | `operate` | - | what operators do with `tutti ctl` |
+//! | `operate_limits` | - | the control socket itself: bad input, permissions, reload, drain |
 //! | `keys` | - | configuration keys that no statement turns |
 //! | `storage` | - | what survives a restart and a crash, and what is refused at the start |
 //! | `hot` | - | channels that change temperature under load |
@@ -67,6 +69,8 @@ mod keys;
 mod limits;
 mod list;
 mod notes;
+mod operate;
+mod operate_limits;
 mod pages;
 mod process;
 mod quic_transport;
