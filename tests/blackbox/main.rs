@@ -25,6 +25,7 @@
 //! | `handover` | - | pipelined input and wandering connections |
 //! | `keys` | - | configuration keys that no statement turns |
 //! | `storage` | - | what survives a restart and a crash, and what is refused at the start |
+//! | `crash` | - | killed at any moment, a full disk, `tutti db` |
 //! | `hot` | - | channels that change temperature under load |
 //!
 //! A test function takes a [`Plan`](tutti_tests::server::Plan) with the number of shards set, and its doc names
@@ -56,6 +57,7 @@ mod binary;
 mod channels;
 mod chat;
 mod connections;
+mod crash;
 mod crown;
 mod cursor;
 mod direct;
