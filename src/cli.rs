@@ -38,6 +38,9 @@ pub enum Command {
     /// Look at what is kept, copy it, or forget what is over; all of it while a server runs, too.
     #[command(subcommand)]
     Db(crate::storage::tool::Options),
+    /// Moderate and operate a running server over its control socket: exit code 0 done, 1 the server says why not, 69
+    /// no server answers.
+    Ctl(crate::ctl::Options),
     /// Print the configuration in force as TOML, with where each value came from.
     Config {
         /// Print every key with its default and documentation instead, as a file to start from.

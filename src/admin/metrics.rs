@@ -2,6 +2,7 @@
 
 use crate::{
     admission::Admission,
+    control::ControlCounts,
     driver::Report,
     storage::{COMMIT_BUCKETS_US, Counts},
 };
@@ -60,6 +61,27 @@ const METRICS: &[Metric] = &[
     metric!("counter" "storage_late_total" "Times life went on without an answer of the storage thread (storage.patience_ms). Any is worth an alert." |r| r.stats.storage_late),
     metric!("counter" "mesh_packets_total" "Packets sent to other shards." |r| r.driver.mesh_sent),
     metric!("counter" "mesh_wakes_total" "Other shards woken." |r| r.driver.mesh_wakes),
+    metric!("gauge" "quic_connections" "QUIC connections, those that shake hands or end included." |r| r.driver.quic.endpoint.connections),
+    metric!("gauge" "quic_handshakes" "QUIC handshakes going on. Above quic.retry_above clients have to show their address first, above quic.ignore_above they are not answered." |r| r.driver.quic.endpoint.handshakes_now),
+    metric!("counter" "quic_handshakes_total" "QUIC handshakes begun." |r| r.driver.quic.endpoint.handshakes),
+    metric!("counter" "quic_connected_total" "QUIC handshakes completed." |r| r.driver.quic.endpoint.connected),
+    metric!("counter" "quic_handshakes_failed_total" "QUIC handshakes that broke a rule, or that the client gave up." |r| r.driver.quic.endpoint.handshakes_failed),
+    metric!("counter" "quic_handshakes_slow_total" "QUIC handshakes that took longer than quic.handshake_ms. Many at once: a flood of half-open ones." |r| r.driver.quic.endpoint.handshakes_slow),
+    metric!("counter" "quic_retries_total" "QUIC clients that had to show first that their address is their own." |r| r.driver.quic.endpoint.retries),
+    metric!("counter" "quic_refused_total" "QUIC connections refused for a limit of connections." |r| r.driver.quic.endpoint.refused),
+    metric!("counter" "quic_ignored_total" "First datagrams of QUIC clients that were not answered (quic.ignore_above)." |r| r.driver.quic.endpoint.ignored),
+    metric!("counter" "quic_datagrams_received_total" "Datagrams received." |r| r.driver.quic.endpoint.datagrams_received),
+    metric!("counter" "quic_datagrams_sent_total" "Datagrams sent." |r| r.driver.quic.endpoint.datagrams_sent),
+    metric!("counter" "quic_receive_calls_total" "System calls that received datagrams." |r| r.driver.quic.socket.receive_calls),
+    metric!("counter" "quic_send_calls_total" "System calls that sent datagrams: divided by those sent, calls a datagram." |r| r.driver.quic.socket.send_calls),
+    metric!("counter" "quic_send_blocked_total" "Times the socket of datagrams had no room. Often: raise quic.send_buffer_bytes." |r| r.driver.quic.socket.send_blocked),
+    metric!("counter" "quic_send_failures_total" "Datagrams that the system would not take, probes for longer ones among them." |r| r.driver.quic.socket.send_failures),
+    metric!("counter" "quic_foreign_total" "Datagrams that belong to no connection of this server. Many: somebody sends noise." |r| r.driver.quic.endpoint.datagrams_foreign),
+    metric!("counter" "quic_replies_total" "Answers to datagrams without a connection: versions, resets, refusals." |r| r.driver.quic.endpoint.replies),
+    metric!("counter" "quic_forwards_out_total" "Datagrams sent on to the shard that has their connection." |r| r.driver.quic.endpoint.forwards_sent),
+    metric!("counter" "quic_forwards_in_total" "Datagrams that came by another shard." |r| r.driver.quic.endpoint.forwards_received),
+    metric!("counter" "quic_forwards_dropped_total" "Datagrams not sent on because too many waited. Any for long: that shard is overloaded." |r| r.driver.quic.endpoint.forwards_dropped),
+    metric!("counter" "quic_moves_total" "QUIC clients that went on from another address." |r| r.driver.quic.endpoint.moves),
     metric!("counter" "turns_total" "Rounds of the shard's loop." |r| r.driver.turns),
     metric!("counter" "sleeps_total" "Times the shard slept." |r| r.driver.sleeps),
     metric!("counter" "flushes_delayed_total" "Flushes put off to send more at once." |r| r.driver.flushes_delayed),
@@ -67,7 +89,12 @@ const METRICS: &[Metric] = &[
 ];
 
 /// Renders everything.
-pub(super) fn render(reports: &[Report], admission: &Admission, storage: &Counts) -> String {
+pub(super) fn render(
+    reports: &[Report],
+    admission: &Admission,
+    storage: &Counts,
+    operator: &ControlCounts,
+) -> String {
     let mut out = String::with_capacity(16 << 10);
     for Metric { name, kind, help, value } in METRICS {
         head(&mut out, name, kind, help);
@@ -141,6 +168,7 @@ pub(super) fn render(reports: &[Report], admission: &Admission, storage: &Counts
     turn_times(&mut out, reports);
     stored(&mut out, storage);
     process(&mut out, admission);
+    operated(&mut out, admission, operator);
     out
 }
 
@@ -250,6 +278,57 @@ fn stored(out: &mut String, storage: &Counts) {
     let _ = writeln!(out, "tutti_storage_commit_seconds_bucket{{le=\"+Inf\"}} {all}");
     let _ = writeln!(out, "tutti_storage_commit_seconds_sum {sum}");
     let _ = writeln!(out, "tutti_storage_commit_seconds_count {all}");
+}
+
+/// What operators did, and whom the gate turned away.
+fn operated(out: &mut String, admission: &Admission, operator: &ControlCounts) {
+    let gate = admission.gate().counts();
+    let [requests, failures, refused, long_lines, mutes] = operator.read();
+    for (name, kind, help, value) in [
+        ("site_bans", "gauge", "Bans from the whole server.", gate.bans as u64),
+        (
+            "panic_level",
+            "gauge",
+            "The panic level. Above 0 for long: somebody forgot.",
+            gate.panic.into(),
+        ),
+        (
+            "banned_refused_total",
+            "counter",
+            "Connections and hellos of the banned.",
+            gate.refused_banned,
+        ),
+        (
+            "panic_limited_total",
+            "counter",
+            "Connections over panic.connections_per_second.",
+            gate.refused_limited,
+        ),
+        (
+            "panic_closed_total",
+            "counter",
+            "Connections while nobody is let in.",
+            gate.refused_closed,
+        ),
+        ("control_requests_total", "counter", "Requests on the control socket.", requests),
+        ("control_failures_total", "counter", "Those that were not done.", failures),
+        (
+            "control_peers_refused_total",
+            "counter",
+            "Control connections over control.peers.",
+            refused,
+        ),
+        (
+            "control_long_lines_total",
+            "counter",
+            "Control lines over control.line_bytes.",
+            long_lines,
+        ),
+        ("mutes_total", "counter", "Mutes given by operators.", mutes),
+    ] {
+        head(out, name, kind, help);
+        let _ = writeln!(out, "tutti_{name} {value}");
+    }
 }
 
 fn process(out: &mut String, admission: &Admission) {

@@ -8,11 +8,13 @@ mod origins;
 mod print;
 mod raw;
 mod relations;
+mod reload;
 mod salts;
 
 pub use origins::Origins;
 pub use print::{print_default, print_effective};
 pub use raw::{ConfigError, Origin, RawConfig, Value};
+pub use reload::{Change, changes, reloaded};
 pub use salts::Salts;
 
 use ipnet::IpNet;
@@ -150,6 +152,8 @@ pub struct Config {
     pub admin_listen: Option<SocketAddr>,
     /// The password of staff messages; `None` for no staff messages.
     pub admin_password: Option<Hidden>,
+    /// The QUIC door; `None` where it stays shut.
+    pub quic: Option<crate::quic::Settings>,
     /// Limits of the doors and the driver.
     pub limits: DoorLimits,
     /// Packets waiting for other shards over which a shard keeps back cursor moves for them.
@@ -160,8 +164,21 @@ pub struct Config {
     pub flush_delay_max: Duration,
     /// How long a graceful stop may take.
     pub shutdown_deadline: Duration,
+    /// The control socket.
+    pub control: crate::control::Settings,
+    /// What a panic limits.
+    pub panic: Panic,
     /// How what is kept is written.
     pub storage: crate::storage::Settings,
+}
+
+/// What a panic limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Panic {
+    /// New connections of the process in a second.
+    pub connections_per_second: u32,
+    /// Whoever was first seen less than this ago is a guest.
+    pub guest: Duration,
 }
 
 /// What the process may use of the machine's CPUs.
@@ -234,6 +251,7 @@ impl Config {
             log: log(&read)?,
             admin_listen: read.off_or("admin.listen", "ADDRESS:PORT or \"off\"")?,
             admin_password: read.optional("admin.password").map(Hidden::new),
+            quic: None,
             limits: DoorLimits {
                 connections: read.capacity("limits.connections"),
                 connections_per_address: read.capacity("limits.connections_per_address"),
@@ -260,6 +278,22 @@ impl Config {
             mesh_backlog: read.length("mesh.backlog"),
             flush_delay_max: read.ms("flush.delay_max_ms"),
             shutdown_deadline: read.ms("shutdown.deadline_ms"),
+            control: crate::control::Settings {
+                socket: match read.text("control.socket").as_str() {
+                    "off" => None,
+                    "auto" => match read.text("data").as_str() {
+                        "memory" => None,
+                        dir => Some(PathBuf::from(dir).join(crate::control::FILE)),
+                    },
+                    path => Some(path.into()),
+                },
+                peers: read.length("control.peers"),
+                line_bytes: read.length("control.line_bytes"),
+            },
+            panic: Panic {
+                connections_per_second: read.u32("panic.connections_per_second"),
+                guest: read.ms("panic.guest_ms"),
+            },
             storage: crate::storage::Settings {
                 queue: read.length("storage.queue"),
                 commit: read.ms("storage.commit_ms"),

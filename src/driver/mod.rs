@@ -18,6 +18,9 @@
 
 mod turn;
 
+mod commands;
+mod operate;
+
 mod listen;
 mod peers;
 mod poller;
@@ -25,11 +28,15 @@ mod poller;
 mod mesh;
 mod wake;
 
+mod quic;
+
 mod clock;
 mod pace;
 mod panics;
 mod report;
 
+pub use operate::{Answer, Ask, UserKnown};
+pub use quic::QuicStats;
 pub use report::{DriverStats, Report};
 
 use crate::{
@@ -38,7 +45,9 @@ use crate::{
     assets::{Assets, AssetsError, Sources},
     config::Config,
     doors::{self, Protocol},
+    gate::Gate,
     identity::{Identity, SecretError},
+    quic::{Certificates, SetupError, UdpSocket},
     storage,
 };
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
@@ -61,6 +70,17 @@ pub enum DriverError {
         /// Why.
         source: io::Error,
     },
+    /// Datagrams cannot be received at an address.
+    #[error("cannot receive datagrams at {address}: {source} (quic.listen, --quic)")]
+    Datagrams {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// QUIC has no secrets or no certificate.
+    #[error(transparent)]
+    Quic(#[from] SetupError),
     /// A shard's thread or executor cannot be made.
     #[error("cannot start shard {}: {reason}", shard.0)]
     Start {
@@ -91,6 +111,21 @@ pub struct Shards {
 pub struct Control {
     addresses: Vec<Address>,
     admission: Arc<Admission>,
+    placement: tutti_shards::Placement,
+    /// As the server was started with it.
+    shared: Arc<doors::Shared>,
+    quic: Option<QuicDoor>,
+}
+
+/// What is to be known about QUIC from outside the shards.
+#[derive(Clone, Debug)]
+pub struct QuicDoor {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What it shows to clients, to be read again after it was renewed.
+    pub certificates: Arc<Certificates>,
+    /// Bytes that the kernel keeps of what has come, for each shard.
+    pub receive_buffer: usize,
 }
 
 impl Shards {
@@ -103,8 +138,9 @@ impl Shards {
         config: &Config,
         passed: &Passed,
         storage: &storage::Handle,
+        gate: &Arc<Gate>,
     ) -> Result<Self, DriverError> {
-        let admission = Arc::new(Admission::new(&config.limits));
+        let admission = Arc::new(Admission::new(&config.limits, gate.clone()));
         let assets = Assets::open(Sources {
             client: config.client_dir.as_deref(),
             sounds: config.sounds_dir.as_deref(),
@@ -127,12 +163,20 @@ impl Shards {
                 passed.sockets().map(adopt).collect::<io::Result<_>>()?
             });
         }
+        let (quic, starts) = datagrams(&config, &admission)?;
         panics::end_process_on_panic();
         let mut shards = Shards {
-            control: Control { addresses, admission: admission.clone() },
+            control: Control {
+                addresses,
+                admission: admission.clone(),
+                placement: tutti_shards::Placement::new(placement, config.shards),
+                shared: shared.clone(),
+                quic,
+            },
             threads: Vec::new(),
         };
-        for ((id, mesh), listeners) in (0..config.shards).map(ShardId).zip(ends).zip(listeners) {
+        let parts = ends.into_iter().zip(listeners).zip(starts);
+        for (id, ((mesh, listeners), quic)) in (0..config.shards).map(ShardId).zip(parts) {
             let start = turn::Start {
                 id,
                 config: config.clone(),
@@ -140,6 +184,7 @@ impl Shards {
                 admission: admission.clone(),
                 storage: storage.clone(),
                 listeners,
+                quic,
                 mesh,
                 seeds: Seeds { placement, local: random()? },
             };
@@ -217,10 +262,53 @@ impl Control {
         all
     }
 
+    /// Asks one shard, and waits for its answer. `None` when there is none in time; what was asked may still be done.
+    #[must_use]
+    pub fn ask(&self, shard: ShardId, ask: Ask, timeout: Duration) -> Option<Answer> {
+        let address = self.addresses.get(shard.index())?;
+        let (to, answers) = crossbeam_channel::bounded(1);
+        let deadline = std::time::Instant::now() + timeout;
+        address.post(Packet::Ask(Box::new(ask), to), deadline);
+        answers.recv_deadline(deadline).ok().map(|(_, answer)| answer)
+    }
+
+    /// Asks all shards, and waits for their answers. One that does not answer in time is left out.
+    #[must_use]
+    pub fn ask_all(&self, ask: &Ask, timeout: Duration) -> Vec<(ShardId, Answer)> {
+        let (to, answers) = crossbeam_channel::bounded(self.addresses.len());
+        let deadline = std::time::Instant::now() + timeout;
+        for address in &self.addresses {
+            address.post(Packet::Ask(Box::new(ask.clone()), to.clone()), deadline);
+        }
+        drop(to);
+        let mut all: Vec<_> = std::iter::from_fn(|| answers.recv_deadline(deadline).ok()).collect();
+        all.sort_by_key(|&(shard, _)| shard);
+        all
+    }
+
+    /// Lets all shards go on with these settings; how many of them do.
+    pub fn reload(&self, config: &Config, timeout: Duration) -> usize {
+        self.admission.reconfigure(&config.limits);
+        let shared = Arc::new(self.shared.reloaded(config));
+        self.ask_all(&Ask::Reload(shared, Arc::new(config.clone())), timeout).len()
+    }
+
+    /// Where channels and users belong.
+    #[must_use]
+    pub fn placement(&self) -> &tutti_shards::Placement {
+        &self.placement
+    }
+
     /// How many shards there are.
     #[must_use]
     pub fn shards(&self) -> usize {
         self.addresses.len()
+    }
+
+    /// The QUIC door, where it is open.
+    #[must_use]
+    pub fn quic(&self) -> Option<&QuicDoor> {
+        self.quic.as_ref()
     }
 
     /// Connections and refusals of the whole process.
@@ -236,6 +324,33 @@ fn listeners_of_one_shard(config: &Config) -> Result<Vec<Listener>, DriverError>
         Err(source) => Err(DriverError::Listen { address, source }),
     };
     config.listen.iter().map(listen).collect()
+}
+
+/// One UDP socket for each shard, all at one address. They are bound here, one after the other, so that the kernel
+/// numbers them as we do.
+fn datagrams(
+    config: &Config,
+    admission: &Arc<Admission>,
+) -> Result<(Option<QuicDoor>, Vec<Option<quic::Start>>), DriverError> {
+    let Some(settings) = &config.quic else {
+        return Ok((None, (0..config.shards).map(|_| None).collect()));
+    };
+    let shared = crate::quic::Shared::open(settings.clone(), &config.data, admission.clone())?;
+    let fail = |source| DriverError::Datagrams { address: settings.listen, source };
+    let (mut address, mut receive_buffer) = (settings.listen, 0);
+    let mut starts = Vec::new();
+    for _ in 0..config.shards {
+        let socket = UdpSocket::bind(address, settings.receive_buffer, settings.send_buffer);
+        let socket = socket.map_err(fail)?;
+        // The first may have asked for any port; the others take the same.
+        address = socket.local_address().map_err(fail)?;
+        receive_buffer = socket.receive_buffer().map_err(fail)?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        starts.push(Some(quic::Start { shared: shared.clone(), socket, seed }));
+    }
+    let door = QuicDoor { address, certificates: shared.certificates().clone(), receive_buffer };
+    Ok((Some(door), starts))
 }
 
 /// The way of the storage's answers.

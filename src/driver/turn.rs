@@ -2,16 +2,19 @@
 
 use super::{
     clock,
+    commands::run,
     listen::{self, Accepted, Listener},
     mesh::{Mesh, Packet},
+    operate::Sweep,
     pace::Pace,
     panics,
     peers::{Closing, Held, Peer, Peers, Phase, Sending},
     poller::{EVENTS, Interest, Poller, Ready, Token},
+    quic::{self, Quic},
     report::{DriverStats, Report},
 };
 use crate::{
-    admission::Admission,
+    admission::{Admission, Refused},
     config::Config,
     doors::{self, Commands, Doors, Greeted, Protocol, Received, Wire},
     storage,
@@ -51,34 +54,38 @@ pub(super) struct Start {
     pub(super) admission: Arc<Admission>,
     pub(super) storage: storage::Handle,
     pub(super) listeners: Vec<Listener>,
+    pub(super) quic: Option<quic::Start>,
     pub(super) mesh: Mesh,
     pub(super) seeds: Seeds,
 }
 
 pub(super) struct Driver {
-    config: Arc<Config>,
-    admission: Arc<Admission>,
-    core: Shard<Wire>,
-    doors: Doors,
-    peers: Peers,
+    pub(super) config: Arc<Config>,
+    pub(super) admission: Arc<Admission>,
+    storage: storage::Handle,
+    pub(super) core: Shard<Wire>,
+    pub(super) doors: Doors,
+    pub(super) peers: Peers,
     mesh: Mesh,
-    listeners: Vec<Listener>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) quic: Option<Quic>,
     /// When the listeners are watched again, after descriptors ran out.
-    accept_again_us: Option<u64>,
+    pub(super) accept_again_us: Option<u64>,
     /// Connections that have to finish their greeting, oldest first, of each protocol.
     greeting: [VecDeque<(u64, Token)>; Protocol::COUNT],
     /// Connections that have to take their last bytes, oldest first.
     closing: VecDeque<(u64, Token)>,
     /// Connections that have to hang up, oldest first.
     hangup: VecDeque<(u64, Token)>,
-    storage: storage::Handle,
     /// Answers to what the storage had no room for.
     unanswered: VecDeque<StoreReply>,
     resumed: VecDeque<Key>,
     commands: Commands,
     scratch: Box<[u8]>,
-    pace: Pace,
+    pub(super) pace: Pace,
     stats: DriverStats,
+    /// Connections that have still to be looked at for bans.
+    pub(super) sweep: Option<Sweep>,
     /// When the shard ends, if it was told to.
     stop_at_us: Option<u64>,
 }
@@ -86,12 +93,15 @@ pub(super) struct Driver {
 impl Driver {
     /// To be called on the shard's own executor.
     pub(super) fn new(start: Start) -> io::Result<Self> {
-        let Start { id, config, shared, admission, storage, listeners, mesh, seeds } = start;
+        let Start { id, config, shared, admission, storage, listeners, quic, mesh, seeds } = start;
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
             poller.add_listener(listener.socket.as_fd(), Token::Listener(n as u32))?;
         }
+        let now_us = clock::now().mono_us;
+        let quic =
+            quic.map(|start| Quic::new(start, id, config.shards, now_us, &poller)).transpose()?;
         let doors = Doors::new(shared);
         let core = Arc::new(config.core.clone());
         let core = Shard::new(id, config.shards, core, seeds, doors.wire());
@@ -104,6 +114,7 @@ impl Driver {
             peers: Peers::new(poller),
             mesh,
             listeners,
+            quic,
             accept_again_us: None,
             greeting: std::array::from_fn(|_| VecDeque::new()),
             closing: VecDeque::new(),
@@ -114,6 +125,7 @@ impl Driver {
             commands: Commands::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             stats: DriverStats::new(),
+            sweep: None,
             stop_at_us: None,
         })
     }
@@ -139,7 +151,10 @@ impl Driver {
             }
             self.core.set_mesh_crowded(self.mesh.backlog_len() > self.config.mesh_backlog_mark);
             self.take_time(now);
+            let sweeping = self.sweep(now);
+            self.tell_quic(now);
             let delayed_until = self.flush();
+            self.flush_quic();
             self.mesh.settle();
             let end = clock::now();
             self.stats.turns += 1;
@@ -158,6 +173,7 @@ impl Driver {
             let told = self.mesh.is_told_to_stop() && self.stop_at_us.is_none();
             block = self.mesh.inbox_len() == 0
                 && !told
+                && !sweeping
                 && until.is_none_or(|until| until > end.mono_us);
             if !block {
                 continue;
@@ -183,6 +199,7 @@ impl Driver {
         let stop = self.stop_at_us.map(|at| at.min(now.mono_us + 10_000));
         [
             self.core.next_deadline_us(),
+            self.quic.as_ref().and_then(Quic::deadline_us),
             self.greeting.iter().filter_map(|queue| queue.front()).map(|&(at, _)| at).min(),
             self.closing.front().map(|&(at, _)| at),
             self.hangup.front().map(|&(at, _)| at),
@@ -201,6 +218,15 @@ impl Driver {
             Token::Mesh => self.mesh.bell.hush(),
             Token::Timer => self.peers.poller.hush_timer(),
             Token::Listener(n) => self.accept(now, n as usize),
+            Token::Datagrams => {
+                let Some(quic) = &mut self.quic else { return };
+                if event.writable {
+                    quic.unblock(&self.peers.poller);
+                }
+                if event.readable {
+                    quic.receive(now.mono_us, &mut self.mesh);
+                }
+            }
             Token::Peer { .. } => {
                 if event.writable
                     && let Some(idx) = self.peers.find(event.token)
@@ -242,7 +268,7 @@ impl Driver {
             let admitted = if self.mesh.backlog_len() > self.config.mesh_backlog {
                 Err("mesh_backlog")
             } else {
-                self.doors.admission(protocol).admit().map_err(|_| "connections")
+                self.doors.admission(protocol).admit().map_err(Refused::label)
             };
             let mut grant = match admitted {
                 Ok(grant) => grant,
@@ -403,7 +429,7 @@ impl Driver {
     }
 
     /// Sends a connection that is not the core's (any more) its last bytes.
-    fn close(&mut self, now: Now, idx: u32, bytes: Vec<u8>, body: Option<Arc<[u8]>>) {
+    pub(super) fn close(&mut self, now: Now, idx: u32, bytes: Vec<u8>, body: Option<Arc<[u8]>>) {
         let token = self.peers.token(idx);
         let Some(peer) = self.peers.get_mut(idx) else { return };
         peer.phase = Phase::Closing(Box::new(Closing::new(bytes, body)));
@@ -477,7 +503,13 @@ impl Driver {
                 Some(Received::Commands(messages)) => {
                     flow = self.core.charge(now, key, 0, messages);
                     if flow == Flow::Continue {
-                        flow = run(&mut self.core, now, key, commands);
+                        flow = run(
+                            &mut self.core,
+                            (&self.admission, &self.storage),
+                            now,
+                            key,
+                            commands,
+                        );
                     }
                 }
                 Some(Received::Reply(bytes)) => {
@@ -525,7 +557,7 @@ impl Driver {
         self.peers.set_interest(idx, interest);
         let Some(held) = held else { return };
         let Held { mut commands, mut unread } = *held;
-        let flow = run(&mut self.core, now, key, &mut commands);
+        let flow = run(&mut self.core, (&self.admission, &self.storage), now, key, &mut commands);
         if flow == Flow::Continue {
             if !unread.is_empty() {
                 self.feed(now, idx, &mut unread);
@@ -543,6 +575,12 @@ impl Driver {
             match packet {
                 Packet::Message(message) => self.core.handle_mesh(now, from, message),
                 Packet::Handover(handover) => self.adopt(now, from, *handover),
+                Packet::Ask(ask, to) => self.asked(now, *ask, to),
+                Packet::Datagram(arrival) => {
+                    if let Some(quic) = &mut self.quic {
+                        quic.receive_forwarded(&arrival);
+                    }
+                }
                 Packet::Stored(reply) => self.core.stored(now, reply),
                 Packet::Report(to) => {
                     // Whoever asked may have stopped waiting.
@@ -566,11 +604,31 @@ impl Driver {
         };
         *key = adopted;
         match self.peers.insert(peer) {
-            Ok(_) => self.resumed.push_back(adopted),
+            Ok(idx) => {
+                self.resumed.push_back(adopted);
+                // What was swept here before it came does not know of it.
+                self.expel_banned(now, idx);
+            }
             Err(error) => {
                 tracing::warn!(%conn, %error, "cannot watch a connection from another shard");
                 self.core.peer_gone(now, adopted);
             }
+        }
+    }
+
+    /// Tells sessions what has happened to their connections.
+    fn tell_quic(&mut self, now: Now) {
+        let Some(quic) = &mut self.quic else { return };
+        quic.endpoint.set_full(self.mesh.backlog_len() > self.config.mesh_backlog);
+        quic.endpoint.handle_timeout(now.mono_us);
+        while let Some((key, event)) = quic.endpoint.poll_event(now.mono_us) {
+            tracing::trace!(?key, ?event, "quic");
+        }
+    }
+
+    fn flush_quic(&mut self) {
+        if let Some(quic) = &mut self.quic {
+            quic.flush(clock::now().mono_us, &self.peers.poller);
         }
     }
 
@@ -608,7 +666,7 @@ impl Driver {
     }
 
     /// Acts on all that the core has put out, in order.
-    fn act(&mut self, now: Now) {
+    pub(super) fn act(&mut self, now: Now) {
         loop {
             while let Some(output) = self.core.poll_output() {
                 match output {
@@ -676,13 +734,7 @@ impl Driver {
             return;
         }
         self.stop_at_us = Some(now.mono_us + self.config.shutdown_deadline.as_micros() as u64);
-        if self.accept_again_us.take().is_none() {
-            // Closing alone would leave those watched that the service manager keeps open.
-            for listener in &self.listeners {
-                let _ = self.peers.poller.remove(listener.socket.as_fd());
-            }
-        }
-        self.listeners.clear();
+        self.stop_listening();
         for idx in self.peers.indices() {
             if let Some(Peer { phase: Phase::Greeting(_), .. }) = self.peers.get_mut(idx) {
                 drop(self.peers.remove(idx));
@@ -699,6 +751,7 @@ impl Driver {
             mesh_backlog: self.mesh.backlog_len() as u64,
             mesh_inbox: self.mesh.inbox_len() as u64,
             sockets: self.peers.len() as u64,
+            quic: self.quic.as_ref().map(Quic::stats).unwrap_or_default(),
             limits: self.stats.limits.clone().into_iter().chain(self.doors.limit_hits()).collect(),
             ..self.stats.clone()
         };
@@ -715,15 +768,4 @@ impl Driver {
 fn send_at_once(socket: &OwnedFd, bytes: &[u8]) -> bool {
     let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
     rustix::net::send(socket, bytes, flags) == Ok(bytes.len())
-}
-
-/// Gives the core commands until it wants no more of them.
-fn run(core: &mut Shard<Wire>, now: Now, key: Key, commands: &mut Commands) -> Flow {
-    while let Some(command) = commands.pop_front() {
-        let flow = core.handle_command(now, key, command);
-        if flow != Flow::Continue {
-            return flow;
-        }
-    }
-    Flow::Continue
 }
