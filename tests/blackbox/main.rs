@@ -28,6 +28,7 @@
 //! | `operate_limits` | - | the control socket itself: bad input, permissions, reload, drain |
 //! | `keys` | - | configuration keys that no statement turns |
 //! | `storage` | - | what survives a restart and a crash, and what is refused at the start |
+//! | `crash` | - | killed at any moment, a full disk, `tutti db` |
 //! | `hot` | - | channels that change temperature under load |
 //!
 //! A test function takes a [`Plan`](tutti_tests::server::Plan) with the number of shards set, and its doc names
@@ -59,6 +60,7 @@ mod binary;
 mod channels;
 mod chat;
 mod connections;
+mod crash;
 mod crown;
 mod cursor;
 mod direct;
