@@ -35,6 +35,9 @@ pub enum Command {
     /// Give this host what a server with many connections needs, or take it back: exit code 0 well, 1 when something
     /// needs a person, 2 when something failed.
     Tune(crate::tune::Options),
+    /// Look at what is kept, copy it, or forget what is over; all of it while a server runs, too.
+    #[command(subcommand)]
+    Db(crate::storage::tool::Options),
     /// Moderate and operate a running server over its control socket: exit code 0 done, 1 the server says why not, 69
     /// no server answers.
     Ctl(crate::ctl::Options),
@@ -82,6 +85,9 @@ pub struct Flags {
     /// Where metrics and health are served [default: 127.0.0.1:9090]
     #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = address_or_off)]
     pub admin: Option<String>,
+    /// Where QUIC clients send their datagrams [default: off]
+    #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = address_or_off)]
+    pub quic: Option<String>,
     /// off lifts rates, quotas and counts, for benchmarks on trusted hosts
     #[arg(long, global = true, value_enum)]
     pub limits: Option<LimitsFlag>,
@@ -183,6 +189,7 @@ impl Flags {
             ("--sounds", "sounds_dir", self.sounds.clone()),
             ("--mode", "mode", mode),
             ("--admin", "admin.listen", self.admin.clone()),
+            ("--quic", "quic.listen", self.quic.clone()),
             ("--limits", "limits.enabled", limits),
         ] {
             if let Some(value) = value {
@@ -226,6 +233,8 @@ mod tests {
         assert_eq!(parse("tutti serve").unwrap().command, Some(Command::Serve));
         let check = Some(Command::Check { json: true });
         assert_eq!(parse("tutti check --json").unwrap().command, check);
+        let db = Some(Command::Db(crate::storage::tool::Options::Check));
+        assert_eq!(parse("tutti db check --data x").unwrap().command, db);
         let print = Some(Command::Config { default: true });
         assert_eq!(parse("tutti config --default").unwrap().command, print);
     }
@@ -267,6 +276,7 @@ mod tests {
             "tutti --cpus 3-1",
             "tutti --mode fast",
             "tutti --admin on",
+            "tutti --quic 4433",
             "tutti --limits none",
             "tutti --nonsense",
             "tutti nonsense",

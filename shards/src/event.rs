@@ -183,7 +183,7 @@ pub struct ChannelView<'a> {
 /// Something said to a channel.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ChatMessage {
-    /// Drawn at random; 8 hex digits on the wire.
+    /// The lower half of its number; 8 hex digits on the wire.
     pub id: u32,
     /// When, milliseconds since 1970.
     pub sent_ms: u64,

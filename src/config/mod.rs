@@ -6,6 +6,7 @@
 pub mod keys;
 mod origins;
 mod print;
+mod quic;
 mod raw;
 mod relations;
 mod reload;
@@ -340,6 +341,7 @@ impl Config {
                 },
             },
         };
+        config.quic = quic::read(&read, &config.data)?;
         config.check_addresses(&read)?;
         if !read.flag("limits.enabled") {
             config.core = config.core.without_limits();

@@ -590,7 +590,8 @@ impl Driver {
     /// Tells sessions what has happened to their connections.
     fn tell_quic(&mut self, now: Now) {
         let Some(quic) = &mut self.quic else { return };
-        quic.endpoint.set_full(self.mesh.backlog_len() > self.config.mesh_backlog);
+        // Nobody is let in before there are sessions.
+        quic.endpoint.set_full(true);
         quic.endpoint.handle_timeout(now.mono_us);
         while let Some((key, event)) = quic.endpoint.poll_event(now.mono_us) {
             tracing::trace!(?key, ?event, "quic");

@@ -21,6 +21,7 @@
 //! | `abuse` | - | handshakes, frames and JSON that break the rules |
 //! | `pages` | - | the HTTP side and the admin listener |
 //! | `process` | - | command line, configuration, signals |
+//! | `quic_transport` | - | the socket and the certificate of the QUIC door |
 //! | `service` | - | the service manager: readiness, watchdog, sockets handed over |
 //! | `handover` | - | pipelined input and wandering connections |
 //! | `operate` | - | what operators do with `tutti ctl` |
@@ -31,6 +32,7 @@
 //! | `line_limits` | - | line chat: history, limits, leaving, real `nc` and `telnet` |
 //! | `line_doors` | - | line chat: terminals and pianos in one room |
 //! | `storage` | - | what survives a restart and a crash, and what is refused at the start |
+//! | `crash` | - | killed at any moment, a full disk, `tutti db` |
 //! | `hot` | - | channels that change temperature under load |
 //!
 //! A test function takes a [`Plan`](tutti_tests::server::Plan) with the number of shards set, and its doc names
@@ -62,6 +64,7 @@ mod binary;
 mod channels;
 mod chat;
 mod connections;
+mod crash;
 mod crown;
 mod cursor;
 mod direct;
@@ -80,6 +83,7 @@ mod operate;
 mod operate_limits;
 mod pages;
 mod process;
+mod quic_transport;
 mod service;
 mod settings;
 mod storage;

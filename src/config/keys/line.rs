@@ -6,7 +6,7 @@ use super::{
 };
 
 /// All of them.
-pub(super) const KEYS: [Key; 13] = [
+pub(super) const LINE: &[Key] = &[
     key(
         "line.listen",
         Kind::Text("ADDRESS:PORT, or \"off\""),

@@ -52,24 +52,8 @@ const fn per(name: &'static str, default: &'static str) -> Key {
     key(name, number("milliseconds", 1, HOUR_MS), default, WHAT, "None.")
 }
 
-/// Every key, table by table.
-pub const KEYS: &[Key] = &join(MAIN, super::line::KEYS);
-
-const MAIN_COUNT: usize = 123;
-const ALL: usize = MAIN_COUNT + super::line::KEYS.len();
-
-/// Puts two tables behind each other.
-const fn join<const A: usize, const B: usize>(first: [Key; A], second: [Key; B]) -> [Key; ALL] {
-    assert!(A + B == ALL, "every key is in the table");
-    let (mut all, mut n) = ([first[0]; ALL], 0);
-    while n < ALL {
-        all[n] = if n < A { first[n] } else { second[n - A] };
-        n += 1;
-    }
-    all
-}
-
-const MAIN: [Key; MAIN_COUNT] = [
+/// Every key but those of [`super::line`] and [`super::quic`], table by table.
+pub(super) const TABLE: &[Key] = &[
     key(
         "listen",
         Kind::List("ADDRESS:PORT"),
