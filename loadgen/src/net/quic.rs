@@ -325,14 +325,19 @@ impl Quic {
         self.transmit(handle);
     }
 
+    /// Ends all connections.
+    pub(crate) fn close_all(&mut self) {
+        for handle in 0..self.links.len() {
+            self.close(handle);
+        }
+    }
+
     /// Ends all connections and forgets them, sockets and all.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub(crate) fn reset(&mut self) -> Result<()> {
-        for handle in 0..self.links.len() {
-            self.close(handle);
-        }
+        self.close_all();
         *self = Self::new(self.server)?;
         Ok(())
     }

@@ -213,7 +213,13 @@ impl Worker {
         let mut order = None;
         loop {
             let done = match order.take() {
-                Some(Order::End) => return,
+                Some(Order::End) => {
+                    // No kernel says goodbye for connections over UDP.
+                    if let Some(quic) = &mut self.quic {
+                        quic.close_all();
+                    }
+                    return;
+                }
                 Some(Order::Arrive { until }) => self.arrive(until),
                 Some(Order::Play(plan)) => self.play(&plan),
                 Some(Order::Settle { sent, patience }) => self.settle(&sent, patience),

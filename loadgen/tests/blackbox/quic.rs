@@ -1,5 +1,7 @@
 //! People over QUIC: what a server did is what the result says.
 
+use std::time::{Duration, Instant};
+
 use crate::quic_server::{QuicServer, Wrong};
 use crate::tool::{Ended, number, run, run_scenario};
 
@@ -117,6 +119,18 @@ fn who_switches_rooms_or_reconnects_over_quic_misses_nothing() {
     assert!(number(&result, "/figures/returns") > 5.0, "{}", result["figures"]);
     // All but those who are just away.
     assert!(number(&result, "/traffic/connections") >= 17.0, "{}", result["traffic"]);
+}
+
+#[test]
+fn connections_are_closed_at_the_end() {
+    let server = QuicServer::start(Wrong::Nothing);
+    people(&server, &[]);
+    // quinn gives up by itself after 30 s.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while server.n_members() > 0 {
+        assert!(Instant::now() < deadline, "{} are still there", server.n_members());
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]

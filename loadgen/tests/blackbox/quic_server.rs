@@ -89,6 +89,11 @@ impl QuicServer {
     pub(crate) fn did(&self) -> Did {
         lock(&self.world).did
     }
+
+    /// Connections that are open.
+    pub(crate) fn n_members(&self) -> usize {
+        lock(&self.world).members.len()
+    }
 }
 
 fn config() -> ServerConfig {
