@@ -4,8 +4,8 @@
 
 use crate::{
     Bucket, ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Config, ConnId, Crown,
-    Format, NoteQuota, ParticipantView, Participants, Position, Profile, QuotaPreset, Settings,
-    ShardId, UserId, fan_out::FanOut, place_index::PlaceIndex,
+    Format, NoteQuota, ParticipantView, Participants, Position, Profile, QuotaPreset, RoomId,
+    Settings, ShardId, UserId, fan_out::FanOut, place_index::PlaceIndex, room_state::RoomState,
 };
 use ahash::RandomState;
 use slab::Slab;
@@ -30,6 +30,7 @@ pub(crate) struct Channel {
     /// Other shards with members, and how many of each format.
     pub(crate) away: SmallVec<[Away; 1]>,
     pub(crate) heat: Heat,
+    pub(crate) room: RoomState,
     /// Participants whose cursors moved since the last tick.
     pub(crate) moved: Vec<u32>,
     /// Before this moment cursor moves are gathered.
@@ -240,10 +241,12 @@ impl Channel {
         name: ChannelName,
         settings: Settings,
         serial: u64,
+        number: RoomId,
         hasher: RandomState,
     ) -> Self {
         Channel {
             serial,
+            room: RoomState::new(number),
             kind: name.kind(),
             name,
             settings,
@@ -311,9 +314,14 @@ impl Channel {
         self.roster.members().find(|(_, member)| member.conn == conn)
     }
 
-    /// Whether someone on any shard is sent messages in `format`.
-    pub(crate) fn uses(&self, format: Format) -> bool {
-        self.fan.count(format) > 0 || self.away.iter().any(|away| away.formats[format.index()] > 0)
+    /// The formats that someone on any shard is sent messages in, a bit each.
+    pub(crate) fn formats(&self) -> u8 {
+        let mut formats = self.fan.formats;
+        for away in &self.away {
+            let used = (0..Format::COUNT).filter(|&f| away.formats[f] > 0);
+            formats |= used.fold(0, |set, f| set | 1 << f);
+        }
+        formats
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! They are plain data, because those that follow a join in the same read travel with the connection to its new shard.
 
-use crate::{ChannelName, ChatText, Color, Format, SettingsPatch, UserId, UserName};
+use crate::{
+    ChannelName, ChatText, Color, Format, Guise, RoomRequest, SettingsPatch, UserId, UserName,
+};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -15,6 +17,8 @@ pub enum Command {
         user: Option<UserId>,
         /// A token that the peer should keep and did not send.
         token: Option<Box<str>>,
+        /// What the door says of the user.
+        guise: Option<Box<Guise>>,
     },
     /// Ends the connection.
     Bye,
@@ -82,6 +86,8 @@ pub enum Command {
     SpeakBinaryCustom,
     /// A staff message whose password was right.
     Admin(Box<AdminCommand>),
+    /// A request of a seat.
+    Room(Box<RoomRequest>),
 }
 
 /// Where a join leads.

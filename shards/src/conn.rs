@@ -80,13 +80,15 @@ pub(crate) struct Extra {
     pub(crate) list_due: Option<ListDue>,
     /// Why it is closed as soon as its socket is here.
     pub(crate) doom: Option<CloseReason>,
+    /// The session that it is a seat of, as the number of its key.
+    pub(crate) session: Option<u64>,
 }
 
 impl Extra {
     /// Whether it says nothing that a new one would not.
     fn is_spent(&self, quotas: &Quotas, now_us: u64) -> bool {
         let Extra { hello, join, time, list, custom_toggle, custom_bytes, quota, .. } = self;
-        let Extra { awaits, deferred, heard_ahead, list_due, doom, .. } = self;
+        let Extra { awaits, deferred, heard_ahead, list_due, doom, session, .. } = self;
         [hello, join, time, list, custom_toggle, custom_bytes].iter().all(|b| b.is_full(now_us))
             && quota.is_rested(quotas, now_us)
             && awaits.is_none()
@@ -94,6 +96,7 @@ impl Extra {
             && heard_ahead.is_none()
             && list_due.is_none()
             && doom.is_none()
+            && session.is_none()
     }
 }
 
@@ -106,6 +109,8 @@ pub(crate) enum Awaits {
     Profile,
     /// The shard of its channel, to let it go where it asked to.
     Release(JoinRequest),
+    /// The shard of the room in which it wants to sit.
+    Room { owner: ShardId },
 }
 
 /// What of the channel list is still to be sent to one who follows it: all of it, unless said otherwise.
@@ -181,6 +186,11 @@ impl Conn {
         self.cursors_stale
             || (self.list_idx != NONE
                 && self.extra.as_ref().is_some_and(|extra| extra.list_due.is_some()))
+    }
+
+    /// The session that this is a seat of, as the number of its key.
+    pub(crate) fn session(&self) -> Option<u64> {
+        self.extra.as_ref().and_then(|extra| extra.session)
     }
 
     pub(crate) fn awaits(&self) -> Option<&Awaits> {

@@ -1,28 +1,44 @@
 //! Events: what peers are told. A door turns them into bytes, once for each format in use.
 
 use crate::{
-    ChannelKind, ChannelName, ChatText, Color, CustomBody, MessageRef, Note, Position, QuotaPreset,
-    Settings, Tag, UserId, UserName,
+    ChannelKind, ChannelName, ChatText, Color, CustomBody, DoorKind, MessageId, MessageRef, Note,
+    Position, QuotaPreset, Reaction, RoomEvent, Settings, Tag, UserId, UserName,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, num::NonZeroU64, sync::Arc};
 
 /// How a connection wants its bytes. The core only compares and counts formats; doors give them meaning.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Format(pub u8);
 
 impl Format {
-    /// Formats are numbered below this.
-    pub const COUNT: usize = 4;
+    /// Formats are numbered below this, at most 8: sets of them are one byte.
+    pub const COUNT: usize = 7;
     /// Multiplayer Piano, JSON text frames.
     pub const MPP_TEXT: Format = Format(0);
     /// Multiplayer Piano, binary frames where they lose nothing.
     pub const MPP_QUICK: Format = Format(1);
+    /// Line chat, lines that end with LF.
+    pub const LINE: Format = Format(2);
+    /// Line chat, lines that end with CR LF.
+    pub const LINE_CRLF: Format = Format(3);
+    /// Line chat without the lines that tell who joins and leaves.
+    pub const LINE_QUIET: Format = Format(4);
+    /// The same, with CR LF.
+    pub const LINE_QUIET_CRLF: Format = Format(5);
+    /// Frames of the QUIC protocol.
+    pub const QUIC: Format = Format(6);
 
     /// The format's position in arrays of [`Format::COUNT`].
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
+    }
+
+    /// Whether this is one of the four of line chat.
+    #[must_use]
+    pub fn is_line(self) -> bool {
+        (Format::LINE.0..=Format::LINE_QUIET_CRLF.0).contains(&self.0)
     }
 }
 
@@ -41,6 +57,10 @@ pub struct Profile {
     pub tag: Option<Box<Tag>>,
     /// When the user was first seen, milliseconds since 1970.
     pub first_seen_ms: u64,
+    /// Through which door the user came first.
+    pub door: DoorKind,
+    /// The number of the user's account, for those who have one.
+    pub account: Option<NonZeroU64>,
 }
 
 impl Profile {
@@ -54,6 +74,8 @@ impl Profile {
             color: user.default_color(),
             tag: None,
             first_seen_ms,
+            door: DoorKind::Piano,
+            account: None,
         }
     }
 
@@ -135,8 +157,10 @@ pub struct ChannelView<'a> {
 /// Something said to a channel.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ChatMessage {
-    /// Drawn at random; 8 hex digits on the wire.
-    pub id: u32,
+    /// Its number; the last 8 hex digits are its id on the piano.
+    pub id: MessageId,
+    /// Its number in its room.
+    pub seq: u64,
     /// When, milliseconds since 1970.
     pub sent_ms: u64,
     /// Who, as they were then.
@@ -145,6 +169,18 @@ pub struct ChatMessage {
     pub text: ChatText,
     /// The message that this answers.
     pub reply_to: Option<MessageRef>,
+    /// The same by its number, where it is known.
+    pub reply_id: Option<MessageId>,
+    /// Whether it is something done rather than said.
+    pub action: bool,
+    /// What its author recognises it by.
+    pub nonce: Option<Box<str>>,
+    /// When its text was changed last.
+    pub edited_ms: Option<u64>,
+    /// Whether it was deleted: the text is then empty.
+    pub deleted: bool,
+    /// Who reacted to it.
+    pub reactions: Vec<Reaction>,
 }
 
 /// One message to a peer.
@@ -192,8 +228,21 @@ pub enum Event<'a> {
     },
     /// Someone said something.
     Chat(&'a ChatMessage),
-    /// What was said before the peer came, oldest first.
+    /// What was said before the peer came, oldest first; deleted ones among it.
     History(&'a VecDeque<ChatMessage>),
+    /// The same again, because something of it is gone.
+    Retold(&'a VecDeque<ChatMessage>),
+    /// A message has another text now.
+    Edited {
+        /// The message as it is now.
+        message: &'a ChatMessage,
+        /// A number of its own, for doors that show it as another message.
+        id: MessageId,
+    },
+    /// A message is gone; it is shown as it was.
+    Deleted(&'a ChatMessage),
+    /// Something that only those are told who sit in several rooms at once.
+    Room(RoomEvent<'a>),
     /// Someone said something to one user.
     Direct {
         /// What, and by whom.
@@ -289,6 +338,11 @@ pub enum Notice {
     },
     /// To a connection of a user that has too many; it is closed soon after.
     TooManyConnections,
+    /// To a user who may say nothing for a time.
+    Muted {
+        /// For how long.
+        seconds: u64,
+    },
     /// Written by an operator.
     Operator(Box<OperatorNotice>),
 }

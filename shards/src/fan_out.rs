@@ -61,6 +61,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// Gives the memory back if nothing was put into it since it was opened.
+    pub(crate) fn close_if_empty(&mut self, pool: &mut Pool) {
+        if self.entries.is_empty() {
+            pool.give(std::mem::take(&mut self.bytes));
+            pool.give_entries(std::mem::take(&mut self.entries));
+        }
+    }
+
     /// Gets memory for the first message since the last flush. A channel in which nothing happens has none.
     pub(crate) fn open(&mut self, pool: &mut Pool) {
         if self.entries.is_empty() {
@@ -80,6 +88,8 @@ pub(crate) struct FanOut {
     /// Slots of their connections, in no order that shows outside.
     pub(crate) members: Vec<u32>,
     here: [u32; Format::COUNT],
+    /// The formats of members here, a bit each.
+    pub(crate) formats: u8,
     pub(crate) logs: [Log; Format::COUNT],
     /// Whether it is on the shard's list of what to flush.
     pub(crate) listed: bool,
@@ -92,7 +102,7 @@ impl FanOut {
     pub(crate) fn add(&mut self, slot: u32, conn: &mut Conn) {
         conn.member_idx = self.members.len() as u32;
         self.members.push(slot);
-        self.here[conn.format.index()] += 1;
+        self.count_in(conn.format);
         conn.read_to = self.logs[conn.format.index()].end();
         conn.own_last = NONE;
     }
@@ -104,18 +114,30 @@ impl FanOut {
         if let Some(&moved) = self.members.get(idx) {
             conns[moved].member_idx = idx as u32;
         }
-        self.here[format.index()] -= 1;
+        self.count_out(format);
         let conn = &mut conns[slot];
         (conn.read_to, conn.own_last) = (0, NONE);
     }
 
     /// Changes a member's format. What it has still to read must have been absorbed.
     pub(crate) fn reformat(&mut self, conn: &mut Conn, format: Format) {
-        self.here[conn.format.index()] -= 1;
-        self.here[format.index()] += 1;
+        self.count_out(conn.format);
+        self.count_in(format);
         conn.format = format;
         conn.read_to = self.logs[format.index()].end();
         conn.own_last = NONE;
+    }
+
+    fn count_in(&mut self, format: Format) {
+        self.here[format.index()] += 1;
+        self.formats |= 1 << format.0;
+    }
+
+    fn count_out(&mut self, format: Format) {
+        self.here[format.index()] -= 1;
+        if self.here[format.index()] == 0 {
+            self.formats &= !(1 << format.0);
+        }
     }
 
     /// How many members here use `format`.

@@ -20,7 +20,7 @@ kinds! {
     CommandKind {
         Hello = "hello", Bye = "bye", Join = "join", Settings = "settings", Crown = "crown", Chat = "chat",
         Direct = "direct", Notes = "notes", Cursor = "cursor", Profile = "profile", Ban = "ban", Time = "time",
-        List = "list", Custom = "custom", Speak = "speak", Admin = "admin",
+        List = "list", Custom = "custom", Speak = "speak", Admin = "admin", Room = "room",
     }
 }
 
@@ -30,7 +30,7 @@ kinds! {
         Challenge = "challenge", Hello = "hello", Quota = "quota", Channel = "channel",
         Participant = "participant", Left = "left", Cursor = "cursor", Notes = "notes", Chat = "chat",
         History = "history", Direct = "direct", List = "list", Notice = "notice", Time = "time",
-        Custom = "custom",
+        Custom = "custom", Retold = "retold", Edited = "edited", Deleted = "deleted", Room = "room",
     }
 }
 
@@ -90,6 +90,7 @@ impl From<&Command> for CommandKind {
             Command::FollowCustom(_) | Command::Custom(_) => CommandKind::Custom,
             Command::Speak(_) | Command::SpeakBinaryCustom => CommandKind::Speak,
             Command::Admin(_) => CommandKind::Admin,
+            Command::Room(_) => CommandKind::Room,
         }
     }
 }
@@ -112,6 +113,10 @@ impl From<&Event<'_>> for EventKind {
             Event::Notice(_) => EventKind::Notice,
             Event::Time { .. } => EventKind::Time,
             Event::Custom { .. } => EventKind::Custom,
+            Event::Retold(_) => EventKind::Retold,
+            Event::Edited { .. } => EventKind::Edited,
+            Event::Deleted(_) => EventKind::Deleted,
+            Event::Room(_) => EventKind::Room,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! protocols. They meet in what this file defines.
 
 pub mod mpp;
+pub mod quic;
 
 use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 use tutti_shards::{CloseReason, Command};

@@ -2,7 +2,7 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, ConnId, Event, Limit, Notice, Now, SettingsPatch, ShardId, UserId, Wire,
+    ChannelName, ConnId, Departure, Event, Limit, Notice, Now, Role, SettingsPatch, ShardId, UserId, Wire,
     channel::{At, Member, dropped_at, on_screen},
     conn::JoinRequest,
     fan_out::Class,
@@ -137,7 +137,8 @@ impl<W: Wire> Shard<W> {
         let bans_max = self.config.bans_max;
         let channel = &mut self.channels[idx as usize];
         // The crown may have passed on while the target was looked for.
-        if !channel.is_holder(by) {
+        let least = if ms > 0 { Role::Admin } else { Role::Moderator };
+        if channel.role(by) < least || channel.kind.is_lobby() {
             return;
         }
         if ms > 0 {
@@ -152,6 +153,10 @@ impl<W: Wire> Shard<W> {
             Some(holder) => channel.roster[holder].profile.display_name().into(),
             None => "".into(),
         };
+        let how = if ms > 0 { Departure::Banned } else { Departure::Kicked };
+        let by_number = channel.roster.find(by).map(|holder| {
+            self.config.number_key.user(&channel.roster[holder].profile)
+        });
         let removed = Arc::new(Notice::Removed { channel: channel_name.clone(), minutes });
         let certificate =
             (by == user).then(|| Arc::new(Notice::RemovedThemselves { name: name.clone() }));
@@ -161,16 +166,20 @@ impl<W: Wire> Shard<W> {
             let members = channel.roster[participant].members.clone();
             for member in members {
                 told.push(member.conn);
+                if self.is_seat(member) {
+                    let until = (ms > 0).then(|| now.wall_ms + ms);
+                    self.departure = how;
+                    self.take_seat_away(now, idx, participant, member.conn, by_number, until);
+                    self.departure = Departure::default();
+                    continue;
+                }
                 let mut events = vec![Event::Notice(&removed)];
                 events.extend(certificate.as_deref().map(Event::Notice));
                 self.tell_member(idx, member.conn, member.at, &events);
-                self.dismiss(
-                    now,
-                    idx,
-                    participant,
-                    member,
-                    JoinRequest::to(ChannelName::awkward()),
-                );
+                self.departure = how;
+                let request = JoinRequest::to(ChannelName::awkward());
+                self.dismiss(now, idx, participant, member, request);
+                self.departure = Departure::default();
             }
         }
         // The channel is still there: an empty one ends after a delay.

@@ -5,7 +5,7 @@
 
 use super::{Flow, Output, Shard};
 use crate::{
-    Color, Command, ConnId, Event, Limit, NoteQuota, Notice, Now, Profile, ProfileChange, ShardId,
+    Color, Command, ConnId, Event, Format, Guise, Limit, NoteQuota, Notice, Now, Profile, ProfileChange, ShardId,
     UserId, UserName, Wire,
     channel::Participant,
     conn::{Awaits, Seat},
@@ -24,6 +24,7 @@ impl<W: Wire> Shard<W> {
         slot: u32,
         user: Option<UserId>,
         token: Option<Box<str>>,
+        guise: Option<Box<Guise>>,
     ) {
         let rate = self.config.rates.hello;
         let conn = &mut self.conns[slot];
@@ -44,13 +45,53 @@ impl<W: Wire> Shard<W> {
         if owner != self.id {
             conn.extra().awaits = Some(Awaits::Welcome { user, token });
             let conn = conn.id;
-            return self.mesh(owner, Mesh::Hello { user, conn });
+            return self.mesh(owner, Mesh::Hello { user, conn, guise });
         }
         let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops };
-        let max = self.config.connections_per_user;
-        let record = self.users.arrive(user, durable, presence, max, now.wall_ms);
-        let welcome = record.map(|record| (record.profile.clone(), record.quota));
+        let welcome = self.arrive(now, user, durable, presence, guise);
         self.welcome(now, slot, welcome, token.as_deref());
+    }
+
+    /// A connection of a user whose record is here has come, and looks as its door says.
+    fn arrive(
+        &mut self,
+        now: Now,
+        user: UserId,
+        durable: bool,
+        presence: Presence,
+        guise: Option<Box<Guise>>,
+    ) -> Option<(Rc<Profile>, NoteQuota)> {
+        let max = self.config.connections_per_user;
+        let max = if guise.as_ref().is_some_and(|guise| guise.alone) { Some(1) } else { max };
+        self.users.arrive(user, durable, presence, max, now.wall_ms)?;
+        if let Some(guise) = guise {
+            self.dress(user, *guise);
+        }
+        self.users.get(user).map(|record| (record.profile.clone(), record.quota))
+    }
+
+    /// Gives a user's record what its door says, and tells those who have seen another.
+    fn dress(&mut self, user: UserId, guise: Guise) {
+        let Some(record) = self.users.get_mut(user) else { return };
+        let profile = Rc::make_mut(&mut record.profile);
+        let name = Some(guise.name);
+        let same = profile.name == name
+            && profile.tag == guise.tag
+            && (profile.door, profile.account) == (guise.door, guise.account);
+        if same {
+            return;
+        }
+        // Whoever comes for the first time has not been seen by anybody.
+        profile.version += u32::from(record.connections.len() > 1);
+        (profile.name, profile.tag) = (name, guise.tag);
+        (profile.door, profile.account) = (guise.door, guise.account);
+        if record.connections.len() < 2 {
+            return;
+        }
+        let (profile, shards) = (record.profile.clone(), record.by_shard());
+        for (shard, conns) in shards {
+            self.send_profile(shard, profile.clone(), conns);
+        }
     }
 
     /// A new user id whose record belongs here.
@@ -100,7 +141,7 @@ impl<W: Wire> Shard<W> {
             Seat::Relayed { relay } => {
                 // Which quota it is, the owner of its channel knows.
                 let (conn, owner) = (self.conns[slot].id, self.relays[relay as usize].of.owner);
-                let command = Box::new(Command::Hello { user: None, token: None });
+                let command = Box::new(Command::Hello { user: None, token: None, guise: None });
                 self.mesh(owner, Mesh::FromMember { conn, command });
                 return self.tell(slot, &[hello]);
             }
@@ -108,11 +149,17 @@ impl<W: Wire> Shard<W> {
         self.tell(slot, &[hello, Event::Quota(preset)]);
     }
 
-    pub(super) fn on_hello(&mut self, now: Now, from: ShardId, user: UserId, conn: ConnId) {
+    pub(super) fn on_hello(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        user: UserId,
+        conn: ConnId,
+        guise: Option<Box<Guise>>,
+    ) {
         let presence = Presence { conn, shard: from, hops: 0 };
-        let max = self.config.connections_per_user;
-        let record = self.users.arrive(user, true, presence, max, now.wall_ms);
-        let welcome = record.map(|record| Box::new(((*record.profile).clone(), record.quota)));
+        let welcome = self.arrive(now, user, true, presence, guise);
+        let welcome = welcome.map(|(profile, quota)| Box::new(((*profile).clone(), quota)));
         self.mesh(from, Mesh::Welcome { conn, welcome });
     }
 
@@ -234,7 +281,7 @@ impl<W: Wire> Shard<W> {
             if known.as_ref().is_some_and(|known| known.version < profile.version) {
                 *known = Some(profile.clone());
                 match self.conns[slot].seat {
-                    Seat::None => {}
+                    Seat::None => self.rename_seats(self.conns.key(slot), &profile),
                     Seat::Owned { channel, participant } => {
                         self.show_profile(channel, participant, &profile);
                     }
@@ -259,6 +306,7 @@ impl<W: Wire> Shard<W> {
             shown.profile = profile.clone();
             let view = crate::ParticipantView { profile, position: shown.position };
             self.broadcast(channel, None, Class::Prompt, Event::Participant(view));
+            self.tell_updated(channel, participant, None);
         }
     }
 
@@ -305,6 +353,8 @@ impl<W: Wire> Shard<W> {
                     let with_blob = self.conns[slot].binary_custom && body.blob.is_some();
                     self.tell(slot, &[Event::Custom { from, body, with_blob }]);
                 }
+                // Sessions have rooms of their own choice.
+                Payload::Move(_) if self.conns[slot].format == Format::QUIC => {}
                 Payload::Move(request) => self.move_elsewhere(now, slot, (**request).clone()),
             }
         }

@@ -8,7 +8,7 @@ use super::{Actor, NOWHERE, Output, Shard};
 use crate::{Bucket, CrownOnLeave};
 use crate::{
     Bundle, ChannelKind, ChannelName, ConnId, Crown, Event, JoinTarget, Limit, Notice, Now,
-    ParticipantView, Position, Profile, Settings, SettingsPatch, ShardId, Wire,
+    NoteQuota, ParticipantView, Position, Profile, Settings, SettingsPatch, ShardId, UserId, Wire,
     channel::{At, Channel, Member, Participant, dropped_at, on_screen},
     conn::{Awaits, JoinRequest, Purpose, Seat},
     fan_out::Class,
@@ -23,7 +23,7 @@ const BUNDLE_VERSION: u16 = 1;
 const FORWARDED_US: u64 = 10_000_000;
 
 /// What became of a wish to join a channel that is owned here.
-enum Admission {
+pub(super) enum Admission {
     Enter,
     Overflow,
     Refuse(Limit, Notice),
@@ -156,7 +156,7 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Whether a user may enter a channel that is owned here (protocol page, section 5.3).
-    fn admit(
+    pub(super) fn admit(
         &self,
         now: Now,
         profile: &Profile,
@@ -221,9 +221,12 @@ impl<W: Wire> Shard<W> {
             None => Settings::new(name.kind()),
         };
         self.serial += 1;
-        let channel = Channel::new(name.clone(), settings, self.serial, self.hasher.clone());
+        let number = self.config.number_key.room(&name);
+        let hasher = self.hasher.clone();
+        let channel = Channel::new(name.clone(), settings, self.serial, number, hasher);
         let idx = self.channels.insert(channel) as u32;
         self.by_name.insert(name, idx);
+        self.by_number.entry(number).or_insert(idx);
         self.stats.channels_created += 1;
         idx
     }
@@ -237,19 +240,9 @@ impl<W: Wire> Shard<W> {
         name: ChannelName,
         set: Option<&SettingsPatch>,
     ) {
-        let user = profile.user;
         let idx = match self.by_name.get(&name) {
             Some(&idx) => idx,
-            None => {
-                let idx = self.create_channel(name, set);
-                let channel = &mut self.channels[idx as usize];
-                if !channel.kind.is_lobby() {
-                    let (start, end) = dropped_at(Position::OFF_SCREEN);
-                    channel.crown =
-                        Some(Crown { user, held: true, since_ms: now.wall_ms, start, end });
-                }
-                idx
-            }
+            None => self.found_channel(now, profile.user, name, set),
         };
         let conn = &self.conns[slot];
         let member = Member {
@@ -259,6 +252,48 @@ impl<W: Wire> Shard<W> {
             binary_custom: conn.binary_custom,
         };
         let quota = conn.extra.as_ref().map(|extra| extra.quota).unwrap_or_default();
+        let (participant, crowned) = self.take_part(now, idx, profile, quota);
+        let channel = &mut self.channels[idx as usize];
+        channel.roster[participant].members.push(member);
+        let conn = &mut self.conns[slot];
+        conn.seat = Seat::Owned { channel: idx, participant };
+        channel.fan.add(slot, conn);
+        let conn = conn.id;
+        self.show_channel(Actor { channel: idx, participant, conn, at: At::Here(slot) });
+        if crowned {
+            self.broadcast_channel(idx, Some(conn));
+        }
+        self.show_profile(idx, participant, profile);
+        self.spread_if_hot(now, idx, slot);
+    }
+
+    /// Makes a channel that `user` is the first to enter.
+    pub(super) fn found_channel(
+        &mut self,
+        now: Now,
+        user: UserId,
+        name: ChannelName,
+        set: Option<&SettingsPatch>,
+    ) -> u32 {
+        let idx = self.create_channel(name, set);
+        let channel = &mut self.channels[idx as usize];
+        if !channel.kind.is_lobby() {
+            let (start, end) = dropped_at(Position::OFF_SCREEN);
+            channel.crown = Some(Crown { user, held: true, since_ms: now.wall_ms, start, end });
+        }
+        channel.room.told = channel.now_told();
+        idx
+    }
+
+    /// The participant that a user is in a channel; one who was not there is announced. Whether it got its crown back.
+    pub(super) fn take_part(
+        &mut self,
+        now: Now,
+        idx: u32,
+        profile: &Rc<Profile>,
+        quota: NoteQuota,
+    ) -> (u32, bool) {
+        let user = profile.user;
         let channel = &mut self.channels[idx as usize];
         let (participant, new) = match channel.roster.find(user) {
             Some(participant) => (participant, false),
@@ -280,6 +315,7 @@ impl<W: Wire> Shard<W> {
         if new {
             let view = ParticipantView { profile, position: Position::OFF_SCREEN };
             self.broadcast(idx, None, Class::Prompt, Event::Participant(view));
+            self.tell_joined(now, idx, participant);
             if let Some(crown) = &mut self.channels[idx as usize].crown
                 && !crown.held
                 && crown.user == user
@@ -290,18 +326,7 @@ impl<W: Wire> Shard<W> {
             }
             self.touch_list(idx, now.mono_us);
         }
-        let channel = &mut self.channels[idx as usize];
-        channel.roster[participant].members.push(member);
-        let conn = &mut self.conns[slot];
-        conn.seat = Seat::Owned { channel: idx, participant };
-        channel.fan.add(slot, conn);
-        let conn = conn.id;
-        self.show_channel(Actor { channel: idx, participant, conn, at: At::Here(slot) });
-        if crowned {
-            self.broadcast_channel(idx, Some(conn));
-        }
-        self.show_profile(idx, participant, profile);
-        self.spread_if_hot(now, idx, slot);
+        (participant, crowned)
     }
 
     /// Sends one member all that it has to know of its channel.
@@ -366,6 +391,7 @@ impl<W: Wire> Shard<W> {
             }
         } else {
             self.broadcast(idx, None, Class::Prompt, Event::Left(user));
+            self.tell_left(now, idx, &left.profile);
             if was_holder {
                 self.pass_crown_on(now, idx, &left);
             }

@@ -29,6 +29,8 @@ mod list;
 mod mesh;
 mod play;
 mod relay;
+mod rooms;
+mod seat;
 mod staff;
 mod talk;
 #[cfg(test)]
@@ -42,8 +44,8 @@ pub(crate) use announce::Announcement;
 
 use crate::{
     Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
-    ConnId, Ending, Event, EventKind, Format, Gauges, Key, Limit, MeshMessage, Now, Rng, ShardId,
-    Stats, UserId, Wire,
+    ConnId, Departure, Ending, Event, EventKind, Format, Gauges, Key, Limit, MeshMessage, Now, Rng, RoomId,
+    ShardId, Stats, UserId, Wire,
     channel::{At, Channel, Member},
     conn::{Awaits, Conns, Seat},
     directory::Directory,
@@ -100,6 +102,13 @@ pub enum Output {
         /// What has still to be sent.
         unsent: Vec<u8>,
     },
+    /// A seat is gone, with what its session is still to be told of it. The key is no longer valid.
+    SeatEnded {
+        /// Which seat.
+        key: Key,
+        /// What was still to be sent to it.
+        last: Vec<u8>,
+    },
     /// Go on with a connection that was paused.
     Resume {
         /// Which connection.
@@ -154,13 +163,27 @@ pub struct Shard<W> {
     rng: Rng,
     serial: u64,
     stopping: bool,
+    /// When the last input came.
+    now: Now,
     /// Whether so much waits for other shards that what can wait is not added to it.
     mesh_crowded: bool,
 
     conns: Conns,
     channels: Slab<Channel>,
     by_name: HashMap<ChannelName, u32, RandomState>,
+    by_number: HashMap<RoomId, u32, RandomState>,
     users: Users,
+
+    /// The seats of each session, by the number of its key.
+    seats: HashMap<u64, Vec<u32>, RandomState>,
+    n_seats: u64,
+    /// How whoever is taken out of a channel at this moment leaves it.
+    departure: Departure,
+    /// Messages that this shard has numbered.
+    message_count: u64,
+    /// Rooms in which something was said lately.
+    beat_watch: Vec<(u32, u64)>,
+    beat_armed: bool,
 
     relays: Slab<Relay>,
     relay_of: HashMap<ChannelRef, u32, RandomState>,
@@ -222,6 +245,13 @@ impl<W: Wire> Shard<W> {
             conns: Conns::new(hasher()),
             channels: Slab::new(),
             by_name: HashMap::with_hasher(hasher()),
+            by_number: HashMap::with_hasher(hasher()),
+            seats: HashMap::with_hasher(hasher()),
+            n_seats: 0,
+            departure: Departure::default(),
+            message_count: 0,
+            beat_watch: Vec::new(),
+            beat_armed: false,
             users: Users::new(hasher(), config.profiles_max),
             relays: Slab::new(),
             relay_of: HashMap::with_hasher(hasher()),
@@ -258,6 +288,7 @@ impl<W: Wire> Shard<W> {
             serial: 0,
             stopping: false,
             mesh_crowded: false,
+            now: Now { mono_us: 0, wall_ms: 0 },
             config,
         };
         for name in [ChannelName::lobby(), ChannelName::awkward()] {
@@ -283,7 +314,7 @@ impl<W: Wire> Shard<W> {
     /// The shard that owns a channel. The only routing rule.
     #[must_use]
     pub fn owner(&self, channel: &ChannelName) -> ShardId {
-        self.place(channel.as_str().as_bytes())
+        self.owner_of_room(self.config.number_key.room(channel))
     }
 
     /// The shard that owns a user's record.
@@ -307,7 +338,7 @@ impl<W: Wire> Shard<W> {
     #[must_use]
     pub fn gauges(&self) -> Gauges {
         Gauges {
-            connections: self.conns.len() as u64,
+            connections: self.conns.len() as u64 - self.n_seats,
             channels: self.channels.len() as u64,
             participants: self.channels.iter().map(|(_, c)| c.roster.len() as u64).sum(),
             members: self.conns.iter().filter(|(_, c)| c.seat != Seat::None).count() as u64,
@@ -393,9 +424,13 @@ impl<W: Wire> Shard<W> {
     ///
     /// What was still to be sent before is returned, for a caller that has a reason to tell the peer.
     pub fn peer_gone(&mut self, now: Now, key: Key) -> Vec<u8> {
+        self.now = now;
         let Some(slot) = self.conns.slot(key) else { return Vec::new() };
         self.stats.endings[Ending::Peer as usize] += 1;
-        self.dismantle(now, slot)
+        self.departure = Departure::Disconnected;
+        let unsent = self.dismantle(now, slot);
+        self.departure = Departure::default();
+        unsent
     }
 
     /// Appends bytes that the door makes for one connection (answers of the transport's own protocol).
@@ -407,6 +442,7 @@ impl<W: Wire> Shard<W> {
 
     /// Handles one command. A caller stops giving more when the answer is not [`Flow::Continue`].
     pub fn handle_command(&mut self, now: Now, key: Key, command: Command) -> Flow {
+        self.now = now;
         let Some(slot) = self.conns.slot(key) else { return Flow::Gone };
         debug_assert!(
             self.conns[slot].awaits().is_none(),
@@ -419,7 +455,7 @@ impl<W: Wire> Shard<W> {
         }
         let known = conn.profile.is_some();
         match command {
-            Command::Hello { user, token } => self.hello(now, slot, user, token),
+            Command::Hello { user, token, guise } => self.hello(now, slot, user, token, guise),
             Command::Bye => self.close(now, slot, CloseReason::Bye),
             Command::Speak(format) => self.speak(slot, format),
             _ if !known => {}
@@ -489,6 +525,7 @@ impl<W: Wire> Shard<W> {
             Command::SpeakBinaryCustom => self.member_mut(actor).binary_custom = true,
             Command::Speak(format) => self.reformat_away(actor, format),
             Command::Admin(admin) => self.staff(now, Some(actor), actor.conn, *admin),
+            Command::Room(request) => self.room_act(now, actor, *request),
             Command::Hello { .. } => {
                 let channel = &self.channels[actor.channel as usize];
                 let user = channel.roster[actor.participant].profile.user;
@@ -601,6 +638,9 @@ impl<W: Wire> Shard<W> {
 
     /// Appends bytes to one connection's outbox, behind what it has still to read of its channel.
     pub(crate) fn deliver(&mut self, slot: u32, bytes: &[u8], messages: u32) {
+        if bytes.is_empty() {
+            return;
+        }
         self.absorb(slot);
         let conn = &mut self.conns[slot];
         conn.outbox.push(bytes, messages, &mut self.pool);
@@ -647,26 +687,32 @@ impl<W: Wire> Shard<W> {
         event: Event<'_>,
     ) {
         let channel = &mut self.channels[idx as usize];
-        let mut receivers = channel.fan.members.len();
-        for format in (0..Format::COUNT).map(|f| Format(f as u8)) {
-            if !channel.uses(format) {
-                continue;
-            }
+        let (mut formats, mut receivers) = (channel.formats(), 0);
+        while formats != 0 {
+            let format = Format(formats.trailing_zeros() as u8);
+            formats &= formats - 1;
             let log = &mut channel.fan.logs[format.index()];
             log.open(&mut self.pool);
             let start = log.bytes.len();
             self.wire.encode(format, &[event], &mut log.bytes);
+            if log.bytes.len() == start {
+                // Not shown to those who speak this.
+                log.close_if_empty(&mut self.pool);
+                continue;
+            }
             let own = match by {
                 Some(Actor { at: At::Here(slot), .. }) => Some(&mut self.conns[slot]),
                 _ => None,
             };
             channel.fan.push(format, start, by.map(|actor| actor.conn), own, class);
+            receivers += channel.fan.count(format) as usize;
             for away in &channel.away {
                 receivers += away.formats[format.index()] as usize;
             }
         }
         // Whoever did it is a member, here or away.
-        self.stats.event(EventKind::from(&event), receivers - usize::from(by.is_some()));
+        self.stats
+            .event(EventKind::from(&event), receivers.saturating_sub(usize::from(by.is_some())));
         self.touch_fan(idx);
         // Heat is what people say and play. Those who come and go are not made cheaper by spreading members.
         if matches!(event, Event::Notes { .. } | Event::Cursor { .. } | Event::Chat(_)) {
@@ -698,6 +744,9 @@ impl<W: Wire> Shard<W> {
                 At::Here(slot) => self.conns[slot].format,
                 At::Away(_, format) => format,
             };
+            if format == Format::QUIC {
+                continue;
+            }
             let (mut bytes, hole) = encoded[format.index()].take().unwrap_or_else(|| {
                 let mut bytes = self.pool.take();
                 let view = self.channels[idx as usize].view();
@@ -712,6 +761,7 @@ impl<W: Wire> Shard<W> {
         for (bytes, _) in encoded.into_iter().flatten() {
             self.pool.give(bytes);
         }
+        self.tell_changes(idx);
     }
 
     /// Closes a connection for a reason of ours, which the peer is told.
@@ -724,13 +774,20 @@ impl<W: Wire> Shard<W> {
         }
         self.stats.endings[Ending::from(reason) as usize] += 1;
         let (key, conn) = (self.conns.key(slot), self.conns[slot].id);
+        if reason != CloseReason::Bye {
+            self.departure = Departure::Disconnected;
+        }
         let unsent = self.dismantle(now, slot);
+        self.departure = Departure::default();
         self.outputs.push_back(Output::Close { key, conn, reason, unsent });
     }
 
     /// Takes a connection out of everything and returns what it was still to be sent.
     fn dismantle(&mut self, now: Now, slot: u32) -> Vec<u8> {
         self.absorb(slot);
+        if self.conns[slot].format == Format::QUIC {
+            self.dismantle_seats(now, self.conns.key(slot));
+        }
         let mut told_by_owner = false;
         if let Seat::Relayed { relay } = self.conns[slot].seat {
             let (conn, owner) = (self.conns[slot].id, self.relays[relay as usize].of.owner);
@@ -772,7 +829,10 @@ impl<W: Wire> Shard<W> {
         self.stopping = true;
         let slots: Vec<u32> = self.conns.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
-            self.close(now, slot, CloseReason::Stopping);
+            // Seats go with their sessions.
+            if self.conns.get(slot).is_some_and(|conn| conn.session().is_none()) {
+                self.close(now, slot, CloseReason::Stopping);
+            }
         }
     }
 

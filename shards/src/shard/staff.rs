@@ -1,6 +1,6 @@
 //! What staff do. Doors let only those through who proved that they are staff.
 
-use super::{Actor, Announcement, Shard};
+use super::{Actor, Announcement, Shard, rooms::Saying};
 use crate::{
     AdminCommand, Audience, ChannelName, ChatText, Color, ConnId, Event, JoinTarget, Notice, Now,
     Profile, UserId, UserName, Wire,
@@ -113,7 +113,7 @@ impl<W: Wire> Shard<W> {
                 color: Color([0xff, 0xff, 0xff]),
                 ..Profile::new(SERVER, 0)
             };
-            self.say(now, idx, by, text, None);
+            self.say(now, idx, by, Saying::plain(text, None));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Chat, direct messages and custom messages.
 
-use super::{Actor, Announcement, Shard};
+use super::{Actor, Announcement, Shard, rooms::Saying};
 use crate::{
     ChatMessage, ChatText, Custom, CustomTarget, Event, Limit, MessageRef, Now, Profile, UserId,
-    Wire, channel::Member, fan_out::Class, mesh::Payload,
+    Wire, channel::Member, mesh::Payload,
 };
 use std::sync::Arc;
 
@@ -15,27 +15,12 @@ impl<W: Wire> Shard<W> {
         text: ChatText,
         reply_to: Option<MessageRef>,
     ) {
-        if !self.channels[actor.channel as usize].settings.chat || !self.may_talk(now, actor) {
+        if self.may_post(now, actor).is_err() || !self.may_talk(now, actor) {
             return;
         }
         let by = &self.channels[actor.channel as usize].roster[actor.participant].profile;
         let by = Profile::clone(by);
-        self.say(now, actor.channel, by, text, reply_to);
-    }
-
-    /// Says something to everyone in a channel of this shard, and keeps it.
-    pub(super) fn say(
-        &mut self,
-        now: Now,
-        idx: u32,
-        by: Profile,
-        text: ChatText,
-        reply_to: Option<MessageRef>,
-    ) {
-        let message =
-            ChatMessage { id: self.rng.next_u32(), sent_ms: now.wall_ms, by, text, reply_to };
-        self.broadcast(idx, None, Class::Prompt, Event::Chat(&message));
-        self.channels[idx as usize].remember(message, self.config.chat_history);
+        self.say(now, actor.channel, by, Saying::plain(text, reply_to));
     }
 
     fn may_talk(&mut self, now: Now, actor: Actor) -> bool {
@@ -66,8 +51,20 @@ impl<W: Wire> Shard<W> {
         let roster = &self.channels[actor.channel as usize].roster;
         let recipient = roster[target].profile.clone();
         let by = Profile::clone(&roster[actor.participant].profile);
-        let id = self.rng.next_u32();
-        let message = ChatMessage { id, sent_ms: now.wall_ms, by, text, reply_to };
+        let message = ChatMessage {
+            id: self.next_message(now),
+            seq: 0,
+            sent_ms: now.wall_ms,
+            by,
+            text,
+            reply_to,
+            reply_id: None,
+            action: false,
+            nonce: None,
+            edited_ms: None,
+            deleted: false,
+            reactions: Vec::new(),
+        };
         let event = Event::Direct { message: &message, to: &recipient };
         self.tell_participant(actor.channel, target, &[event]);
         if target != actor.participant {

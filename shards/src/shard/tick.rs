@@ -6,6 +6,7 @@ use crate::{CloseReason, Key, Limit, Now, Wire, timers::Timer};
 impl<W: Wire> Shard<W> {
     /// Does what is due. To be called when [`Shard::next_deadline_us`] has come; earlier calls do no harm.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
         while let Some(timer) = self.timers.pop_due(now.mono_us) {
             self.fire(now, timer);
         }
@@ -47,6 +48,12 @@ impl<W: Wire> Shard<W> {
             Timer::Publish => self.publish(now),
             Timer::Heat => self.look_at_heat(now),
             Timer::Forwarding => self.forget_forwarding(now),
+            Timer::Beat => self.look_at_beats(now),
+            Timer::Retell { channel, serial } => {
+                if self.is_channel(channel, serial) {
+                    self.retell(now, channel);
+                }
+            }
         }
     }
 
@@ -61,6 +68,9 @@ impl<W: Wire> Shard<W> {
         }
         let channel = self.channels.remove(idx as usize);
         self.by_name.remove(&channel.name);
+        if self.by_number.get(&channel.room.id) == Some(&idx) {
+            self.by_number.remove(&channel.room.id);
+        }
         if channel.heat.hot {
             self.n_hot -= 1;
         }
