@@ -7,6 +7,7 @@
 #   perf/run.sh --report         only the reports, from what is in perf/out
 #
 # Rows: idle notes100 notes1000 spread cursors joins saturate100 saturate50x20 members channels shards mixed syscalls
+#       tcp-chat tcp-idle storage
 #
 # Environment:
 #   TUTTI        the server binary (default: target/release/tutti, built here); "none" leaves it out
@@ -18,7 +19,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-ALL="idle notes100 notes1000 spread cursors joins saturate100 saturate50x20 members channels shards mixed syscalls"
+ALL="idle notes100 notes1000 spread cursors joins saturate100 saturate50x20 members channels shards mixed syscalls
+tcp-chat tcp-idle storage"
+ALL=${ALL//$'\n'/ }
 BIN=${CARGO_TARGET_DIR:-target}/release
 OUT=perf/out
 PORT=9801
@@ -70,18 +73,29 @@ echo "1024 65000" > /proc/sys/net/ipv4/ip_local_port_range
 ulimit -n "$(ulimit -Hn)"
 mkdir -p $OUT perf/plots
 SERVER_PID=
+# The data folder of a server that keeps one: fresh for each, and on a disk.
+DATA=$OUT/data
 FAILED=()
 trap 'stop_server' EXIT
 
-# start_server NAME: floor-send, floor-batch, tutti (one shard), tutti-2 (two shards on one core), tutti-2-cores
-# (two shards on two cores), or a peer.
+# What is spoken to servers (ws, or tcp for the line chat), and what Tutti is told besides; a row may set both.
+WIRE=ws
+MORE=
+
+# start_server NAME: floor-send, floor-batch, tutti (one shard), tutti-data (the same with a data folder), tutti-2 (two
+# shards on one core), tutti-2-cores (two shards on two cores), or a peer.
 start_server() {
-    local tutti="exec $TUTTI serve --listen 127.0.0.1:$PORT --limits off --admin off --data memory" cpus=$SERVER_CPU
+    local doors="--listen 127.0.0.1:$PORT" lines="" cpus=$SERVER_CPU
+    if [ $WIRE = tcp ]; then
+        doors="--listen 127.0.0.1:$((PORT + 1000)) --tcp 127.0.0.1:$PORT" lines=--lines
+    fi
+    local tutti="exec $TUTTI serve $doors --limits off --admin off $MORE"
     case $1 in
-        floor-*) COMMAND="exec $BIN/floor --listen 127.0.0.1:$PORT --mode ${1#floor-}" ;;
-        tutti) COMMAND="$tutti --shards 1 --cpus $SERVER_CPU" ;;
-        tutti-2) COMMAND="$tutti --shards 2 --cpus $SERVER_CPU" ;;
-        tutti-2-cores) COMMAND="$tutti --shards 2 --cpus $SERVER_CPU,$LOAD_CPU" cpus=$SERVER_CPU,$LOAD_CPU ;;
+        floor-*) COMMAND="exec $BIN/floor --listen 127.0.0.1:$PORT --mode ${1#floor-} $lines" ;;
+        tutti-data) COMMAND="$tutti --data $DATA --shards 1 --cpus $SERVER_CPU" ;;
+        tutti) COMMAND="$tutti --data memory --shards 1 --cpus $SERVER_CPU" ;;
+        tutti-2) COMMAND="$tutti --data memory --shards 2 --cpus $SERVER_CPU" ;;
+        tutti-2-cores) COMMAND="$tutti --data memory --shards 2 --cpus $SERVER_CPU,$LOAD_CPU" cpus=$SERVER_CPU,$LOAD_CPU ;;
         *)
             COMMAND="exec $("$BIN/report" --peers | awk -F'\t' -v name="$1" '$1 == name { print $3 }')"
             COMMAND=${COMMAND//\{port\}/$PORT}
@@ -104,6 +118,7 @@ stop_server() {
     wait "$SERVER_PID" 2> /dev/null || true
     SERVER_PID=
     PORT=$((PORT + 1))
+    rm -rf "$DATA"
 }
 
 say() {
@@ -119,7 +134,7 @@ measure() {
     start_server "$server"
     rm -f "$OUT/$row.$server.json"
     local status=0
-    "$BIN/tutti-loadgen" "$@" --quiet --url "ws://127.0.0.1:$PORT/" --pid "$SERVER_PID" --cpus "$cpus" --name "$server" \
+    "$BIN/tutti-loadgen" "$@" --quiet --url "$WIRE://127.0.0.1:$PORT/" --pid "$SERVER_PID" --cpus "$cpus" --name "$server" \
         --json "$OUT/$row.$server.json" > "$OUT/$row.$server.txt" 2>&1 || status=$?
     if [ $status -ne 0 ]; then
         FAILED+=("$row.$server")
@@ -162,6 +177,19 @@ count_system_calls() {
     fi
     rm -f "$OUT/syscalls.perf"
     stop_server
+}
+
+# The same row with storage and without, by turns, so that what else the machine does meets both alike.
+compare_storage() {
+    local n
+    for n in 1 2 3 4 5; do
+        measure "storage-$n" tutti "$LOAD_CPU" canonical --seconds 6
+        measure "storage-$n" tutti-data "$LOAD_CPU" canonical --seconds 6
+    done
+    # Ten thousand people of as many addresses: in production mode each is a user that is looked up and kept.
+    MORE="--mode production --trusted-proxies 127.0.0.0/8"
+    on "tutti tutti-data" storage-hi joins --members 100 --forwarded-for
+    MORE=
 }
 
 # The conditions under which a rate counts as held.
@@ -213,6 +241,12 @@ run_row() {
             measure shards tutti-2-cores "$SERVER_CPU,$LOAD_CPU" fanout --senders 20 --rate 2 --seconds 6
             ;;
         mixed) on "tutti" mixed mixed ;;
+        tcp-chat) WIRE=tcp on "$FLOORS tutti tutti-2" tcp-chat tcp-chat ;;
+        tcp-idle)
+            WIRE=tcp on "floor-batch tutti" tcp-idle tcp-idle --set arrivals_per_s=2000 --seconds 5
+            WIRE=tcp on "$FLOORS tutti tutti-2" tcp-joins tcp-joins
+            ;;
+        storage) compare_storage ;;
         syscalls)
             count_system_calls floor-send
             count_system_calls tutti

@@ -8,6 +8,7 @@ mod metrics;
 use crate::{
     driver::Control,
     http::{Head, Response, Status},
+    storage,
 };
 use std::{
     io::{self, Read, Write},
@@ -71,9 +72,9 @@ impl Admin {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn serve(self, control: Control) -> Result<(), AdminError> {
+    pub fn serve(self, control: Control, storage: storage::Handle) -> Result<(), AdminError> {
         let Admin { address, listener, readiness } = self;
-        let serving = Serving { control, readiness };
+        let serving = Serving { control, storage, readiness };
         thread::Builder::new()
             .name("tutti-admin".to_owned())
             .spawn(move || serving.run(&listener))
@@ -90,6 +91,7 @@ impl Admin {
 
 struct Serving {
     control: Control,
+    storage: storage::Handle,
     readiness: Readiness,
 }
 
@@ -145,8 +147,9 @@ impl Serving {
         }
         match head.path() {
             "/metrics" => {
+                let reports = self.control.reports(REPORT_TIME);
                 let text =
-                    metrics::render(&self.control.reports(REPORT_TIME), self.control.admission());
+                    metrics::render(&reports, self.control.admission(), &self.storage.counts());
                 let response = Response {
                     status: Status::Ok,
                     content_type: "text/plain; version=0.0.4; charset=utf-8",

@@ -21,6 +21,9 @@ pub mod admission;
 pub mod assets;
 pub mod identity;
 
+pub mod data_folder;
+pub mod storage;
+
 pub mod admin;
 pub mod check;
 pub mod tune;

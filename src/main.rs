@@ -77,6 +77,8 @@ fn run(flags: &Flags) -> ExitCode {
     match serve(config, &passed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ ServeError::Unfit(_)) => complain(&error, EXIT_CONFIG),
+        // Starting again would not help, so the supervisor is told not to.
+        Err(ServeError::Storage(error)) if error.lasts() => complain(&error, EXIT_CONFIG),
         Err(error) => complain(&error, EXIT_FAILURE),
     }
 }

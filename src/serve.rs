@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     driver::{DriverError, Shards},
     notify::Notifier,
+    storage::{OpenError, Storage},
 };
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -23,6 +24,9 @@ pub enum ServeError {
     /// The host or the configuration does not let it run; exit code 78.
     #[error("this host is not fit: {0}")]
     Unfit(#[from] Unfit),
+    /// What is kept cannot be opened.
+    #[error(transparent)]
+    Storage(#[from] OpenError),
     /// The shards do not run.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -62,9 +66,10 @@ pub fn serve(mut config: Config, passed: &Passed) -> Result<(), ServeError> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(ServeError::Signals)?;
     let admin = config.admin_listen.map(Admin::open).transpose()?;
     let ready = admin.as_ref().map(Admin::readiness);
+    let storage = Storage::open(&config)?;
     let shards = Shards::start(&config, passed)?;
     let control = shards.control();
-    if let Some(Err(error)) = admin.map(|admin| admin.serve(control.clone())) {
+    if let Some(Err(error)) = admin.map(|admin| admin.serve(control.clone(), storage.handle())) {
         control.stop();
         shards.join()?;
         return Err(error.into());
@@ -94,6 +99,8 @@ pub fn serve(mut config: Config, passed: &Passed) -> Result<(), ServeError> {
         tracing::info!("metrics on http://{address}/metrics");
     }
     let ended = shards.join();
+    // After the shards, so that what they wrote last is kept.
+    drop(storage);
     handle.close();
     // It ends with the handle; a panic there has ended the process.
     let _ = waiter.join();

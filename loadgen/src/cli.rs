@@ -10,7 +10,7 @@ use crate::scenario::Setting;
 use crate::scenario::presets;
 use crate::watch::machine::parse_cpus;
 
-/// Open-loop load for any Multiplayer Piano server.
+/// Open-loop load for any Multiplayer Piano server, and for the TCP line chat.
 ///
 /// Without arguments it runs the canonical scenario against a server on this machine and prints two lines:
 /// throughput, and latency from the intended send time. Every delivery is accounted for.
@@ -21,9 +21,9 @@ pub struct Cli {
     #[arg(value_name = "SCENARIO", conflicts_with_all = ["compare", "join", "render"])]
     pub scenario: Option<String>,
 
-    /// The server
-    #[arg(long, value_name = "URL", default_value = "ws://127.0.0.1:8080/")]
-    pub url: String,
+    /// The server [default: ws://127.0.0.1:8080/, and tcp://127.0.0.1:8023 for scenarios of terminals]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
     /// The server's name in tables and plots
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -47,7 +47,8 @@ pub struct Cli {
     /// Where connections come from: a number of loopback addresses, a list of addresses, or `kernel`
     #[arg(long, value_name = "N|LIST", default_value = "200", help_heading = "The load side")]
     pub sources: Sources,
-    /// Claim an address of its own for each connection, for servers that trust this machine as a proxy
+    /// Claim an address of its own for each connection (X-Forwarded-For, or a PROXY header in the line chat), for
+    /// servers that trust this machine as a proxy
     #[arg(long, help_heading = "The load side")]
     pub forwarded_for: bool,
     /// Channel names start with this; the default makes test lobbies, which have no capacity
@@ -66,13 +67,13 @@ pub struct Cli {
     /// Members of each channel of the first group
     #[arg(long, value_name = "N", help_heading = "Changing the scenario")]
     pub members: Option<usize>,
-    /// Members of each channel of the first group who play
+    /// Members of each channel of the first group who send
     #[arg(long, value_name = "N", help_heading = "Changing the scenario")]
     pub senders: Option<usize>,
-    /// Messages a second of each who plays
+    /// Messages a second of each who sends
     #[arg(long, value_name = "RATE", help_heading = "Changing the scenario")]
     pub rate: Option<f64>,
-    /// `text`, or `quick` for the binary dialect
+    /// `text`, `quick` for the binary dialect, or `line` for the TCP line chat
     #[arg(long, value_name = "DIALECT", help_heading = "Changing the scenario")]
     pub dialect: Option<String>,
 
@@ -125,10 +126,10 @@ impl Cli {
             all.push(Setting::of_first_group(&["members"], number(n)));
         }
         if let Some(n) = self.senders {
-            all.push(Setting::of_first_group(&["notes", "senders"], number(n)));
+            all.push(Setting::of_first_stream("senders", number(n)));
         }
         if let Some(rate) = self.rate {
-            all.push(Setting::of_first_group(&["notes", "rate"], rate));
+            all.push(Setting::of_first_stream("rate", rate));
         }
         all.extend(self.set.iter().cloned());
         all

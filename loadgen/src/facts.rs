@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::conditions::{Figure, Measured as _, Plain};
 use crate::result::{Limit, RunResult};
+use crate::scenario::Dialect;
 use crate::units::{Unit, float, grouped};
 
 /// A figure with its label. Both are plain text, free of control characters.
@@ -74,7 +75,7 @@ pub fn traffic(run: &RunResult) -> Vec<Fact> {
     ];
     if traffic.expected == 0 && traffic.deliveries == 0 {
         facts.truncate(1);
-    } else if traffic.frames > 0 {
+    } else if traffic.frames > 0 && run.target.dialect != Dialect::Line.name() {
         let each = float(traffic.deliveries) / float(traffic.frames);
         facts.push(fact("deliveries per frame", format!("{each:.2}")));
     }

@@ -70,7 +70,9 @@ fn measure(cli: &Cli) -> Result<u8> {
         Ok(all) => all,
         Err(error) => return Ok(usage(format!("--assert {error}"))),
     };
-    let endpoint = match Endpoint::new(&cli.url, cli.sources.clone(), cli.forwarded_for) {
+    let dialect = scenario.dialect;
+    let url = cli.url.as_deref().unwrap_or(Endpoint::usual_url(dialect));
+    let endpoint = match Endpoint::new(url, dialect, cli.sources.clone(), cli.forwarded_for) {
         Ok(endpoint) => endpoint,
         Err(error) => return Ok(usage(format!("--url {error:#}"))),
     };

@@ -96,7 +96,7 @@ pub struct Target {
     pub url: String,
     /// A name for tables and plots (`--name`).
     pub name: Option<String>,
-    /// `text` or `quick`.
+    /// `text`, `quick` or `line`.
     pub dialect: String,
     /// Command line of the watched process.
     pub command: Option<Vec<String>>,
@@ -117,7 +117,7 @@ pub struct Traffic {
     pub offered_per_s: f64,
     /// Deliveries a second.
     pub delivered_per_s: f64,
-    /// WebSocket frames received.
+    /// WebSocket frames received, or lines.
     pub frames: u64,
     /// Bytes received, frame headers included.
     pub bytes_received: u64,

@@ -54,6 +54,18 @@ impl Figures {
         self.runs.get(&format!("{row}.{server}")).filter(|run| run.partial.is_none())
     }
 
+    /// The middle of a figure over the runs of a row that was repeated as `row-1`, `row-2` and so on.
+    #[must_use]
+    pub fn middle(
+        &self,
+        row: &str,
+        server: &str,
+        figure: impl Fn(&RunResult) -> Option<f64>,
+    ) -> Option<f64> {
+        let runs = (1..).map_while(|n| self.run(&format!("{row}-{n}"), server));
+        middle_of(runs.filter_map(figure))
+    }
+
     /// A figure of the better of the two floors, and which that is.
     pub fn floor(
         &self,
@@ -64,6 +76,12 @@ impl Figures {
         let found = all.filter_map(|floor| Some((figure(floor)?, floor)));
         found.reduce(|a, b| if better(b.0, a.0) { b } else { a })
     }
+}
+
+fn middle_of(all: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut all: Vec<f64> = all.collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied()
 }
 
 fn between<'a>(name: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -94,4 +112,18 @@ pub fn rss_each(run: &RunResult, connections: u64) -> Option<f64> {
     let start = run.server.as_ref()?.rss_start_bytes?;
     let point = run.memory_curve.iter().find(|point| point.connections == connections)?;
     Some(point.rss_bytes.saturating_sub(start) as f64 / connections as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_disturbed_run_does_not_move_the_middle() {
+        assert_eq!(middle_of([5.0, 90.0, 7.0].into_iter()), Some(7.0));
+        assert_eq!(middle_of([5.0].into_iter()), Some(5.0));
+        assert_eq!(middle_of(std::iter::empty()), None);
+        let figures = Figures::default();
+        assert_eq!(figures.middle("storage", "tutti", |_| Some(1.0)), None);
+    }
 }

@@ -205,6 +205,8 @@ pub fn rows(figures: &Figures) -> Vec<Row> {
                 .against(floor("joins", &arrivals, false)),
         );
     }
+    terminals(figures, &mut rows);
+    storage(figures, &mut rows);
     let calls = |server: &str| {
         let rate = run("syscalls", server)?.traffic.delivered_per_s;
         Some(figures.syscalls_per_s.get(server)? / rate)
@@ -231,6 +233,77 @@ pub fn rows(figures: &Figures) -> Vec<Row> {
         rows.push(Row::new(what, Unit::Micros, load, Budget::AtMostTimes(0.334)).against(least));
     }
     rows
+}
+
+/// The line chat.
+fn terminals(figures: &Figures, rows: &mut Vec<Row>) {
+    let ours = figures.run("tcp-chat", "tutti");
+    let floor = |figure: &dyn Fn(&RunResult) -> Option<f64>| {
+        figures.floor(|server| figure(figures.run("tcp-chat", server)?), |a, b| a < b)
+    };
+    let p99 = |run: &RunResult| latency_us(run, "p99");
+    rows.push(
+        Row::new(
+            "line chat, 1,000 terminals in one room, 100 lines/s, p99",
+            Unit::Micros,
+            ours.and_then(p99),
+            Budget::AtMost(5000.0),
+        )
+        .against(floor(&p99)),
+    );
+    rows.push(
+        Row::new(
+            "CPU per delivered line there",
+            Unit::Micros,
+            ours.and_then(cpu_us),
+            Budget::AtMostTimes(1.25),
+        )
+        .against(floor(&cpu_us))
+        .clean(ours),
+    );
+    let arrivals =
+        |server: &str| figures.run("tcp-joins", server)?.figures.get("arrivals_per_s").copied();
+    let floor = figures.floor(arrivals, |a, b| a > b);
+    let what = "connect + nick + join of terminals, 2 shards on the core";
+    rows.push(Row::new(what, Unit::PerSecond, arrivals("tutti-2"), Budget::None).against(floor));
+    let each = |server: &str| rss_each(figures.run("tcp-idle", server)?, 10_000);
+    rows.push(
+        Row::new(
+            "idle terminal, memory each at 10,000",
+            Unit::Bytes,
+            each("tutti"),
+            Budget::AtMost(1536.0),
+        )
+        .against(each("floor-batch").map(|bytes| (bytes, "floor-batch"))),
+    );
+}
+
+/// What keeping things costs.
+fn storage(figures: &Figures, rows: &mut Vec<Row>) {
+    let middle = |server: &str| figures.middle("storage", server, cpu_us);
+    rows.push(
+        Row::new(
+            "CPU per delivered note with storage, 100 members",
+            Unit::Micros,
+            middle("tutti-data"),
+            Budget::AtMostTimes(1.02),
+        )
+        .against(middle("tutti").map(|us| (us, "without"))),
+    );
+    let seconds = |server: &str| {
+        let run = figures.run("storage-hi", server)?;
+        let per_s = run.figures.get("arrivals_per_s")?;
+        Some(run.traffic.connections as f64 / per_s)
+    };
+    rows.push(
+        Row::new(
+            "10,000 new users arrive, with storage",
+            Unit::Seconds,
+            seconds("tutti-data"),
+            Budget::AtMost(10.0),
+        )
+        .against(seconds("tutti").map(|s| (s, "without"))),
+    );
 }
 
 /// The rows as a Markdown table.

@@ -24,6 +24,10 @@ pub(crate) struct Channel {
     pub(crate) roster: Roster,
     pub(crate) crown: Option<Crown>,
     pub(crate) bans: Bans,
+    /// Whose words are refused here.
+    pub(crate) mutes: Bans,
+    /// Whether everyone is about to be sent away.
+    pub(crate) closing: bool,
     pub(crate) history: VecDeque<ChatMessage>,
     /// Members on this shard.
     pub(crate) fan: FanOut,
@@ -218,10 +222,11 @@ impl Bans {
     pub(crate) fn insert(&mut self, user: UserId, until_us: u64, now_us: u64, max: u32) {
         self.until_us.retain(|_, &mut until| until > now_us);
         self.until_us.insert(user, until_us);
-        if self.until_us.len() > max as usize {
+        while self.until_us.len() > max as usize {
             let first =
                 self.until_us.iter().min_by_key(|&(_, &until)| until).map(|(&user, _)| user);
-            first.and_then(|user| self.until_us.remove(&user));
+            let Some(first) = first else { return };
+            self.until_us.remove(&first);
         }
     }
 
@@ -232,7 +237,13 @@ impl Bans {
 
     /// Everyone whose ban is not over, sorted.
     pub(crate) fn users(&self, now_us: u64) -> Arc<[UserId]> {
-        self.until_us.iter().filter(|&(_, &until)| until > now_us).map(|(&user, _)| user).collect()
+        self.iter(now_us).map(|(user, _)| user).collect()
+    }
+
+    /// The same with the end of each.
+    pub(crate) fn iter(&self, now_us: u64) -> impl Iterator<Item = (UserId, u64)> {
+        let bans = self.until_us.iter().map(|(&user, &until)| (user, until));
+        bans.filter(move |&(_, until)| until > now_us)
     }
 }
 
@@ -253,6 +264,8 @@ impl Channel {
             roster: Roster::new(hasher),
             crown: None,
             bans: Bans::default(),
+            mutes: Bans::default(),
+            closing: false,
             history: VecDeque::new(),
             fan: FanOut::default(),
             away: SmallVec::new(),
@@ -302,7 +315,8 @@ impl Channel {
     }
 
     pub(crate) fn remember(&mut self, message: ChatMessage, max: u32) {
-        if self.history.len() >= max as usize {
+        // More than one when the limit has become smaller.
+        while !self.history.is_empty() && self.history.len() >= max as usize {
             self.history.pop_front();
         }
         if max > 0 {

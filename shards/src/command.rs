@@ -17,8 +17,13 @@ pub enum Command {
         user: Option<UserId>,
         /// A token that the peer should keep and did not send.
         token: Option<Box<str>>,
+    },
+    /// Says who a session is, as its door has made sure.
+    Enter {
+        /// The user.
+        user: UserId,
         /// What the door says of the user.
-        guise: Option<Box<Guise>>,
+        guise: Box<Guise>,
     },
     /// Ends the connection.
     Bye,

@@ -61,6 +61,8 @@ pub struct Profile {
     pub door: DoorKind,
     /// The number of the user's account, for those who have one.
     pub account: Option<NonZeroU64>,
+    /// Until when what the user says is refused everywhere, milliseconds since 1970; 0 for not.
+    pub muted_until_ms: u64,
 }
 
 impl Profile {
@@ -76,7 +78,14 @@ impl Profile {
             first_seen_ms,
             door: DoorKind::Piano,
             account: None,
+            muted_until_ms: 0,
         }
+    }
+
+    /// Whether what the user says is refused everywhere.
+    #[must_use]
+    pub fn is_muted(&self, wall_ms: u64) -> bool {
+        self.muted_until_ms > wall_ms
     }
 
     /// The name to show.
@@ -338,10 +347,32 @@ pub enum Notice {
     },
     /// To a connection of a user that has too many; it is closed soon after.
     TooManyConnections,
-    /// To a user who may say nothing for a time.
+    /// To a user whose words are refused from now on.
     Muted {
-        /// For how long.
+        /// For how long; 0 when they are heard again.
         seconds: u64,
+    },
+    /// To a user whose words have just been refused.
+    StillMuted {
+        /// For how long yet, rounded up.
+        seconds: u64,
+    },
+    /// To a connection that an operator closes.
+    Kicked {
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
+    },
+    /// To a connection of somebody who is banned from the server.
+    SiteBanned {
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
+    },
+    /// To everyone in a channel that an operator closes: they go to the lobby.
+    ChannelClosed {
+        /// Which.
+        channel: ChannelName,
+        /// Why, in the operator's words.
+        reason: Option<Box<str>>,
     },
     /// Written by an operator.
     Operator(Box<OperatorNotice>),
@@ -385,6 +416,10 @@ pub enum CloseReason {
     MessagesIn,
     /// The user has too many connections.
     TooManyConnections,
+    /// An operator closed it.
+    Kicked,
+    /// The user or the address is banned from the server.
+    Banned,
 }
 
 /// Turns events into bytes. Implemented by the doors, and by the simulator's own.

@@ -4,9 +4,9 @@
 //! different senders there is no order. Nothing here is ever dropped.
 
 use crate::{
-    AdminCommand, Bundle, ChannelInfo, ChannelName, ChannelRef, ChatText, Class, Command, ConnId,
-    Custom, CustomBody, CustomTarget, Departure, Format, Guise, NoteQuota, Notice, Profile,
-    ProfileChange, SeatRequest, UserId, conn::JoinRequest, shard::Announcement,
+    AdminCommand, Bundle, ChannelInfo, ChannelName, ChannelRef, ChatText, Class, CloseReason,
+    Command, ConnId, Custom, CustomBody, CustomTarget, Departure, Format, Guise, NoteQuota, Notice,
+    Profile, ProfileChange, SeatRequest, UserId, conn::JoinRequest, shard::Announcement,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -100,6 +100,8 @@ pub(crate) enum Payload {
     },
     /// Staff send the user to another channel.
     Move(Box<JoinRequest>),
+    /// An operator closes the connection, which is told so first.
+    Close(CloseReason, Arc<Notice>),
 }
 
 /// A ban that a holder ordered, while it is found out whether its target is connected.

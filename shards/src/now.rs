@@ -14,12 +14,6 @@ pub struct Now {
 }
 
 impl Now {
-    /// What the wall clock will show at a moment of the monotonic one, milliseconds since 1970.
-    #[must_use]
-    pub(crate) fn wall_at(self, mono_us: u64) -> u64 {
-        self.wall_ms + mono_us.saturating_sub(self.mono_us) / 1_000
-    }
-
     /// Whole milliseconds on the monotonic clock.
     #[must_use]
     pub fn mono_ms(self) -> u64 {

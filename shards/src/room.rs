@@ -548,6 +548,8 @@ pub enum Departure {
     Kicked,
     /// Somebody removed them for a time.
     Banned,
+    /// The room was closed.
+    Deleted,
 }
 
 /// What a door says of somebody who comes through it, in place of what is known.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-/// Most roles and mutes of one room; the first by user makes room.
+/// Most roles of one room; the first by user makes room.
 const ROLES_MAX: usize = 1_000;
 /// Pairs of user and nonce that a room remembers, and for how long, microseconds.
 const NONCES_MAX: usize = 1_024;
@@ -43,8 +43,6 @@ pub(crate) struct Told {
 struct Rare {
     topic: Option<Box<str>>,
     roles: BTreeMap<UserId, Role>,
-    /// Until when, microseconds on the monotonic clock.
-    mutes: BTreeMap<UserId, u64>,
     /// What was said with a nonce: the message, its time, and when it was said on the monotonic clock.
     said: BTreeMap<(UserId, Arc<str>), (MessageId, u64, u64)>,
     said_in_order: VecDeque<(u64, UserId, Arc<str>)>,
@@ -101,25 +99,6 @@ impl RoomState {
         }
         if roles.len() > ROLES_MAX {
             roles.pop_first();
-        }
-    }
-
-    /// When the user may speak again, if that is not now.
-    pub(crate) fn muted_until_us(&self, user: UserId, now_us: u64) -> Option<u64> {
-        let until = *self.rare.as_ref()?.mutes.get(&user)?;
-        (until > now_us).then_some(until)
-    }
-
-    pub(crate) fn mute(&mut self, user: UserId, until_us: u64, now_us: u64) {
-        let mutes = &mut self.rare().mutes;
-        mutes.retain(|_, &mut until| until > now_us);
-        if until_us > now_us {
-            mutes.insert(user, until_us);
-        } else {
-            mutes.remove(&user);
-        }
-        if mutes.len() > ROLES_MAX {
-            mutes.pop_first();
         }
     }
 
@@ -258,17 +237,6 @@ mod tests {
         room.remember_nonce(USER, "late", said(9), NONCE_KEPT_US + 1_000);
         assert_eq!(room.said(USER, "1000", NONCE_KEPT_US + 1_000), None, "its time is over");
         assert!(room.said(USER, "1001", NONCE_KEPT_US + 1_000).is_some());
-    }
-
-    #[test]
-    fn mutes_end() {
-        let mut room = RoomState::new(RoomId::LOBBY);
-        room.mute(USER, 100, 50);
-        assert_eq!(room.muted_until_us(USER, 99), Some(100));
-        assert_eq!(room.muted_until_us(USER, 100), None);
-        room.mute(USER, 500, 200);
-        room.mute(USER, 0, 210);
-        assert_eq!(room.muted_until_us(USER, 210), None, "unmuted");
     }
 
     #[test]

@@ -43,7 +43,7 @@ kinds! {
         BytesIn = "bytes_in", MessagesIn = "messages_in", OutboxBytes = "outbox_bytes",
         OutboxMark = "outbox_mark", LobbyCapacity = "lobby_capacity", ChannelLimit = "channel_limit",
         MinOnline = "min_online", Banned = "banned", Channels = "channels",
-        ConnectionsPerUser = "connections_per_user", Silence = "silence", HelloDeadline = "hello_deadline",
+        ConnectionsPerUser = "connections_per_user", Muted = "muted", Silence = "silence", HelloDeadline = "hello_deadline",
     }
 }
 
@@ -52,7 +52,7 @@ kinds! {
     Ending {
         Peer = "peer", Bye = "bye", Stopping = "stopping", BytesIn = "bytes_in", Backlog = "backlog",
         Silent = "silent", NoHello = "no_hello", MessagesIn = "messages_in",
-        TooManyConnections = "too_many_connections",
+        TooManyConnections = "too_many_connections", Kicked = "kicked", Banned = "banned",
     }
 }
 
@@ -67,6 +67,8 @@ impl From<CloseReason> for Ending {
             CloseReason::NoHello => Ending::NoHello,
             CloseReason::MessagesIn => Ending::MessagesIn,
             CloseReason::TooManyConnections => Ending::TooManyConnections,
+            CloseReason::Kicked => Ending::Kicked,
+            CloseReason::Banned => Ending::Banned,
         }
     }
 }
@@ -74,7 +76,7 @@ impl From<CloseReason> for Ending {
 impl From<&Command> for CommandKind {
     fn from(command: &Command) -> Self {
         match command {
-            Command::Hello { .. } => CommandKind::Hello,
+            Command::Hello { .. } | Command::Enter { .. } => CommandKind::Hello,
             Command::Bye => CommandKind::Bye,
             Command::Join { .. } => CommandKind::Join,
             Command::ChangeSettings(_) => CommandKind::Settings,

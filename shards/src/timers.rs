@@ -1,6 +1,6 @@
 //! What is due when.
 
-use crate::Key;
+use crate::{CloseReason, Key};
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 /// Something to do at a certain time.
@@ -15,7 +15,7 @@ pub(crate) enum Timer {
     /// Serve a join that was over its rate.
     Deferred { slot: u32, generation: u32 },
     /// Close a connection that was refused.
-    Refused { slot: u32, generation: u32 },
+    Refused { slot: u32, generation: u32, reason: CloseReason },
     /// Publish what changed in the list.
     Publish,
     /// Look which channels are hot.

@@ -11,6 +11,8 @@ pub(crate) struct Presence {
     pub(crate) conn: ConnId,
     pub(crate) shard: ShardId,
     pub(crate) hops: u16,
+    /// Whether an operator had it closed: one that was on its way for long is told so again where it arrives.
+    pub(crate) doomed: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,12 @@ impl Users {
             absences: NonZeroU64::MIN,
             absent_max: absent_max as usize,
         }
+    }
+
+    /// From now on so many users without connections are remembered.
+    pub(crate) fn set_absent_max(&mut self, absent_max: u32) {
+        self.absent_max = absent_max as usize;
+        self.forget_absent();
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -125,7 +133,8 @@ impl Users {
         });
         match known {
             Some(known) if known.hops < presence.hops => {
-                *known = presence;
+                let doomed = known.doomed;
+                *known = Presence { doomed, ..presence };
                 true
             }
             _ => false,
@@ -151,7 +160,11 @@ impl Users {
         self.absences = self.absences.checked_add(1).expect("absences are counted in 64 bits");
         record.absent_since = Some(self.absences);
         self.absent.insert(self.absences, idx);
-        if self.absent.len() > self.absent_max
+        self.forget_absent();
+    }
+
+    fn forget_absent(&mut self) {
+        while self.absent.len() > self.absent_max
             && let Some((_, forgotten)) = self.absent.pop_first()
         {
             self.forget(forgotten);
@@ -169,7 +182,12 @@ mod tests {
     use super::*;
 
     fn presence(serial: u64) -> Presence {
-        Presence { conn: ConnId::new(ShardId(0), serial), shard: ShardId(0), hops: 0 }
+        Presence {
+            conn: ConnId::new(ShardId(0), serial),
+            shard: ShardId(0),
+            hops: 0,
+            doomed: false,
+        }
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Prometheus text of what shards have counted. Labels are constants, so their number is bounded.
 
-use crate::{admission::Admission, driver::Report};
+use crate::{
+    admission::Admission,
+    driver::Report,
+    storage::{COMMIT_BUCKETS_US, Counts},
+};
 use std::fmt::Write;
 use tutti_shards::{CommandKind, Ending, EventKind, Limit};
 
@@ -61,7 +65,7 @@ const METRICS: &[Metric] = &[
 ];
 
 /// Renders everything.
-pub(super) fn render(reports: &[Report], admission: &Admission) -> String {
+pub(super) fn render(reports: &[Report], admission: &Admission, storage: &Counts) -> String {
     let mut out = String::with_capacity(16 << 10);
     for Metric { name, kind, help, value } in METRICS {
         head(&mut out, name, kind, help);
@@ -133,6 +137,7 @@ pub(super) fn render(reports: &[Report], admission: &Admission) -> String {
         }
     }
     turn_times(&mut out, reports);
+    stored(&mut out, storage);
     process(&mut out, admission);
     out
 }
@@ -183,6 +188,66 @@ fn turn_times(out: &mut String, reports: &[Report]) {
         let _ = writeln!(out, "tutti_turn_seconds_sum{{shard=\"{shard}\"}} {sum}");
         let _ = writeln!(out, "tutti_turn_seconds_count{{shard=\"{shard}\"}} {count}");
     }
+}
+
+/// What the storage thread did. There is one of it, so nothing here names a shard.
+fn stored(out: &mut String, storage: &Counts) {
+    let metrics: [(&str, &str, &str, u64); 9] = [
+        (
+            "storage_queue",
+            "gauge",
+            "Writes and questions that wait for the storage thread.",
+            storage.queued,
+        ),
+        ("storage_queue_max", "gauge", "Most that may wait (storage.queue).", storage.queue_max),
+        (
+            "storage_failing",
+            "gauge",
+            "1 while the disk refuses writes. Worth an alert: what is not kept is lost at a restart.",
+            storage.failing.into(),
+        ),
+        ("storage_batches_total", "counter", "Transactions committed.", storage.batches),
+        ("storage_writes_total", "counter", "Writes that they held.", storage.writes),
+        ("storage_reads_total", "counter", "Questions answered.", storage.reads),
+        (
+            "storage_errors_total",
+            "counter",
+            "Writes, commits and questions that failed.",
+            storage.errors,
+        ),
+        (
+            "storage_dropped_total",
+            "counter",
+            "Writes for which there was no room, or that could not be made: lost. Any is worth an alert.",
+            storage.dropped,
+        ),
+        (
+            "storage_file_bytes",
+            "gauge",
+            "Size of the database and its log.",
+            storage.file_bytes.unwrap_or(0),
+        ),
+    ];
+    for (name, kind, help, value) in metrics {
+        head(out, name, kind, help);
+        let _ = writeln!(out, "tutti_{name} {value}");
+    }
+    head(
+        out,
+        "storage_commit_seconds",
+        "histogram",
+        "How long commits took, the disk's part of it included.",
+    );
+    let mut count = 0;
+    for (end, commits) in COMMIT_BUCKETS_US.iter().zip(storage.commits) {
+        count += commits;
+        let end = *end as f64 / 1e6;
+        let _ = writeln!(out, "tutti_storage_commit_seconds_bucket{{le=\"{end}\"}} {count}");
+    }
+    let (all, sum) = (storage.commits.iter().sum::<u64>(), storage.commit_us as f64 / 1e6);
+    let _ = writeln!(out, "tutti_storage_commit_seconds_bucket{{le=\"+Inf\"}} {all}");
+    let _ = writeln!(out, "tutti_storage_commit_seconds_sum {sum}");
+    let _ = writeln!(out, "tutti_storage_commit_seconds_count {all}");
 }
 
 fn process(out: &mut String, admission: &Admission) {

@@ -160,6 +160,8 @@ pub struct Config {
     pub flush_delay_max: Duration,
     /// How long a graceful stop may take.
     pub shutdown_deadline: Duration,
+    /// How what is kept is written.
+    pub storage: crate::storage::Settings,
 }
 
 /// What the process may use of the machine's CPUs.
@@ -258,6 +260,10 @@ impl Config {
             mesh_backlog: read.length("mesh.backlog"),
             flush_delay_max: read.ms("flush.delay_max_ms"),
             shutdown_deadline: read.ms("shutdown.deadline_ms"),
+            storage: crate::storage::Settings {
+                queue: read.length("storage.queue"),
+                commit: read.ms("storage.commit_ms"),
+            },
         };
         config.check_addresses(&read)?;
         if !read.flag("limits.enabled") {
@@ -516,6 +522,10 @@ fn core(read: &Reader<'_>) -> tutti_shards::Config {
         channel_empty: read.ms("channel.empty_ms"),
         channels_max: read.u32("channel.max"),
         chat_history: read.u32("chat.history"),
+        // What the QUIC page fixes; the key comes from the data folder.
+        ring_messages: 100,
+        busy: tutti_shards::Config::default().busy,
+        number_key: tutti_shards::NumberKey::default(),
         bans_max: read.u32("ban.per_channel"),
         ban_max: read.ms("ban.max_ms"),
         quotas: Quotas {

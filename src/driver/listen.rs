@@ -12,6 +12,13 @@ use std::{
 /// hold of kernel memory, besides what is on its way.
 const UNSENT_BYTES_MAX: u32 = 128 << 10;
 
+/// A listening socket, and where it leads.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) socket: OwnedFd,
+    pub(super) protocol: crate::doors::Protocol,
+}
+
 /// A listener that shares its address with those of the other shards.
 ///
 /// # Errors

@@ -37,10 +37,11 @@ use crate::{
     admission::Admission,
     assets::{Assets, AssetsError, Sources},
     config::Config,
-    doors::mpp,
-    identity::{Identity, SecretError},
+    doors::{self, Protocol},
+    identity::{Identity, SecretError, number_key},
 };
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use listen::Listener;
 use mesh::{Address, Packet};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tutti_shards::{Seeds, ShardId};
@@ -104,9 +105,11 @@ impl Shards {
             sounds: config.sounds_dir.as_deref(),
             live: config.client_live,
         })?;
-        let identity = Identity::open(config)?;
-        let shared = Arc::new(mpp::Shared::new(config, identity, assets, admission.clone()));
-        let config = Arc::new(config.clone());
+        let mut config = config.clone();
+        config.core.number_key = number_key(&config.data)?;
+        let identity = Identity::open(&config)?;
+        let shared = Arc::new(doors::Shared::new(&config, identity, assets, admission.clone()));
+        let config = Arc::new(config);
         let (ends, addresses) = mesh::connect(config.shards)?;
         let placement = [random()?, random()?, random()?, random()?];
         let mut listeners = Vec::new();
@@ -114,7 +117,10 @@ impl Shards {
             listeners.push(if passed.is_empty() {
                 listeners_of_one_shard(&config)?
             } else {
-                passed.sockets().map(listen::adopt).collect::<Result<_, _>>()?
+                let adopt = |socket| {
+                    Ok(Listener { socket: listen::adopt(socket)?, protocol: Protocol::Mpp })
+                };
+                passed.sockets().map(adopt).collect::<io::Result<_>>()?
             });
         }
         panics::end_process_on_panic();
@@ -219,10 +225,10 @@ impl Control {
     }
 }
 
-fn listeners_of_one_shard(config: &Config) -> Result<Vec<std::os::fd::OwnedFd>, DriverError> {
-    let listen = |&address: &SocketAddr| {
-        listen::listener(address, config.listen_backlog)
-            .map_err(|source| DriverError::Listen { address, source })
+fn listeners_of_one_shard(config: &Config) -> Result<Vec<Listener>, DriverError> {
+    let listen = |&address: &SocketAddr| match listen::listener(address, config.listen_backlog) {
+        Ok(socket) => Ok(Listener { socket, protocol: Protocol::Mpp }),
+        Err(source) => Err(DriverError::Listen { address, source }),
     };
     config.listen.iter().map(listen).collect()
 }

@@ -3,7 +3,7 @@
 use super::poller::{Interest, Poller, Token};
 use crate::{
     admission::Grant,
-    doors::{Commands, mpp},
+    doors::{Commands, Greeting, Session},
 };
 use rustix::{
     io::Errno,
@@ -30,9 +30,9 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) enum Phase {
     /// Before the core knows it.
-    Greeting(Box<mpp::Greeting>),
+    Greeting(Greeting),
     /// One of the core's.
-    Live { key: Key, session: mpp::Session, held: Option<Box<Held>> },
+    Live { key: Key, session: Session, held: Option<Box<Held>> },
     /// It is sent its last bytes, and then only waited for to hang up.
     Closing(Box<Closing>),
 }

@@ -2,7 +2,7 @@
 
 use super::{
     clock,
-    listen::{self, Accepted},
+    listen::{self, Accepted, Listener},
     mesh::{Mesh, Packet},
     pace::Pace,
     panics,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     admission::Admission,
     config::Config,
-    doors::{Commands, Greeted, Received, mpp},
+    doors::{self, Commands, Doors, Greeted, Protocol, Received, Wire},
 };
 use rustix::{io::Errno, net::RecvFlags};
 use std::{
@@ -46,9 +46,9 @@ const BACKLOG_RETRY_US: u64 = 1_000;
 pub(super) struct Start {
     pub(super) id: ShardId,
     pub(super) config: Arc<Config>,
-    pub(super) shared: Arc<mpp::Shared>,
+    pub(super) shared: Arc<doors::Shared>,
     pub(super) admission: Arc<Admission>,
-    pub(super) listeners: Vec<OwnedFd>,
+    pub(super) listeners: Vec<Listener>,
     pub(super) mesh: Mesh,
     pub(super) seeds: Seeds,
 }
@@ -56,15 +56,15 @@ pub(super) struct Start {
 pub(super) struct Driver {
     config: Arc<Config>,
     admission: Arc<Admission>,
-    core: Shard<mpp::MppWire>,
-    door: mpp::Door,
+    core: Shard<Wire>,
+    doors: Doors,
     peers: Peers,
     mesh: Mesh,
-    listeners: Vec<OwnedFd>,
+    listeners: Vec<Listener>,
     /// When the listeners are watched again, after descriptors ran out.
     accept_again_us: Option<u64>,
-    /// Connections that have to finish their greeting, oldest first.
-    greeting: VecDeque<(u64, Token)>,
+    /// Connections that have to finish their greeting, oldest first, of each protocol.
+    greeting: [VecDeque<(u64, Token)>; Protocol::COUNT],
     /// Connections that have to take their last bytes, oldest first.
     closing: VecDeque<(u64, Token)>,
     /// Connections that have to hang up, oldest first.
@@ -85,22 +85,22 @@ impl Driver {
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
-            poller.add_listener(listener.as_fd(), Token::Listener(n as u32))?;
+            poller.add_listener(listener.socket.as_fd(), Token::Listener(n as u32))?;
         }
-        let door = mpp::Door::new(shared);
+        let doors = Doors::new(shared);
         let core = Arc::new(config.core.clone());
-        let core = Shard::new(id, config.shards, core, seeds, door.wire());
+        let core = Shard::new(id, config.shards, core, seeds, doors.wire());
         Ok(Driver {
             pace: Pace::new(config.flush_delay_max),
             config,
             admission,
             core,
-            door,
+            doors,
             peers: Peers::new(poller),
             mesh,
             listeners,
             accept_again_us: None,
-            greeting: VecDeque::new(),
+            greeting: std::array::from_fn(|_| VecDeque::new()),
             closing: VecDeque::new(),
             hangup: VecDeque::new(),
             resumed: VecDeque::new(),
@@ -175,7 +175,7 @@ impl Driver {
         let stop = self.stop_at_us.map(|at| at.min(now.mono_us + 10_000));
         [
             self.core.next_deadline_us(),
-            self.greeting.front().map(|&(at, _)| at),
+            self.greeting.iter().filter_map(|queue| queue.front()).map(|&(at, _)| at).min(),
             self.closing.front().map(|&(at, _)| at),
             self.hangup.front().map(|&(at, _)| at),
             self.accept_again_us,
@@ -218,8 +218,9 @@ impl Driver {
             return;
         }
         for _ in 0..ACCEPTS {
-            let Some(fd) = self.listeners.get(listener) else { return };
-            let (socket, peer) = match listen::accept(fd) {
+            let Some(Listener { socket, protocol }) = self.listeners.get(listener) else { return };
+            let protocol = *protocol;
+            let (socket, peer) = match listen::accept(socket) {
                 Accepted::Peer(socket, peer) => (socket, peer),
                 Accepted::Nobody => return,
                 Accepted::Lost => continue,
@@ -233,7 +234,7 @@ impl Driver {
             let admitted = if self.mesh.backlog_len() > self.config.mesh_backlog {
                 Err("mesh_backlog")
             } else {
-                self.admission.admit().map_err(|_| "connections")
+                self.doors.admission(protocol).admit().map_err(|_| "connections")
             };
             let mut grant = match admitted {
                 Ok(grant) => grant,
@@ -241,13 +242,19 @@ impl Driver {
                     *self.stats.refused.entry(why).or_default() += 1;
                     // No grant, so nothing is kept for it: it is told with what its socket takes at once.
                     let flags = rustix::net::SendFlags::NOSIGNAL;
-                    let _ = rustix::net::send(&socket, mpp::Door::FULL, flags);
+                    let _ = rustix::net::send(&socket, Doors::full(protocol), flags);
                     continue;
                 }
             };
-            let greeting = self.door.greet(peer, &mut grant, clock::since_zero(now));
+            let greeting = self.doors.greet(protocol, peer, &mut grant, clock::since_zero(now));
             let (phase, answer) = match greeting {
-                Ok(greeting) => (Phase::Greeting(greeting), None),
+                Ok((greeting, first)) => {
+                    // A socket that was just accepted takes it, or it is broken.
+                    if !first.is_empty() && !send_at_once(&socket, &first) {
+                        continue;
+                    }
+                    (Phase::Greeting(greeting), None)
+                }
                 Err(answer) => {
                     (Phase::Closing(Box::new(Closing::new(Vec::new(), None))), Some(answer))
                 }
@@ -259,8 +266,9 @@ impl Driver {
                         self.answer(now, idx, bytes, body, refused);
                     } else {
                         let deadline =
-                            now.mono_us + self.config.limits.handshake.as_micros() as u64;
-                        self.greeting.push_back((deadline, self.peers.token(idx)));
+                            now.mono_us + self.doors.patience(protocol).as_micros() as u64;
+                        let token = self.peers.token(idx);
+                        self.greeting[protocol as usize].push_back((deadline, token));
                     }
                 }
                 Err(error) => tracing::warn!(%error, "cannot watch a new connection"),
@@ -276,7 +284,7 @@ impl Driver {
                 "cannot accept connections; raise the limit of open files (LimitNOFILE=, ulimit -n) or lower limits.connections"
             );
             for listener in &self.listeners {
-                let _ = self.peers.poller.remove(listener.as_fd());
+                let _ = self.peers.poller.remove(listener.socket.as_fd());
             }
         }
         self.accept_again_us = Some(now.mono_us + EXHAUSTED_US);
@@ -285,7 +293,8 @@ impl Driver {
     fn accept_again(&mut self) {
         self.accept_again_us = None;
         for (n, listener) in self.listeners.iter().enumerate() {
-            let added = self.peers.poller.add_listener(listener.as_fd(), Token::Listener(n as u32));
+            let added =
+                self.peers.poller.add_listener(listener.socket.as_fd(), Token::Listener(n as u32));
             if let Err(error) = added {
                 tracing::error!(%error, "cannot watch a listener");
             }
@@ -338,14 +347,14 @@ impl Driver {
         let Some(peer) = self.peers.get_mut(idx) else { return };
         let Phase::Greeting(greeting) = &mut peer.phase else { return };
         let since_zero = clock::since_zero(now);
-        let greeted = self.door.receive_greeting(greeting, input, &mut peer.grant, since_zero);
+        let greeted = self.doors.receive_greeting(greeting, input, &mut peer.grant, since_zero);
         match greeted {
             Greeted::Unfinished => {}
             Greeted::Answer { bytes, body, refused } => self.answer(now, idx, bytes, body, refused),
-            Greeted::Welcome { preface, mut rest, client } => {
-                let (key, conn) = self.core.open(now, Format::MPP_TEXT, &preface);
+            Greeted::Welcome { preface, mut rest, format, session } => {
+                let (key, conn) = self.core.open(now, format, &preface);
                 tracing::debug!(shard = self.core.id().0, %conn, "opened");
-                peer.phase = Phase::Live { key, session: self.door.session(client), held: None };
+                peer.phase = Phase::Live { key, session, held: None };
                 self.peers.bind(key, idx);
                 self.forget_greeted();
                 if !rest.is_empty() {
@@ -358,13 +367,15 @@ impl Driver {
     /// Takes those off the front of the queue that have finished their greeting. It would be as long as the time that
     /// one may take otherwise, and keep that memory.
     fn forget_greeted(&mut self) {
-        while let Some(&(_, token)) = self.greeting.front() {
-            let idx = self.peers.find(token);
-            let peer = idx.and_then(|idx| self.peers.get_mut(idx));
-            if matches!(peer, Some(Peer { phase: Phase::Greeting(_), .. })) {
-                return;
+        for queue in &mut self.greeting {
+            while let Some(&(_, token)) = queue.front() {
+                let idx = self.peers.find(token);
+                let peer = idx.and_then(|idx| self.peers.get_mut(idx));
+                if matches!(peer, Some(Peer { phase: Phase::Greeting(_), .. })) {
+                    break;
+                }
+                queue.pop_front();
             }
-            self.greeting.pop_front();
         }
     }
 
@@ -448,10 +459,10 @@ impl Driver {
         let mut ended = None;
         while flow == Flow::Continue {
             let mut format = self.core.format(key).unwrap_or(Format::MPP_TEXT);
-            let (door, commands) = (&mut self.door, &mut self.commands);
+            let (doors, commands) = (&mut self.doors, &mut self.commands);
             let since_zero = clock::since_zero(now);
             let received = panics::contained(|| {
-                door.receive(session, &mut input, &mut format, since_zero, commands)
+                doors.receive(session, &mut input, &mut format, since_zero, commands)
             });
             match received {
                 Some(Received::Nothing) => break,
@@ -472,7 +483,7 @@ impl Driver {
                 None => {
                     // A bug of ours. It costs the connection whose bytes led there, and nobody else.
                     self.stats.decode_panics += 1;
-                    ended = Some((mpp::Door::farewell_for_bug(), Some("decoder_panic")));
+                    ended = Some((Doors::farewell_for_bug(session), Some("decoder_panic")));
                     break;
                 }
             }
@@ -559,11 +570,17 @@ impl Driver {
             self.core.handle_timeout(now);
             self.act(now);
         }
-        while let Some((_, token)) = self.greeting.pop_front_if(|(at, _)| *at <= now.mono_us) {
-            if let Some(idx) = self.peers.find(token)
-                && let Some(Peer { phase: Phase::Greeting(_), .. }) = self.peers.get_mut(idx)
+        for protocol in 0..Protocol::COUNT {
+            while let Some((_, token)) =
+                self.greeting[protocol].pop_front_if(|(at, _)| *at <= now.mono_us)
             {
-                self.answer(now, idx, mpp::Door::too_slow(), None, Some("handshake_ms"));
+                if let Some(idx) = self.peers.find(token)
+                    && let Some(Peer { phase: Phase::Greeting(greeting), .. }) =
+                        self.peers.get_mut(idx)
+                {
+                    let (bytes, limit) = Doors::too_slow(greeting);
+                    self.answer(now, idx, bytes, None, Some(limit));
+                }
             }
         }
         for (queue, limit) in
@@ -596,9 +613,14 @@ impl Driver {
                     Output::Close { key, conn, reason, mut unsent } => {
                         tracing::debug!(shard = self.core.id().0, %conn, ?reason, "closed");
                         let idx = self.peers.find_key(key).expect("what is closed is here");
-                        unsent.extend_from_slice(&mpp::Door::farewell(reason));
+                        if let Some(Peer { phase: Phase::Live { session, .. }, .. }) =
+                            self.peers.get_mut(idx)
+                        {
+                            unsent.extend_from_slice(&Doors::farewell(session, reason));
+                        }
                         self.close(now, idx, unsent, None);
                     }
+                    Output::SeatEnded { .. } => {}
                     Output::Resume { key } => self.resumed.push_back(key),
                 }
             }
@@ -640,7 +662,7 @@ impl Driver {
         if self.accept_again_us.take().is_none() {
             // Closing alone would leave those watched that the service manager keeps open.
             for listener in &self.listeners {
-                let _ = self.peers.poller.remove(listener.as_fd());
+                let _ = self.peers.poller.remove(listener.socket.as_fd());
             }
         }
         self.listeners.clear();
@@ -660,7 +682,7 @@ impl Driver {
             mesh_backlog: self.mesh.backlog_len() as u64,
             mesh_inbox: self.mesh.inbox_len() as u64,
             sockets: self.peers.len() as u64,
-            limits: self.stats.limits.clone().into_iter().chain(self.door.limit_hits()).collect(),
+            limits: self.stats.limits.clone().into_iter().chain(self.doors.limit_hits()).collect(),
             ..self.stats.clone()
         };
         Report {
@@ -672,8 +694,14 @@ impl Driver {
     }
 }
 
+/// Sends bytes before the core knows the connection; whether its socket took them all.
+fn send_at_once(socket: &OwnedFd, bytes: &[u8]) -> bool {
+    let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
+    rustix::net::send(socket, bytes, flags) == Ok(bytes.len())
+}
+
 /// Gives the core commands until it wants no more of them.
-fn run(core: &mut Shard<mpp::MppWire>, now: Now, key: Key, commands: &mut Commands) -> Flow {
+fn run(core: &mut Shard<Wire>, now: Now, key: Key, commands: &mut Commands) -> Flow {
     while let Some(command) = commands.pop_front() {
         let flow = core.handle_command(now, key, command);
         if flow != Flow::Continue {

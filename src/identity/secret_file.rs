@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a secret.
@@ -63,11 +63,7 @@ impl Secret {
             let path = path.to_owned();
             move |source| SecretError::Io { what, path, source }
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(fail("make the directory", dir))?;
+        crate::data_folder::create(dir).map_err(fail("make the directory", dir))?;
         let secret = Secret::random();
         // Whole and on disk under a name of its own first; the link then is the one step that makes it the secret,
         // and it fails where somebody else was faster.

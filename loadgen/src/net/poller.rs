@@ -18,6 +18,8 @@ pub(crate) struct Ready {
     pub(crate) token: u64,
     /// There is something to read, or the end of the stream, or an error that a read will tell.
     pub(crate) readable: bool,
+    /// Nothing more will come than what is there.
+    pub(crate) ended: bool,
     /// The send buffer has room, or a connect has finished.
     pub(crate) writable: bool,
 }
@@ -91,6 +93,7 @@ impl Poller {
         Ready {
             token: event.u64,
             readable: bits & (libc::EPOLLIN | gone) != 0,
+            ended: bits & gone != 0,
             writable: bits & libc::EPOLLOUT != 0,
         }
     }

@@ -1,18 +1,25 @@
-//! The server of a run: where it is and how to ask it for a WebSocket.
+//! The server of a run: where it is, and what a connection to it begins with.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::net::source::{Sources, forwarded_address};
+use crate::scenario::Dialect;
 use crate::watch::process::is_listening;
 
 /// The key of every handshake; its answer is a constant (the example of RFC 6455, section 1.3).
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 /// The only right answer to [`KEY`].
 const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// The port of the line chat, unless a URL names one.
+const LINE_PORT: u16 = 8023;
+
+/// The port that a PROXY header claims; any but 0.
+const CLAIMED_PORT: u16 = 40_000;
 
 /// A server, and how to come to it.
 #[derive(Clone, Debug)]
@@ -21,25 +28,47 @@ pub struct Endpoint {
     pub url: String,
     /// Where it listens.
     pub address: SocketAddr,
-    host: String,
-    path: String,
+    /// What a request names; `None` where nothing is requested, because lines are spoken.
+    request: Option<Request>,
     /// Where connections come from.
     pub sources: Sources,
     /// Whether each connection claims an address of its own.
     pub forwarded_for: bool,
 }
 
+#[derive(Clone, Debug)]
+struct Request {
+    host: String,
+    path: String,
+}
+
 impl Endpoint {
-    /// Reads a `ws://HOST[:PORT][/PATH]` and looks the host up.
+    /// Where a server on this machine is by default that speaks `dialect`.
+    #[must_use]
+    pub fn usual_url(dialect: Dialect) -> &'static str {
+        match dialect {
+            Dialect::Text | Dialect::Quick => "ws://127.0.0.1:8080/",
+            Dialect::Line => "tcp://127.0.0.1:8023",
+        }
+    }
+
+    /// Reads a `ws://HOST[:PORT][/PATH]`, or a `tcp://HOST[:PORT]` when lines are spoken, and looks the host up.
     ///
     /// # Errors
     /// A URL of another kind, or a host that is not known.
-    pub fn new(url: &str, sources: Sources, forwarded_for: bool) -> Result<Self> {
-        let Some(rest) = url.strip_prefix("ws://") else {
-            if url.starts_with("wss://") {
-                bail!("{url}: TLS is not spoken; measure the server behind its proxy with ws://");
-            }
-            bail!("{url}: a URL looks like ws://127.0.0.1:8080/");
+    pub fn new(url: &str, dialect: Dialect, sources: Sources, forwarded_for: bool) -> Result<Self> {
+        if url.starts_with("wss://") {
+            bail!("{url}: TLS is not spoken; measure the server behind its proxy with ws://");
+        }
+        let (rest, port) = match dialect {
+            Dialect::Text | Dialect::Quick => (url.strip_prefix("ws://"), 80),
+            Dialect::Line => (url.strip_prefix("tcp://"), LINE_PORT),
+        };
+        let Some(rest) = rest else {
+            let (usual, dialect) = (Self::usual_url(dialect), dialect.name());
+            bail!(
+                "{url}: the scenario's dialect is `{dialect}`, for which a URL looks like {usual}"
+            );
         };
         let (host, path) = match rest.find('/') {
             Some(at) => (&rest[..at], &rest[at..]),
@@ -47,14 +76,15 @@ impl Endpoint {
         };
         ensure!(!host.is_empty(), "{url}: there is no host in it");
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };
+        let with_port = if has_port { host.to_owned() } else { format!("{host}:{port}") };
         let address = with_port
             .to_socket_addrs()
             .with_context(|| format!("{url}: the host cannot be looked up"))?
             .next()
             .with_context(|| format!("{url}: the host has no address"))?;
-        let (host, path) = (host.to_owned(), path.to_owned());
-        Ok(Self { url: url.to_owned(), address, host, path, sources, forwarded_for })
+        let request = (dialect != Dialect::Line)
+            .then(|| Request { host: host.to_owned(), path: path.to_owned() });
+        Ok(Self { url: url.to_owned(), address, request, sources, forwarded_for })
     }
 
     /// Waits until the server listens, at most `patience`. A server on this machine is not connected to
@@ -86,17 +116,32 @@ impl Endpoint {
         }
     }
 
-    /// The HTTP request of the `index`-th connection.
-    pub(crate) fn request(&self, index: usize) -> String {
-        let claim = match self.forwarded_for {
-            true => format!("X-Forwarded-For: {}\r\n", forwarded_address(index)),
-            false => String::new(),
+    /// What the `index`-th connection says first: an HTTP request, or of lines at most where it comes from.
+    pub(crate) fn opening(&self, index: usize) -> Vec<u8> {
+        let claimed = self.forwarded_for.then(|| forwarded_address(index));
+        let Some(Request { host, path }) = &self.request else {
+            return claimed.map(|from| self.proxy_header(from)).unwrap_or_default();
         };
-        let Self { path, host, .. } = self;
+        let claim = claimed.map(|from| format!("X-Forwarded-For: {from}\r\n")).unwrap_or_default();
         format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{claim}\r\n"
         )
+        .into_bytes()
+    }
+
+    /// A PROXY header of version 2: TCP over IPv4, from `from` to the server.
+    fn proxy_header(&self, from: Ipv4Addr) -> Vec<u8> {
+        let to = match self.address.ip() {
+            IpAddr::V4(to) => to,
+            IpAddr::V6(_) => Ipv4Addr::LOCALHOST,
+        };
+        let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c".to_vec();
+        header.extend_from_slice(&from.octets());
+        header.extend_from_slice(&to.octets());
+        header.extend_from_slice(&CLAIMED_PORT.to_be_bytes());
+        header.extend_from_slice(&self.address.port().to_be_bytes());
+        header
     }
 }
 
@@ -123,17 +168,29 @@ mod tests {
 
     #[test]
     fn urls_are_read() {
-        let read = |url: &str| Endpoint::new(url, Sources::Kernel, true);
+        let read = |url: &str| Endpoint::new(url, Dialect::Text, Sources::Kernel, true);
         let endpoint = read("ws://127.0.0.1:8080/a%20room").expect("a URL");
         assert_eq!(endpoint.address.to_string(), "127.0.0.1:8080");
-        let request = endpoint.request(3);
+        let request = String::from_utf8(endpoint.opening(3)).expect("text");
         assert!(request.starts_with("GET /a%20room HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n"));
         assert!(request.contains("X-Forwarded-For: 198.18.0.3\r\n"));
         assert_eq!(read("ws://127.0.0.1").expect("a URL").address.port(), 80);
         assert_eq!(read("ws://[::1]:81/").expect("a URL").address.to_string(), "[::1]:81");
-        for bad in ["127.0.0.1", "wss://127.0.0.1/", "http://127.0.0.1", "ws:///x"] {
+        for bad in
+            ["127.0.0.1", "wss://127.0.0.1/", "http://127.0.0.1", "ws:///x", "tcp://127.0.0.1"]
+        {
             assert!(read(bad).is_err(), "{bad}");
         }
+        let read = |url: &str, claims| Endpoint::new(url, Dialect::Line, Sources::Kernel, claims);
+        let terminal = read("tcp://127.0.0.1", false).expect("a URL");
+        assert_eq!(terminal.address.port(), 8023);
+        assert!(terminal.opening(3).is_empty(), "the server speaks first");
+        let claiming = read("tcp://127.0.0.1:99", true).expect("a URL").opening(3);
+        assert_eq!(claiming.len(), 28);
+        assert_eq!(claiming[16..24], [198, 18, 0, 3, 127, 0, 0, 1]);
+        assert_eq!(claiming[26..], [0, 99]);
+        let error = read("ws://127.0.0.1/", false).expect_err("another scheme").to_string();
+        assert!(error.contains("`line`") && error.contains("tcp://"), "{error}");
     }
 
     #[test]

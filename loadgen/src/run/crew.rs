@@ -59,6 +59,7 @@ impl Crew {
                 clock,
                 endpoint: endpoint.clone(),
                 scenario: scenario.clone(),
+                run,
                 prefix: prefix.clone(),
                 shared: shared.clone(),
                 orders,

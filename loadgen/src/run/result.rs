@@ -9,7 +9,7 @@ use crate::histogram;
 use crate::result::{
     Faults, Latency, Limit, LoadSide, RunResult, SCHEMA, ServerSide, Slice, Target, Traffic,
 };
-use crate::scenario::{Dialect, Kind};
+use crate::scenario::Kind;
 use crate::watch::{machine, process};
 use crate::worker::Tallies;
 
@@ -43,10 +43,7 @@ impl Run<'_> {
             target: Target {
                 url: self.setup.endpoint.url.clone(),
                 name: self.setup.label.clone(),
-                dialect: match self.scenario.dialect {
-                    Dialect::Text => "text".to_owned(),
-                    Dialect::Quick => "quick".to_owned(),
-                },
+                dialect: self.scenario.dialect.name().to_owned(),
                 command: pid.and_then(process::command_line),
             },
             window_s: 0.0,

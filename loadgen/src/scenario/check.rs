@@ -1,6 +1,6 @@
 //! What a scenario may not say, although each of its keys is well formed.
 
-use super::{Accounting, Reads, Scenario};
+use super::{Accounting, Dialect, Group, Kind, Nuisance, Reads, Scenario};
 
 /// Messages a second and sender above which intended times would not be told apart.
 const RATE_MAX: f64 = 100_000.0;
@@ -89,6 +89,13 @@ impl Scenario {
             if group.channels == 0 || group.members == 0 {
                 return fault("`channels` and `members` are at least 1".to_owned());
             }
+            if self.dialect == Dialect::Line
+                && let Some(what) = unknown_to_terminals(group)
+            {
+                return fault(format!(
+                    "{what} does not exist in the line chat (dialect = \"line\")"
+                ));
+            }
             if let Some(with) = &group.with {
                 let Some(other) = self.groups.iter().find(|other| other.name == *with) else {
                     return fault(format!("`with` names `{with}`, which no group is called"));
@@ -165,6 +172,19 @@ impl Scenario {
     }
 }
 
+/// What a group does that nobody can do in a terminal.
+fn unknown_to_terminals(group: &Group) -> Option<String> {
+    if let Some((kind, _)) = group.streams().find(|(kind, _)| *kind != Kind::Chat) {
+        return Some(format!("a {}", kind.name()));
+    }
+    if group.list {
+        return Some("a list to follow".to_owned());
+    }
+    let how = group.abuse.map(|abuse| abuse.how)?;
+    let framed = matches!(how, Nuisance::BadJson | Nuisance::HugeFrames);
+    framed.then(|| "abuse by frames".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use crate::scenario::load_text;
@@ -205,5 +225,6 @@ mod tests {
         check(("with = \"a\"", "with = \"c\""), "no group is called");
         check(("with = \"a\"", "chat = { rate = 1 }"), "a group that stays and reads");
         check(("\"never\"", "{ slowly = 0 }"), "reads \"never\"");
+        check(("measure_s = 5", "dialect = \"line\""), "a note does not exist in the line chat");
     }
 }

@@ -23,6 +23,12 @@ impl Setting {
         Self { path, value: value.into() }
     }
 
+    /// A key of what the first group sends, whatever it is.
+    #[must_use]
+    pub fn of_first_stream(key: &str, value: impl Into<Value>) -> Self {
+        Self::of_first_group(&["", key], value)
+    }
+
     /// A key of the scenario itself.
     #[must_use]
     pub fn of_scenario(key: &str, value: impl Into<Value>) -> Self {
@@ -112,8 +118,15 @@ fn apply(table: &mut Table, setting: &Setting) -> Result<()> {
         })?;
     }
     for part in way {
+        let part = match part.as_str() {
+            "" => ["notes", "chat", "cursors", "pings"]
+                .into_iter()
+                .find(|stream| at.contains_key(*stream))
+                .unwrap_or("notes"),
+            part => part,
+        };
         at = at
-            .entry(part.clone())
+            .entry(part)
             .or_insert_with(|| Value::Table(Table::new()))
             .as_table_mut()
             .with_context(|| format!("`{part}` holds no keys"))?;
@@ -162,6 +175,11 @@ mod tests {
         let first = Setting::of_first_group(&["notes", "senders"], 3);
         let scenario = load_text("x.toml", TEXT, &[first]).expect("good");
         assert_eq!(scenario.groups[0].notes.expect("notes").senders, Some(3));
+        let first = Setting::of_first_stream("rate", 3.0);
+        let scenario = load_text("x.toml", TEXT, std::slice::from_ref(&first)).expect("good");
+        assert_eq!(scenario.groups[0].notes.expect("notes").rate, 3.0);
+        let scenario = load_text("x.toml", &TEXT.replace("notes", "chat"), &[first]).expect("good");
+        assert_eq!(scenario.groups[0].chat.expect("chat").rate, 3.0);
         let error = set(&["bnad.members=7"]).expect_err("no such group");
         assert!(format!("{error:#}").contains("there are: band"), "{error:#}");
     }

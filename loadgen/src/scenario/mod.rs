@@ -53,7 +53,7 @@ pub struct Scenario {
     /// Send what one sender owes at once in one call, as a client does that was held up. Cheaper for both sides.
     #[serde(default)]
     pub merge: bool,
-    /// `text` (JSON) or `quick` (the binary dialect of quick-mpp-server).
+    /// `text` (JSON), `quick` (the binary dialect of quick-mpp-server), or `line` (the TCP line chat).
     #[serde(default)]
     pub dialect: Dialect,
     /// Connections a second while people arrive; 0 is as fast as the server takes them.
@@ -224,6 +224,20 @@ pub enum Dialect {
     Text,
     /// The binary dialect of quick-mpp-server.
     Quick,
+    /// Lines of a terminal, over plain TCP.
+    Line,
+}
+
+impl Dialect {
+    /// Its name, as scenarios and results have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialect::Text => "text",
+            Dialect::Quick => "quick",
+            Dialect::Line => "line",
+        }
+    }
 }
 
 impl Group {

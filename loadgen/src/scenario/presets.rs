@@ -17,6 +17,10 @@ const ALL: &[(&str, &str)] = &[
     ("reconnect-storm", include_str!("../../../perf/scenarios/reconnect-storm.toml")),
     ("slow-readers", include_str!("../../../perf/scenarios/slow-readers.toml")),
     ("abuse", include_str!("../../../perf/scenarios/abuse.toml")),
+    ("tcp-chat", include_str!("../../../perf/scenarios/tcp-chat.toml")),
+    ("tcp-idle", include_str!("../../../perf/scenarios/tcp-idle.toml")),
+    ("tcp-joins", include_str!("../../../perf/scenarios/tcp-joins.toml")),
+    ("tcp-churn", include_str!("../../../perf/scenarios/tcp-churn.toml")),
     ("mixed", include_str!("../../../perf/scenarios/mixed.toml")),
 ];
 

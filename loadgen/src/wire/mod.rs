@@ -6,16 +6,19 @@
 //! | message | number | checked against it |
 //! | --- | --- | --- |
 //! | note | `t`, the intended time in milliseconds with three decimals | key and velocity of the first note |
-//! | chat | written into the line | a checksum in the line |
+//! | chat, lines | written into the line | a checksum in the line |
 //! | cursor | the position, to base 10,000 | that it is a position at all |
 //! | ping | `e` | - |
 //!
-//! Who sent it is the participant id that the server puts in, so a server that mixes people up is found.
+//! Who sent it is the participant id (in the line chat the nick) that the server puts in, so a server that mixes people
+//! up is found.
 
+pub(crate) mod line;
 pub(crate) mod mark;
 pub(crate) mod quick;
 pub(crate) mod text;
 
+use crate::net::ws;
 use crate::scenario::Dialect;
 pub(crate) use mark::{Mark, Marked};
 
@@ -26,6 +29,8 @@ pub(crate) enum Message<'a> {
     Text(&'a [u8]),
     /// The payload of a quick frame.
     Quick(&'a [u8]),
+    /// A line without its end.
+    Line(&'a [u8]),
 }
 
 /// What a message is, as far as a load generator tells them apart.
@@ -39,34 +44,45 @@ pub(crate) enum What {
     Cursor,
     /// `t`
     Time,
-    /// `hi`
+    /// `hi`, or the welcome by name
     Hi,
-    /// `ch`
+    /// `ch`, or the answer to `/join`
     Channel,
-    /// `c`
+    /// `c`, or the line before what was said earlier
     History,
+    /// The line behind it
+    HistoryEnd,
     /// `ls`
     List,
-    /// `notification`
+    /// `notification`, or an error
     Notification,
+    /// The nick is not taken, or nobody is let in
+    Refusal,
+    /// The server closes
+    Farewell,
     /// Anything else.
     Other,
 }
 
-/// Calls `each` with every message of a frame.
+/// Calls `each` with every message of a frame; a line is one.
 #[inline]
 pub(crate) fn each_message<'a>(
     payload: &'a [u8],
-    binary: bool,
-    each: impl FnMut(What, Message<'a>),
+    dialect: Dialect,
+    mut each: impl FnMut(What, Message<'a>),
 ) {
-    if binary { quick::each_message(payload, each) } else { text::each_message(payload, each) }
+    match dialect {
+        Dialect::Text => text::each_message(payload, each),
+        Dialect::Quick => quick::each_message(payload, each),
+        Dialect::Line => each(line::what(payload), Message::Line(payload)),
+    }
 }
 
 /// The same frame printed as every known server prints, when it is not: with spaces, or with another order of keys.
 #[inline]
-pub(crate) fn print_anew(payload: &[u8], binary: bool) -> Option<Vec<u8>> {
-    if binary || payload.starts_with(b"[{\"m\":\"") { None } else { text::print_anew(payload) }
+pub(crate) fn print_anew(payload: &[u8], dialect: Dialect) -> Option<Vec<u8>> {
+    let usual = dialect != Dialect::Text || payload.starts_with(b"[{\"m\":\"");
+    if usual { None } else { text::print_anew(payload) }
 }
 
 /// Reads the mark of a note, chat, cursor move or time.
@@ -75,15 +91,56 @@ pub(crate) fn read<'a>(what: What, message: Message<'a>) -> Option<Marked<'a>> {
     match message {
         Message::Text(text) => text::read(what, text),
         Message::Quick(payload) => quick::read(what, payload),
+        Message::Line(line) => line::read(line),
     }
 }
 
-/// Writes `hi`.
-pub(crate) fn put_hi(out: &mut Vec<u8>, dialect: Dialect) {
+/// The receiver's own participant id in the answer to a join; terminals chose their own.
+pub(crate) fn own_id(message: Message<'_>) -> Option<&[u8]> {
+    match message {
+        Message::Text(text) => text::own_id(text),
+        Message::Quick(_) | Message::Line(_) => None,
+    }
+}
+
+/// The channel that the answer to a join names.
+pub(crate) fn channel_id(message: Message<'_>) -> Option<&[u8]> {
+    match message {
+        Message::Text(text) => text::channel_id(text),
+        Message::Line(line) => line::room(line),
+        Message::Quick(_) => None,
+    }
+}
+
+/// What a notification says, cut short, for people.
+pub(crate) fn notification_text(message: Message<'_>) -> String {
+    match message {
+        Message::Text(text) => text::notification_text(text),
+        Message::Quick(bytes) | Message::Line(bytes) => {
+            String::from_utf8_lossy(&bytes[..bytes.len().min(100)]).into_owned()
+        }
+    }
+}
+
+/// Appends a message as it goes over the wire: in a frame, or as a line.
+pub(crate) fn wrap(out: &mut Vec<u8>, dialect: Dialect, message: &[u8], mask: [u8; 4]) {
+    match dialect {
+        Dialect::Text => ws::put_masked(out, ws::TEXT, message, mask),
+        Dialect::Quick => ws::put_masked(out, ws::BINARY, message, mask),
+        Dialect::Line => {
+            out.extend_from_slice(message);
+            out.push(b'\n');
+        }
+    }
+}
+
+/// Writes `hi`, which in a terminal is the `nick`.
+pub(crate) fn put_hi(out: &mut Vec<u8>, dialect: Dialect, nick: &str) {
     out.clear();
     match dialect {
         Dialect::Text => out.extend_from_slice(br#"[{"m":"hi"}]"#),
         Dialect::Quick => quick::put_hi(out),
+        Dialect::Line => out.extend_from_slice(nick.as_bytes()),
     }
 }
 
@@ -97,15 +154,20 @@ pub(crate) fn put_join(out: &mut Vec<u8>, dialect: Dialect, channel: &str) {
             out.extend_from_slice(br#""}]"#);
         }
         Dialect::Quick => quick::put_join(out, channel),
+        Dialect::Line => {
+            out.extend_from_slice(b"/join ");
+            out.extend_from_slice(channel.as_bytes());
+        }
     }
 }
 
-/// Writes `+ls`.
+/// Writes `+ls`, or the nearest thing to it.
 pub(crate) fn put_follow_list(out: &mut Vec<u8>, dialect: Dialect) {
     out.clear();
     match dialect {
         Dialect::Text => out.extend_from_slice(br#"[{"m":"+ls"}]"#),
         Dialect::Quick => quick::put_follow_list(out),
+        Dialect::Line => out.extend_from_slice(b"/rooms"),
     }
 }
 
@@ -115,6 +177,8 @@ pub(crate) fn put(out: &mut Vec<u8>, dialect: Dialect, mark: Mark, size: usize) 
     match dialect {
         Dialect::Text => text::put(out, mark, size),
         Dialect::Quick => quick::put(out, mark, size),
+        // A scenario in which terminals send anything else is refused.
+        Dialect::Line => mark::put_line(out, mark),
     }
 }
 

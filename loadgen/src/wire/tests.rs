@@ -25,6 +25,12 @@ fn almost_messages() -> impl Strategy<Value = Vec<u8>> {
         r#"c","c":["#,
         r#"ls","c":false,"u":["#,
         r#"notification","text":""#,
+        "[12:34:56] ",
+        "bob: ~1.2.3.4~",
+        "*** Last ",
+        "Welcome bob! You are in #",
+        "You joined #",
+        "ERROR: ",
         r#"]},{"m":""#,
         "99999999999999999999.999",
         "18446744073709551615",
@@ -44,15 +50,13 @@ fn almost_messages() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn look_at(payload: &[u8]) {
-    for binary in [false, true] {
-        let anew = print_anew(payload, binary);
-        each_message(anew.as_deref().unwrap_or(payload), binary, |what, message| {
+    for dialect in [Dialect::Text, Dialect::Quick, Dialect::Line] {
+        let anew = print_anew(payload, dialect);
+        each_message(anew.as_deref().unwrap_or(payload), dialect, |what, message| {
             read(what, message);
-            if let Message::Text(text) = message {
-                text::own_id(text);
-                text::channel_id(text);
-                text::notification_text(text);
-            }
+            own_id(message);
+            channel_id(message);
+            notification_text(message);
             for what in [What::Note, What::Chat, What::Cursor, What::Time] {
                 if let Some(Marked::Chat { line, .. }) = read(what, message) {
                     mark::read_line(line);

@@ -181,17 +181,17 @@ pub(super) fn put(out: &mut Vec<u8>, mark: Mark, size: usize) {
 }
 
 /// The receiver's own participant id in a `ch`: the `p` in front of the channel or behind the people.
-pub(crate) fn own_id(channel: &[u8]) -> Option<&[u8]> {
+pub(super) fn own_id(channel: &[u8]) -> Option<&[u8]> {
     string(field(channel, br#""p":""#)?).filter(|id| !id.is_empty())
 }
 
 /// The name of the channel that a `ch` tells of.
-pub(crate) fn channel_id(channel: &[u8]) -> Option<&[u8]> {
+pub(super) fn channel_id(channel: &[u8]) -> Option<&[u8]> {
     string(field(field(channel, br#""ch":{"#)?, br#""_id":""#)?)
 }
 
 /// The text of a notification, cut short, for people.
-pub(crate) fn notification_text(message: &[u8]) -> String {
+pub(super) fn notification_text(message: &[u8]) -> String {
     let text = field(message, br#""text":""#).and_then(string);
     let text =
         text.or_else(|| field(message, br#""title":""#).and_then(string)).unwrap_or_default();

@@ -76,7 +76,8 @@ impl Worker {
                     * abuse.rate
                     / 1e6;
                 let at = (turns.round() as usize).saturating_sub(1);
-                let byte = ENDLESS.get(at).copied().unwrap_or(b'x');
+                let request = if self.speaks_lines() { &[] } else { ENDLESS };
+                let byte = request.get(at).copied().unwrap_or(b'x');
                 self.send_raw(idx, &[byte]);
             }
             Nuisance::Garbage => {
@@ -88,18 +89,22 @@ impl Worker {
             }
             Nuisance::BadJson => {
                 let text = NONSENSE[(random % NONSENSE.len() as u64) as usize];
-                self.send(idx, text.as_bytes(), false);
+                self.send(idx, text.as_bytes(), Dialect::Text);
             }
             Nuisance::HugeFrames => {
                 self.send_raw(idx, &TEBIBYTE);
                 self.send_raw(idx, &[b'x'; 1024]);
             }
+            Nuisance::Flood if self.speaks_lines() => {
+                self.send(idx, b"buy buy buy", Dialect::Line);
+            }
             Nuisance::Flood => {
-                self.send(idx, FLOOD.as_bytes(), false);
+                self.send(idx, FLOOD.as_bytes(), Dialect::Text);
                 let note = r#"{"n":"c4","v":1}"#;
                 let notes = [note; 50].join(",");
                 let t = self.clock.now_us() / 1000;
-                self.send(idx, format!(r#"[{{"m":"n","t":{t},"n":[{notes}]}}]"#).as_bytes(), false);
+                let notes = format!(r#"[{{"m":"n","t":{t},"n":[{notes}]}}]"#);
+                self.send(idx, notes.as_bytes(), Dialect::Text);
             }
             Nuisance::Channels => {
                 let name = format!("{}-sprawl-{random:x}", self.prefix);
@@ -108,8 +113,10 @@ impl Worker {
             Nuisance::Connects => self.hang_up(idx),
             Nuisance::Deaf => {
                 let mut message = std::mem::take(&mut self.message);
-                wire::put_follow_list(&mut message, Dialect::Text);
-                self.send(idx, &message, false);
+                // Lists are asked for in text by those who speak quick, too.
+                let dialect = if self.speaks_lines() { Dialect::Line } else { Dialect::Text };
+                wire::put_follow_list(&mut message, dialect);
+                self.send(idx, &message, dialect);
                 self.message = message;
             }
         }

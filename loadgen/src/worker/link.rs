@@ -1,28 +1,31 @@
-//! The life of a connection: connect, upgrade, `hi`, `ch`, frames, and the end.
+//! The life of a connection: connect, send, read, and the end. What is read is taken apart by `frames` or `lines`.
 
 use anyhow::{Context as _, Result, bail};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::orders::{Event, Tallies};
+use super::orders::Tallies;
 use super::peer::{Goal, State};
 use super::{READ_BYTES, Worker};
-use crate::net::{socket, target, ws};
+use crate::net::socket;
 use crate::scenario::{Dialect, Reads};
-use crate::wire::{self, What, text};
+use crate::wire;
 
 /// Reads in a row from one socket before the others have their turn.
 const READS_IN_A_ROW: usize = 8;
 /// A read of less than this brings single messages, each with an acknowledgement to save.
 const SMALL: usize = 1024;
-/// Longest HTTP answer, in bytes.
-const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Bytes of unfinished frames that one thread keeps in all.
 const HELD_BYTES_MAX: usize = 1 << 30;
 /// A server that leaves so much unread does not read at all.
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
 
 impl Worker {
+    /// Whether terminals are played here, and no WebSockets.
+    pub(super) fn speaks_lines(&self) -> bool {
+        self.scenario.dialect == Dialect::Line
+    }
+
     /// Begins a connection for a person without one.
     pub(super) fn connect(&mut self, idx: u32, since_us: u64) -> Result<()> {
         let peer = &mut self.peers[idx as usize];
@@ -72,16 +75,16 @@ impl Worker {
                 }
             }
             peer.writable = true;
-            if peer.goal == Goal::Connected {
-                self.set_state(idx, State::Ready);
-                return Ok(());
-            }
             let everybody =
                 self.offsets[usize::from(peer.person.group)] + peer.person.index as usize;
-            let request = self.endpoint.request(everybody);
-            peer.output.extend_from_slice(request.as_bytes());
-            self.set_state(idx, State::Upgrading);
-            self.send_output(idx);
+            let only_connects = peer.goal == Goal::Connected;
+            self.set_state(idx, if only_connects { State::Ready } else { State::Opening });
+            // Who only connects requests nothing, but says where it comes from.
+            if !only_connects || self.speaks_lines() {
+                let opening = self.endpoint.opening(everybody);
+                self.peers[idx as usize].output.extend_from_slice(&opening);
+                self.send_output(idx);
+            }
             return Ok(());
         }
         peer.writable = true;
@@ -90,30 +93,28 @@ impl Worker {
     }
 
     /// Sends one message at once.
-    pub(super) fn send(&mut self, idx: u32, payload: &[u8], binary: bool) {
-        let key = self.mask_key();
-        let opcode = if binary { ws::BINARY } else { ws::TEXT };
+    pub(super) fn send(&mut self, idx: u32, message: &[u8], dialect: Dialect) {
+        let mask = self.mask_key();
         let peer = &mut self.peers[idx as usize];
         if !peer.output.is_empty() {
-            peer.put_frame(opcode, payload, key);
+            peer.put(message, dialect, mask);
             return self.watch_output(idx);
         }
         let mut frame = std::mem::take(&mut self.frame);
         frame.clear();
-        ws::put_masked(&mut frame, opcode, payload, key);
+        wire::wrap(&mut frame, dialect, message, mask);
         self.send_raw(idx, &frame);
         self.frame = frame;
     }
 
     /// Keeps one message for the end of this turn.
-    pub(super) fn queue(&mut self, idx: u32, payload: &[u8], binary: bool) {
-        let key = self.mask_key();
-        let opcode = if binary { ws::BINARY } else { ws::TEXT };
+    pub(super) fn queue(&mut self, idx: u32, message: &[u8], dialect: Dialect) {
+        let mask = self.mask_key();
         let peer = &mut self.peers[idx as usize];
         if peer.output.is_empty() {
             self.queued.push(idx);
         }
-        peer.put_frame(opcode, payload, key);
+        peer.put(message, dialect, mask);
         self.watch_output(idx);
     }
 
@@ -146,7 +147,7 @@ impl Worker {
         }
     }
 
-    fn send_output(&mut self, idx: u32) {
+    pub(super) fn send_output(&mut self, idx: u32) {
         let peer = &mut self.peers[idx as usize];
         if peer.output.is_empty() || !peer.writable {
             return;
@@ -160,14 +161,14 @@ impl Worker {
         }
     }
 
-    fn watch_output(&mut self, idx: u32) {
+    pub(super) fn watch_output(&mut self, idx: u32) {
         if self.peers[idx as usize].output.len() > OUTPUT_BYTES_MAX {
             self.gone(idx, "the server stopped reading");
         }
     }
 
     /// Mask keys only have to differ, so that nobody can skip the unmasking.
-    fn mask_key(&mut self) -> [u8; 4] {
+    pub(super) fn mask_key(&mut self) -> [u8; 4] {
         (self.random() as u32).to_ne_bytes()
     }
 
@@ -181,7 +182,9 @@ impl Worker {
             return Ok(());
         }
         for _ in 0..READS_IN_A_ROW {
-            if self.read_once(idx, READ_BYTES)? < READ_BYTES {
+            let read = self.read_once(idx, READ_BYTES)?;
+            // No edge will tell of the end of the stream behind the last bytes.
+            if read == 0 || read < READ_BYTES && !self.peers[idx as usize].ended {
                 return Ok(());
             }
         }
@@ -189,7 +192,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Reads at most `most` bytes once and handles the frames; how many there were.
+    /// Reads at most `most` bytes once and handles what they hold; how many there were.
     pub(super) fn read_once(&mut self, idx: u32, most: usize) -> Result<usize> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = self.read_into(idx, &mut buffer, most);
@@ -215,7 +218,8 @@ impl Worker {
             },
         };
         if received.bytes == 0 {
-            self.gone(idx, "closed without a reason");
+            let said = std::mem::take(&mut peer.farewell);
+            self.gone(idx, if said.is_empty() { "closed without a reason" } else { &said });
             return Ok(0);
         }
         if received.bytes < SMALL {
@@ -234,251 +238,20 @@ impl Worker {
             .map_or(now_us, |at_us| at_us.saturating_add_signed(self.behind_wall_us).min(now_us));
         let attempt = peer.attempt;
         let filled = &buffer[..kept + received.bytes];
-        let at = self.frames(idx, filled, at_us)?;
+        let at = match self.scenario.dialect {
+            Dialect::Line => self.lines(idx, filled, at_us),
+            Dialect::Text | Dialect::Quick => self.frames(idx, filled, at_us),
+        };
         let peer = &mut self.peers[idx as usize];
         // Unless that connection has ended meanwhile.
         if peer.attempt == attempt {
             peer.rest.extend_from_slice(&filled[at..]);
             self.held += filled.len() - at;
             if self.held > HELD_BYTES_MAX {
-                self.gone(idx, "unfinished frames of the server fill the memory");
+                self.gone(idx, "unfinished messages of the server fill the memory");
             }
         }
         Ok(received.bytes)
-    }
-
-    /// Handles every whole frame and says how many bytes they were. The loop over a saturated peer's frames
-    /// looks at two bytes of each and hands it on, so that a message costs nanoseconds.
-    fn frames(&mut self, idx: u32, filled: &[u8], at_us: u64) -> Result<usize> {
-        let mut at = 0;
-        let attempt = self.peers[idx as usize].attempt;
-        if self.peers[idx as usize].goal == Goal::Connected {
-            // Nobody asked for a WebSocket here: this is an HTTP error.
-            let line = filled.split(|&byte| byte == b'\r').next().unwrap_or_default();
-            let line = String::from_utf8_lossy(&line[..line.len().min(100)]).into_owned();
-            self.gone(idx, line.strip_prefix("HTTP/1.1 ").unwrap_or(&line));
-            return Ok(filled.len());
-        }
-        if self.peers[idx as usize].state == State::Upgrading {
-            let Some(end) = memchr::memmem::find(filled, b"\r\n\r\n") else {
-                if filled.len() > HEAD_BYTES_MAX {
-                    self.gone(idx, "an HTTP answer without an end");
-                }
-                return Ok(0);
-            };
-            if let Err(reason) = target::judge_response(&filled[..end]) {
-                self.gone(idx, &reason);
-                return Ok(filled.len());
-            }
-            at = end + 4;
-            self.upgraded(idx);
-        }
-        while let Some(head) = ws::header(&filled[at..]) {
-            // What a message caused may have ended the connection.
-            if self.peers[idx as usize].attempt != attempt {
-                return Ok(filled.len());
-            }
-            if let Some(fault) = fault_of(head) {
-                self.gone(idx, fault);
-                return Ok(filled.len());
-            }
-            let start = at + head.head;
-            let Some(payload) = filled.get(start..start + head.len) else { break };
-            at = start + head.len;
-            self.tallies.frames += 1;
-            match head.opcode {
-                ws::TEXT | ws::BINARY if head.fin => {
-                    self.hear(idx, payload, head.opcode == ws::BINARY, at_us);
-                }
-                ws::PING => {
-                    self.tallies.pings += 1;
-                    let key = self.mask_key();
-                    let peer = &mut self.peers[idx as usize];
-                    peer.put_frame(ws::PONG, payload, key);
-                    self.send_output(idx);
-                    self.watch_output(idx);
-                }
-                ws::CLOSE => {
-                    let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
-                    let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or_default());
-                    self.gone(idx, format!("{code} {reason}").trim_end());
-                    return Ok(filled.len());
-                }
-                ws::PONG => {}
-                ws::TEXT | ws::BINARY | ws::CONTINUATION => {
-                    if let Err(fault) = self.put_part(idx, head, payload, at_us) {
-                        self.gone(idx, fault);
-                        return Ok(filled.len());
-                    }
-                }
-                _ => {
-                    self.gone(idx, "a frame of no known kind");
-                    return Ok(filled.len());
-                }
-            }
-        }
-        Ok(at)
-    }
-
-    /// Handles a frame that is not a whole message.
-    #[cold]
-    fn put_part(
-        &mut self,
-        idx: u32,
-        head: ws::Header,
-        payload: &[u8],
-        at_us: u64,
-    ) -> Result<(), &'static str> {
-        let peer = &mut self.peers[idx as usize];
-        let goes_on = head.opcode == ws::CONTINUATION;
-        if goes_on == (peer.parts_opcode == ws::CONTINUATION) {
-            return Err("frames of a message out of order");
-        }
-        if peer.parts.len() + payload.len() > ws::FRAME_BYTES_MAX {
-            return Err("a message of more than 16 MiB");
-        }
-        if !goes_on {
-            peer.parts_opcode = head.opcode;
-        }
-        peer.parts.extend_from_slice(payload);
-        self.held += payload.len();
-        if head.fin {
-            let binary = std::mem::take(&mut peer.parts_opcode) == ws::BINARY;
-            let whole = std::mem::take(&mut peer.parts);
-            self.held -= whole.len();
-            self.hear(idx, &whole, binary, at_us);
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn hear(&mut self, idx: u32, payload: &[u8], binary: bool, at_us: u64) {
-        // What nuisances hear of each other concerns nobody.
-        let mut books = self.books.as_mut().filter(|_| !self.peers[idx as usize].nuisance);
-        // What changes the connection itself is seldom, and is looked at afterwards.
-        let mut seldom = Vec::new();
-        let printed_anew = wire::print_anew(payload, binary);
-        let payload = printed_anew.as_deref().unwrap_or(payload);
-        wire::each_message(payload, binary, |what, message| match what {
-            What::Note | What::Chat | What::Cursor | What::Time => {
-                if let Some(books) = &mut books {
-                    books.deliver(idx, what, message, at_us);
-                }
-            }
-            What::Hi | What::Channel | What::List | What::Notification => {
-                if let wire::Message::Text(text) = message {
-                    seldom.push((what, text));
-                }
-            }
-            What::History | What::Other => {}
-        });
-        for (what, text) in seldom {
-            match what {
-                What::Hi => self.greeted(idx),
-                What::Channel => self.seated(idx, text, at_us),
-                What::List => self.listed(text, at_us),
-                _ => {
-                    self.tallies.notifications += 1;
-                    let first = &mut self.tallies.first_notification;
-                    first.get_or_insert_with(|| text::notification_text(text));
-                }
-            }
-        }
-    }
-
-    fn upgraded(&mut self, idx: u32) {
-        if self.peers[idx as usize].goal == Goal::Upgraded {
-            return self.set_state(idx, State::Ready);
-        }
-        self.set_state(idx, State::Greeting);
-        let mut message = std::mem::take(&mut self.message);
-        let dialect = self.scenario.dialect;
-        wire::put_hi(&mut message, dialect);
-        self.send(idx, &message, dialect == Dialect::Quick);
-        self.message = message;
-    }
-
-    fn greeted(&mut self, idx: u32) {
-        if self.peers[idx as usize].state == State::Greeting {
-            let channel = self.channel_name(idx);
-            self.set_state(idx, State::Joining);
-            self.join(idx, &channel);
-        }
-    }
-
-    /// Asks for a seat in a channel.
-    pub(super) fn join(&mut self, idx: u32, channel: &str) {
-        self.peers[idx as usize].wanted = channel.into();
-        let mut message = std::mem::take(&mut self.message);
-        let dialect = self.scenario.dialect;
-        wire::put_join(&mut message, dialect, channel);
-        self.send(idx, &message, dialect == Dialect::Quick);
-        self.message = message;
-    }
-
-    /// The name of the channel that a person is to sit in.
-    pub(super) fn channel_name(&self, idx: u32) -> String {
-        let peer = &self.peers[idx as usize];
-        format!("{}-{}-{}-{}", self.prefix, self.generation, peer.room, peer.channel)
-    }
-
-    fn seated(&mut self, idx: u32, channel: &[u8], at_us: u64) {
-        let peer = &mut self.peers[idx as usize];
-        let state = peer.state;
-        // Settings and crowns are told by `ch` as well.
-        if !matches!(state, State::Joining | State::Moving) {
-            return;
-        }
-        let Some(id) = text::own_id(channel) else {
-            let text = "a `ch` without the receiver's own id".to_owned();
-            Tallies::count(&mut self.tallies.errors, &text);
-            return;
-        };
-        if let Some(name) = text::channel_id(channel)
-            && *name != *peer.wanted.as_bytes()
-        {
-            // What is told of the old channel on the way to another is not the answer.
-            if *name != *peer.seat.as_bytes() {
-                self.gone(idx, "it was put into another channel than it asked for (--prefix)");
-            }
-            return;
-        }
-        peer.seat = std::mem::take(&mut peer.wanted);
-        if *peer.id != *id {
-            peer.id = id.into();
-        }
-        let since_us = peer.since_us;
-        let (place, person, peer_is_nuisance) = (peer.channel, peer.person, peer.nuisance);
-        let group = usize::from(person.group);
-        self.set_state(idx, State::Ready);
-        let event = match (state, self.books.is_some()) {
-            (State::Moving, _) => Event::Join,
-            (_, false) => Event::Arrival,
-            (_, true) => Event::Back,
-        };
-        if peer_is_nuisance {
-            return;
-        }
-        let (from_us, to_us) = self.window_us;
-        if event == Event::Arrival || (from_us..to_us).contains(&since_us) {
-            self.timed.record(event, at_us.saturating_sub(since_us));
-        }
-        match event {
-            Event::Join => self.tallies.joins += 1,
-            Event::Back => self.tallies.returns += 1,
-            _ => {}
-        }
-        if let Some(books) = &mut self.books {
-            books.moved(idx, place);
-        }
-        if self.scenario.groups[group].list && state == State::Joining {
-            let mut message = std::mem::take(&mut self.message);
-            let dialect = self.scenario.dialect;
-            wire::put_follow_list(&mut message, dialect);
-            self.send(idx, &message, dialect == Dialect::Quick);
-            self.message = message;
-        }
-        self.after_seat(idx);
     }
 
     /// A connection that is not read from may have ended all the same.
@@ -515,19 +288,5 @@ impl Worker {
         };
         Tallies::count(counts, reason);
         self.after_loss(idx);
-    }
-}
-
-/// What is wrong with a frame that a server sent, by its header.
-#[inline]
-fn fault_of(head: ws::Header) -> Option<&'static str> {
-    if head.len > ws::FRAME_BYTES_MAX {
-        Some("a frame of more than 16 MiB")
-    } else if head.mask.is_some() {
-        Some("a masked frame, which servers do not send")
-    } else if head.reserved {
-        Some("a frame of an extension that nobody asked for")
-    } else {
-        None
     }
 }

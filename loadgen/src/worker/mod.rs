@@ -8,14 +8,17 @@
 //! as an [`Order`], what has happened goes back as [`News`].
 //!
 //! Reading order: `orders` (the words between threads), this file (the loop), `peer`, `link` (a connection's
-//! life), `play` (a run), then `roam` and `abuse`.
+//! life), `frames` and `lines` (what is read), `talk` (what it says), `play` (a run), then `roam` and `abuse`.
 
 mod abuse;
+mod frames;
+mod lines;
 mod link;
 mod orders;
 mod peer;
 mod play;
 mod roam;
+mod talk;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -59,6 +62,8 @@ pub(crate) struct Start {
     pub(crate) endpoint: Arc<Endpoint>,
     /// What is run.
     pub(crate) scenario: Arc<Scenario>,
+    /// What tells this run from others.
+    pub(crate) run: u64,
     /// Channel names start with this.
     pub(crate) prefix: String,
     /// Counters for the display, and the wish to stop.
@@ -91,6 +96,7 @@ pub(crate) struct Worker {
     clock: Clock,
     endpoint: Arc<Endpoint>,
     scenario: Arc<Scenario>,
+    run: u64,
     prefix: String,
     shared: Arc<Shared>,
     orders: Receiver<Order>,
@@ -112,6 +118,8 @@ pub(crate) struct Worker {
     random: u64,
     /// Raised with every reset, so that a new crowd meets fresh channels.
     generation: u32,
+    /// Nicks that terminals of this thread have had.
+    nicks: u32,
     next_read_us: u64,
     /// What makes the kernel's times those of this clock; looked at once a turn.
     behind_wall_us: i64,
@@ -138,7 +146,7 @@ impl Worker {
     /// # Errors
     /// When the process is out of descriptors.
     pub(crate) fn new(start: Start) -> Result<Self> {
-        let Start { number, threads, clock, endpoint, scenario, prefix, shared, orders, news } =
+        let Start { number, threads, clock, endpoint, scenario, run, prefix, shared, orders, news } =
             start;
         // Timers fire when they are asked to, not up to 50 us later.
         rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?;
@@ -152,6 +160,7 @@ impl Worker {
             clock,
             endpoint,
             scenario,
+            run,
             prefix,
             shared,
             orders,
@@ -168,6 +177,7 @@ impl Worker {
             agenda: BinaryHeap::new(),
             random: clock.now_us().wrapping_mul(2 * number as u64 + 1) | 1,
             generation: 0,
+            nicks: 0,
             next_read_us: 0,
             behind_wall_us: 0,
             lazy: Vec::new(),
@@ -274,6 +284,7 @@ impl Worker {
                     self.writable(idx)?;
                 }
                 if ready.readable {
+                    self.peers[idx as usize].ended |= ready.ended;
                     self.readable(idx)?;
                 }
             }

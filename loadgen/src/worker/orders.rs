@@ -124,7 +124,7 @@ pub(crate) struct Outcome {
 /// What is counted beside deliveries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tallies {
-    /// WebSocket frames received.
+    /// WebSocket frames received, or lines.
     pub(crate) frames: u64,
     /// Bytes received.
     pub(crate) bytes_received: u64,

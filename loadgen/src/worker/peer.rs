@@ -4,7 +4,8 @@ use std::os::fd::OwnedFd;
 
 use crate::books::Person;
 use crate::net::ws;
-use crate::scenario::{Group, Nuisance};
+use crate::scenario::{Dialect, Group, Nuisance};
+use crate::wire;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,11 +14,11 @@ pub(super) enum State {
     Absent,
     /// TCP is on its way.
     Connecting,
-    /// The request was sent.
-    Upgrading,
-    /// `hi` was sent.
+    /// The request was sent, or the prompt is waited for.
+    Opening,
+    /// `hi` was sent, or the nick.
     Greeting,
-    /// `ch` was sent.
+    /// `ch` or `/join` was sent.
     Joining,
     /// It is where it wanted to be.
     Ready,
@@ -37,7 +38,7 @@ impl State {
 pub(super) enum Goal {
     /// TCP alone.
     Connected,
-    /// A WebSocket.
+    /// A WebSocket, or the prompt.
     Upgraded,
     /// A seat in a channel.
     Seated,
@@ -74,14 +75,20 @@ pub(super) struct Peer {
     pub(super) attempt: u32,
     /// Whether the socket takes bytes, as far as is known.
     pub(super) writable: bool,
+    /// Whether the server has closed: the end of the stream stands behind what there is to read.
+    pub(super) ended: bool,
     /// When what is under way was meant to begin.
     pub(super) since_us: u64,
-    /// The participant id that the server gave.
+    /// The participant id that the server gave, or the nick.
     pub(super) id: Box<[u8]>,
     /// The channel that was asked for last, and the one that it sits in.
     pub(super) wanted: Box<str>,
     pub(super) seat: Box<str>,
-    /// The start of an unfinished frame.
+    /// Whether a terminal is told what was said before it came.
+    pub(super) recalls: bool,
+    /// What a server last complained of to a terminal, which is why it closes if it does.
+    pub(super) farewell: Box<str>,
+    /// The start of an unfinished frame or line.
     pub(super) rest: Vec<u8>,
     /// The frames so far of a message in several, and the opcode of the first.
     pub(super) parts: Vec<u8>,
@@ -104,10 +111,13 @@ impl Peer {
             waits: false,
             attempt: 0,
             writable: false,
+            ended: false,
             since_us: 0,
             id: Box::default(),
             wanted: Box::default(),
             seat: Box::default(),
+            recalls: false,
+            farewell: Box::default(),
             rest: Vec::new(),
             parts: Vec::new(),
             parts_opcode: ws::CONTINUATION,
@@ -125,17 +135,20 @@ impl Peer {
         self.fd = None;
         self.attempt += 1;
         self.writable = false;
+        self.ended = false;
         self.rest = Vec::new();
         self.parts = Vec::new();
         self.parts_opcode = ws::CONTINUATION;
         self.output = Vec::new();
         self.seat = Box::default();
+        self.recalls = false;
+        self.farewell = Box::default();
     }
 
-    /// Appends a frame to what waits, as long as there is a connection for it.
-    pub(super) fn put_frame(&mut self, opcode: u8, payload: &[u8], key: [u8; 4]) {
+    /// Appends a message to what waits, as long as there is a connection for it.
+    pub(super) fn put(&mut self, message: &[u8], dialect: Dialect, mask: [u8; 4]) {
         if self.fd.is_some() {
-            ws::put_masked(&mut self.output, opcode, payload, key);
+            wire::wrap(&mut self.output, dialect, message, mask);
         }
     }
 }

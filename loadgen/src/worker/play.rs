@@ -10,7 +10,7 @@ use super::{Task, Worker};
 use crate::books::{Books, Line, Person, Receiver, Terms};
 use crate::histogram;
 use crate::net::clock::thread_cpu_ns;
-use crate::scenario::{Dialect, Reads};
+use crate::scenario::Reads;
 use crate::schedule::{Pace, xorshift};
 use crate::wire::{self, Mark};
 
@@ -173,7 +173,6 @@ impl Worker {
         let mut slices = plan.slices_us.iter().copied().enumerate().peekable();
         let mut last = SliceMark::default();
         let (mut n_sent, dialect) = (0, self.scenario.dialect);
-        let binary = dialect == Dialect::Quick;
         let mut message = Vec::new();
         loop {
             let now_us = self.clock.now_us();
@@ -205,8 +204,8 @@ impl Worker {
                     };
                     wire::put(&mut message, dialect, mark, line.size);
                     match self.scenario.merge {
-                        true => self.queue(idx, &message, binary),
-                        false => self.send(idx, &message, binary),
+                        true => self.queue(idx, &message, dialect),
+                        false => self.send(idx, &message, dialect),
                     }
                     sent[*at][due.sender as usize] = due.number + 1;
                     n_sent += 1;

@@ -2,7 +2,8 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, ConnId, Departure, Event, Limit, Notice, Now, Role, SettingsPatch, ShardId, UserId, Wire,
+    ChannelName, ConnId, Departure, Event, Limit, Notice, Now, Role, SettingsPatch, ShardId,
+    UserId, UserNumber, Wire,
     channel::{At, Member, dropped_at, on_screen},
     conn::JoinRequest,
     fan_out::Class,
@@ -11,6 +12,20 @@ use crate::{
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// A user is sent out of a channel.
+pub(super) struct Removal {
+    pub(super) user: UserId,
+    /// Who does it, by number, when it is somebody in the channel.
+    pub(super) by: Option<UserNumber>,
+    /// For how long they are kept out; 0 for not.
+    pub(super) ms: u64,
+    pub(super) by_name: Box<str>,
+    /// Whether they did it to themselves.
+    pub(super) themselves: bool,
+    /// What the user is called.
+    pub(super) name: Box<str>,
+}
 
 impl<W: Wire> Shard<W> {
     pub(super) fn change_settings(&mut self, now: Now, actor: Actor, patch: &SettingsPatch) {
@@ -132,34 +147,47 @@ impl<W: Wire> Shard<W> {
 
     /// Carries a ban out, for a target that is connected somewhere.
     pub(super) fn ban(&mut self, now: Now, order: BanOrder, name: Box<str>) {
-        let BanOrder { channel: channel_name, by, user, ms } = order;
-        let Some(&idx) = self.by_name.get(&channel_name) else { return };
-        let bans_max = self.config.bans_max;
-        let channel = &mut self.channels[idx as usize];
+        let BanOrder { channel, by, user, ms } = order;
+        let Some(&idx) = self.by_name.get(&channel) else { return };
+        let channel = &self.channels[idx as usize];
         // The crown may have passed on while the target was looked for.
         let least = if ms > 0 { Role::Admin } else { Role::Moderator };
         if channel.role(by) < least || channel.kind.is_lobby() {
             return;
         }
+        let number = channel
+            .roster
+            .find(by)
+            .map(|holder| self.config.number_key.user(&channel.roster[holder].profile));
+        let by_name: Box<str> = match channel.roster.find(by) {
+            Some(holder) => channel.roster[holder].profile.display_name().into(),
+            None => "".into(),
+        };
+        self.carry_out_ban(
+            now,
+            idx,
+            Removal { user, ms, by: number, by_name, themselves: by == user, name },
+        );
+    }
+
+    /// Sends a user out of a channel that is owned here, and keeps them out for a time.
+    pub(super) fn carry_out_ban(&mut self, now: Now, idx: u32, removal: Removal) {
+        let Removal { user, ms, by, by_name, themselves, name } = removal;
+        let bans_max = self.config.bans_max;
+        let channel = &mut self.channels[idx as usize];
+        let channel_name = channel.name.clone();
         if ms > 0 {
-            let until = now.mono_us + ms * 1_000;
+            let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
             channel.bans.insert(user, until, now.mono_us, bans_max);
             let timer = Timer::BanEnds { channel: idx, serial: channel.serial };
             self.arm(until, timer);
         }
         let minutes = ms / 60_000;
         let channel = &self.channels[idx as usize];
-        let by_name: Box<str> = match channel.roster.find(by) {
-            Some(holder) => channel.roster[holder].profile.display_name().into(),
-            None => "".into(),
-        };
         let how = if ms > 0 { Departure::Banned } else { Departure::Kicked };
-        let by_number = channel.roster.find(by).map(|holder| {
-            self.config.number_key.user(&channel.roster[holder].profile)
-        });
         let removed = Arc::new(Notice::Removed { channel: channel_name.clone(), minutes });
         let certificate =
-            (by == user).then(|| Arc::new(Notice::RemovedThemselves { name: name.clone() }));
+            themselves.then(|| Arc::new(Notice::RemovedThemselves { name: name.clone() }));
         // Those who are removed learn it here, before they go; the user's other connections wherever they are.
         let mut told = SmallVec::<[ConnId; 1]>::new();
         if let Some(participant) = channel.roster.find(user) {
@@ -169,7 +197,7 @@ impl<W: Wire> Shard<W> {
                 if self.is_seat(member) {
                     let until = (ms > 0).then(|| now.wall_ms + ms);
                     self.departure = how;
-                    self.take_seat_away(now, idx, participant, member.conn, by_number, until);
+                    self.take_seat_away(now, idx, participant, member.conn, by, until);
                     self.departure = Departure::default();
                     continue;
                 }
@@ -201,6 +229,10 @@ impl<W: Wire> Shard<W> {
         member: Member,
         request: JoinRequest,
     ) {
+        if self.is_seat(member) {
+            // Sessions have rooms of their own choice: one that is taken away leads nowhere.
+            return self.take_seat_away(now, idx, participant, member.conn, None, None);
+        }
         match member.at {
             At::Here(slot) => self.move_elsewhere(now, slot, request),
             At::Away(..) => {
@@ -216,17 +248,23 @@ impl<W: Wire> Shard<W> {
         if self.may_ban(now, actor).is_none() {
             return;
         }
-        let channel = &mut self.channels[actor.channel as usize];
-        if !channel.bans.remove(user, now.mono_us) {
-            return;
+        let roster = &self.channels[actor.channel as usize].roster;
+        let by = roster[actor.participant].profile.display_name().into();
+        self.lift_ban(now, actor.channel, user, by);
+    }
+
+    /// Lets a user into a channel that is owned here; whether they were kept out.
+    pub(super) fn lift_ban(&mut self, now: Now, idx: u32, user: UserId, by: Box<str>) -> bool {
+        if !self.channels[idx as usize].bans.remove(user, now.mono_us) {
+            return false;
         }
-        let by = channel.roster[actor.participant].profile.display_name().into();
         let name = self.users.get(user).map_or_else(
             || user.to_string().into_boxed_str(),
             |record| record.profile.display_name().into(),
         );
         let notice = Notice::Unbanned { name, by };
-        self.broadcast(actor.channel, None, Class::Prompt, Event::Notice(&notice));
-        self.touch_list(actor.channel, now.mono_us);
+        self.broadcast(idx, None, Class::Prompt, Event::Notice(&notice));
+        self.touch_list(idx, now.mono_us);
+        true
     }
 }

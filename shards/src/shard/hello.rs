@@ -5,8 +5,8 @@
 
 use super::{Flow, Output, Shard};
 use crate::{
-    Color, Command, ConnId, Event, Format, Guise, Limit, NoteQuota, Notice, Now, Profile, ProfileChange, ShardId,
-    UserId, UserName, Wire,
+    CloseReason, Color, Command, ConnId, Event, Format, Guise, Key, Limit, NoteQuota, Notice, Now,
+    Profile, ProfileChange, ShardId, UserId, UserName, Wire,
     channel::Participant,
     conn::{Awaits, Seat},
     fan_out::Class,
@@ -24,7 +24,6 @@ impl<W: Wire> Shard<W> {
         slot: u32,
         user: Option<UserId>,
         token: Option<Box<str>>,
-        guise: Option<Box<Guise>>,
     ) {
         let rate = self.config.rates.hello;
         let conn = &mut self.conns[slot];
@@ -40,6 +39,19 @@ impl<W: Wire> Shard<W> {
             Some(user) => (user, true),
             None => (self.draw_user(), false),
         };
+        self.come(now, slot, user, durable, token, None);
+    }
+
+    /// A connection belongs to this user from now on, unless the user has too many.
+    pub(super) fn come(
+        &mut self,
+        now: Now,
+        slot: u32,
+        user: UserId,
+        durable: bool,
+        token: Option<Box<str>>,
+        guise: Option<Box<Guise>>,
+    ) {
         let owner = self.owner_of_user(user);
         let conn = &mut self.conns[slot];
         if owner != self.id {
@@ -47,7 +59,7 @@ impl<W: Wire> Shard<W> {
             let conn = conn.id;
             return self.mesh(owner, Mesh::Hello { user, conn, guise });
         }
-        let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops };
+        let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops, doomed: false };
         let welcome = self.arrive(now, user, durable, presence, guise);
         self.welcome(now, slot, welcome, token.as_deref());
     }
@@ -113,14 +125,8 @@ impl<W: Wire> Shard<W> {
     ) {
         let Some((profile, quota)) = welcome else {
             self.stats.limit(Limit::ConnectionsPerUser);
-            self.conns[slot].refused = true;
-            self.tell(slot, &[Event::Notice(&Notice::TooManyConnections)]);
-            let key = self.conns.key(slot);
-            let timer = Timer::Refused { slot: key.slot, generation: key.generation };
-            // Old clients come back 50 ms after a socket that was open closes, so closing at once would make them a
-            // storm.
-            let kept_us = self.config.refused_kept.as_micros() as u64;
-            return self.arm(now.mono_us + kept_us, timer);
+            let reason = CloseReason::TooManyConnections;
+            return self.refuse(now, slot, &Notice::TooManyConnections, reason);
         };
         let conn = &mut self.conns[slot];
         if quota != NoteQuota::default() {
@@ -129,6 +135,17 @@ impl<W: Wire> Shard<W> {
         conn.profile = Some(profile.clone());
         conn.heard_ms = now.mono_ms();
         self.say_hello(now, slot, &profile, token);
+    }
+
+    /// Tells a connection why it has to go; nothing that it asks is done any more.
+    pub(super) fn refuse(&mut self, now: Now, slot: u32, notice: &Notice, reason: CloseReason) {
+        self.conns[slot].refused = true;
+        self.tell(slot, &[Event::Notice(notice)]);
+        let Key { slot, generation } = self.conns.key(slot);
+        // Old clients come back 50 ms after a socket that was open closes, so closing at once would make them a
+        // storm.
+        let kept_us = self.config.refused_kept.as_micros() as u64;
+        self.arm(now.mono_us + kept_us, Timer::Refused { slot, generation, reason });
     }
 
     fn say_hello(&mut self, now: Now, slot: u32, profile: &Profile, token: Option<&str>) {
@@ -141,7 +158,7 @@ impl<W: Wire> Shard<W> {
             Seat::Relayed { relay } => {
                 // Which quota it is, the owner of its channel knows.
                 let (conn, owner) = (self.conns[slot].id, self.relays[relay as usize].of.owner);
-                let command = Box::new(Command::Hello { user: None, token: None, guise: None });
+                let command = Box::new(Command::Hello { user: None, token: None });
                 self.mesh(owner, Mesh::FromMember { conn, command });
                 return self.tell(slot, &[hello]);
             }
@@ -157,7 +174,7 @@ impl<W: Wire> Shard<W> {
         conn: ConnId,
         guise: Option<Box<Guise>>,
     ) {
-        let presence = Presence { conn, shard: from, hops: 0 };
+        let presence = Presence { conn, shard: from, hops: 0, doomed: false };
         let welcome = self.arrive(now, user, true, presence, guise);
         let welcome = welcome.map(|(profile, quota)| Box::new(((*profile).clone(), quota)));
         self.mesh(from, Mesh::Welcome { conn, welcome });
@@ -234,15 +251,23 @@ impl<W: Wire> Shard<W> {
             self.stats.limit(Limit::ProfileRate);
             return self.send_profile(shard, profile, smallvec![conn]);
         }
+        self.update_profile(user, |profile| {
+            if change.name.is_some() {
+                profile.name = change.name;
+            }
+            profile.color = change.color.unwrap_or(profile.color);
+            if let Some(tag) = change.tag {
+                profile.tag = tag;
+            }
+        });
+    }
+
+    /// Changes a record that is owned here and is known, and shows it wherever the user is.
+    pub(super) fn update_profile(&mut self, user: UserId, change: impl FnOnce(&mut Profile)) {
+        let record = self.users.get_mut(user).expect("the caller has found it");
         let profile = Rc::make_mut(&mut record.profile);
         profile.version += 1;
-        if change.name.is_some() {
-            profile.name = change.name;
-        }
-        profile.color = change.color.unwrap_or(profile.color);
-        if let Some(tag) = change.tag {
-            profile.tag = tag;
-        }
+        change(profile);
         let (profile, shards) = (record.profile.clone(), record.by_shard());
         for (shard, conns) in shards {
             self.send_profile(shard, profile.clone(), conns);
@@ -258,13 +283,19 @@ impl<W: Wire> Shard<W> {
     }
 
     /// A connection is on another shard now. What it was to be told may have missed it, if the way was long.
-    pub(super) fn on_moved(&mut self, user: UserId, to: Presence, version: u32, waits: bool) {
-        if self.users.moved(user, to)
-            && let Some(record) = self.users.get(user)
-            && (waits || version < record.profile.version)
-        {
+    pub(super) fn on_moved(&mut self, now: Now, user: UserId, to: Presence, told: (u32, bool)) {
+        let (version, waits) = told;
+        if !self.users.moved(user, to) {
+            return;
+        }
+        let Some(record) = self.users.get(user) else { return };
+        let doomed = record.connections.iter().any(|known| known.conn == to.conn && known.doomed);
+        if waits || version < record.profile.version {
             let profile = record.profile.clone();
             self.send_profile(to.shard, profile, smallvec![to.conn]);
+        }
+        if doomed {
+            self.kick_again(now, to);
         }
     }
 
@@ -356,6 +387,10 @@ impl<W: Wire> Shard<W> {
                 // Sessions have rooms of their own choice.
                 Payload::Move(_) if self.conns[slot].format == Format::QUIC => {}
                 Payload::Move(request) => self.move_elsewhere(now, slot, (**request).clone()),
+                Payload::Close(reason, notice) => {
+                    self.tell(slot, &[Event::Notice(notice)]);
+                    self.close(now, slot, *reason);
+                }
             }
         }
     }

@@ -7,8 +7,9 @@
 use super::{Actor, NOWHERE, Output, Shard};
 use crate::{Bucket, CrownOnLeave};
 use crate::{
-    Bundle, ChannelKind, ChannelName, ConnId, Crown, Event, JoinTarget, Limit, Notice, Now,
-    NoteQuota, ParticipantView, Position, Profile, Settings, SettingsPatch, ShardId, UserId, Wire,
+    Bundle, ChannelKind, ChannelName, CloseReason, ConnId, Crown, Event, JoinTarget, Limit,
+    NoteQuota, Notice, Now, ParticipantView, Position, Profile, Settings, SettingsPatch, ShardId,
+    UserId, Wire,
     channel::{At, Channel, Member, Participant, dropped_at, on_screen},
     conn::{Awaits, JoinRequest, Purpose, Seat},
     fan_out::Class,
@@ -384,7 +385,7 @@ impl<W: Wire> Shard<W> {
         channel.moved.retain(|&moved| moved != participant);
         let user = left.profile.user;
         let was_holder = channel.is_holder(user);
-        if self.stopping {
+        if self.stopping || channel.closing {
             // Everyone leaves: those who are left are about to be told that themselves, and nothing else.
             if let Some(crown) = channel.crown.as_mut().filter(|_| was_holder) {
                 crown.held = false;
@@ -561,12 +562,15 @@ impl<W: Wire> Shard<W> {
         let key = self.conns.key(slot);
         if let Some(profile) = profile {
             self.adopt_profile(slot, profile);
+            doom = doom.or(self.conns[slot].extra.as_mut().and_then(|extra| extra.doom.take()));
         }
         if bundle.follows_custom {
             self.custom_followers.insert(slot);
         }
         self.catch_up_announcements(slot, bundle.heard);
-        let check = now.mono_us + self.config.ping_after.as_micros() as u64;
+        // Not a whole span from now: one that others send about would be closed for silence without a ping.
+        let check = bundle.heard_ms * 1_000 + self.config.ping_after.as_micros() as u64;
+        let check = check.max(now.mono_us);
         self.wheel.arm(check, now.mono_us, key);
         if deferred && let Some(extra) = &self.conns[slot].extra {
             let at = extra.join.ready_at_us(self.config.rates.join).max(now.mono_us);
@@ -575,7 +579,7 @@ impl<W: Wire> Shard<W> {
         if let Some(seen) = list_seen {
             self.adopt_follower(slot, &seen);
         }
-        if let Some(reason) = doom.or(self.stopping.then_some(crate::CloseReason::Stopping)) {
+        if let Some(reason) = doom.or(self.stopping.then_some(CloseReason::Stopping)) {
             if let Purpose::Spread { channel } = purpose {
                 // Its channel has to be told, like that of any relayed member.
                 self.seat_relayed(slot, from, channel);
@@ -613,12 +617,15 @@ impl<W: Wire> Shard<W> {
         let owner = self.owner_of_user(user);
         let mut shared = Rc::new(profile);
         if owner == self.id {
-            let presence = crate::users::Presence { conn, shard: self.id, hops };
-            self.users.moved(user, presence);
-            if let Some(record) = self.users.get(user)
-                && record.profile.version >= shared.version
-            {
-                shared = record.profile.clone();
+            let to = crate::users::Presence { conn, shard: self.id, hops, doomed: false };
+            self.users.moved(user, to);
+            if let Some(record) = self.users.get(user) {
+                if record.profile.version >= shared.version {
+                    shared = record.profile.clone();
+                }
+                if record.connections.iter().any(|known| known.conn == conn && known.doomed) {
+                    self.conns[slot].extra().doom = Some(CloseReason::Kicked);
+                }
             }
             if waits && let Some(extra) = &mut self.conns[slot].extra {
                 // What it asked for is in the record, or is on its way here.

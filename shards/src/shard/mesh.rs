@@ -11,7 +11,8 @@ impl<W: Wire> Shard<W> {
         match message.0 {
             Mesh::Hello { user, conn, guise } => self.on_hello(now, from, user, conn, guise),
             Mesh::Moved { user, conn, hops, version, waits } => {
-                self.on_moved(user, Presence { conn, shard: from, hops }, version, waits);
+                let to = Presence { conn, shard: from, hops, doomed: false };
+                self.on_moved(now, user, to, (version, waits));
             }
             Mesh::Departed { user, conn, quota } => self.users.depart(user, conn, quota),
             Mesh::ChangeProfile { user, conn, change } => {

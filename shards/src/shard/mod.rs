@@ -27,6 +27,7 @@ mod hello;
 mod join;
 mod list;
 mod mesh;
+mod operate;
 mod play;
 mod relay;
 mod rooms;
@@ -44,8 +45,8 @@ pub(crate) use announce::Announcement;
 
 use crate::{
     Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
-    ConnId, Departure, Ending, Event, EventKind, Format, Gauges, Key, Limit, MeshMessage, Now, Rng, RoomId,
-    ShardId, Stats, UserId, Wire,
+    ConnId, Departure, Ending, Event, EventKind, Format, Gauges, Key, Limit, MeshMessage, Now,
+    Placement, Rng, RoomId, ShardId, Stats, UserId, Wire,
     channel::{At, Channel, Member},
     conn::{Awaits, Conns, Seat},
     directory::Directory,
@@ -158,7 +159,7 @@ pub struct Shard<W> {
     shards: u16,
     config: Arc<Config>,
     wire: W,
-    placement: RandomState,
+    placement: Placement,
     hasher: RandomState,
     rng: Rng,
     serial: u64,
@@ -167,6 +168,8 @@ pub struct Shard<W> {
     now: Now,
     /// Whether so much waits for other shards that what can wait is not added to it.
     mesh_crowded: bool,
+    /// While guests are not heard: how long ago somebody has to have been first seen to be none.
+    guests_muted_ms: Option<u64>,
 
     conns: Conns,
     channels: Slab<Channel>,
@@ -236,12 +239,11 @@ impl<W: Wire> Shard<W> {
         let mut hasher = || {
             RandomState::with_seeds(rng.next_u64(), rng.next_u64(), rng.next_u64(), rng.next_u64())
         };
-        let [a, b, c, d] = seeds.placement;
         let mut shard = Shard {
             id,
             shards,
             wire,
-            placement: RandomState::with_seeds(a, b, c, d),
+            placement: Placement::new(seeds.placement, config.number_key, shards),
             conns: Conns::new(hasher()),
             channels: Slab::new(),
             by_name: HashMap::with_hasher(hasher()),
@@ -289,6 +291,7 @@ impl<W: Wire> Shard<W> {
             stopping: false,
             mesh_crowded: false,
             now: Now { mono_us: 0, wall_ms: 0 },
+            guests_muted_ms: None,
             config,
         };
         for name in [ChannelName::lobby(), ChannelName::awkward()] {
@@ -314,18 +317,13 @@ impl<W: Wire> Shard<W> {
     /// The shard that owns a channel. The only routing rule.
     #[must_use]
     pub fn owner(&self, channel: &ChannelName) -> ShardId {
-        self.owner_of_room(self.config.number_key.room(channel))
+        self.placement.of_channel(channel)
     }
 
     /// The shard that owns a user's record.
     #[must_use]
     pub fn owner_of_user(&self, user: UserId) -> ShardId {
-        self.place(&user.0)
-    }
-
-    fn place(&self, bytes: &[u8]) -> ShardId {
-        let hash = self.placement.hash_one(bytes);
-        ShardId(((u128::from(hash) * u128::from(self.shards)) >> 64) as u16)
+        self.placement.of_user(user)
     }
 
     /// What was counted.
@@ -455,7 +453,11 @@ impl<W: Wire> Shard<W> {
         }
         let known = conn.profile.is_some();
         match command {
-            Command::Hello { user, token, guise } => self.hello(now, slot, user, token, guise),
+            Command::Hello { user, token } => self.hello(now, slot, user, token),
+            Command::Enter { user, guise } if !known => {
+                self.come(now, slot, user, true, None, Some(guise));
+            }
+            Command::Enter { .. } => {}
             Command::Bye => self.close(now, slot, CloseReason::Bye),
             Command::Speak(format) => self.speak(slot, format),
             _ if !known => {}
@@ -533,6 +535,7 @@ impl<W: Wire> Shard<W> {
                 self.answer(actor, &[Event::Quota(preset)]);
             }
             Command::Bye
+            | Command::Enter { .. }
             | Command::Join { .. }
             | Command::SetProfile { .. }
             | Command::FollowList(_) => unreachable!("handled where the connection is"),

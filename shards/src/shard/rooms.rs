@@ -68,7 +68,7 @@ impl<W: Wire> Shard<W> {
             RoomCommand::Ban { user, ms } => self.room_ban(now, actor, user, ms),
             RoomCommand::Unban { user } => self.room_unban(now, actor, user),
             RoomCommand::SetRole { user, role } => self.set_role(now, actor, user, role),
-            RoomCommand::Mute { user, ms } => self.mute(now, actor, user, ms),
+            RoomCommand::Mute { user, ms } => self.room_mute(now, actor, user, ms),
             RoomCommand::Update { topic, post_role, set } => {
                 self.update_room(now, actor, topic.as_deref(), post_role, &set)
             }
@@ -106,7 +106,7 @@ impl<W: Wire> Shard<W> {
         self.answer(actor, &[Event::Room(event)]);
     }
 
-    fn user_of(&self, actor: Actor) -> UserId {
+    fn acting_user(&self, actor: Actor) -> UserId {
         self.channels[actor.channel as usize].roster[actor.participant].profile.user
     }
 
@@ -122,8 +122,8 @@ impl<W: Wire> Shard<W> {
         if !channel.may_post(user) {
             return Err(RoomFault::Denied);
         }
-        match channel.room.muted_until_us(user, now.mono_us) {
-            Some(until) => Err(RoomFault::Muted((until - now.mono_us).div_ceil(1_000))),
+        match self.muted_for(now, channel, actor.participant) {
+            Some(seconds) => Err(RoomFault::Muted(seconds * 1_000)),
             None => Ok(()),
         }
     }
@@ -137,7 +137,7 @@ impl<W: Wire> Shard<W> {
         action: bool,
         nonce: Option<&str>,
     ) -> Result<Outcome, RoomFault> {
-        let user = self.user_of(actor);
+        let user = self.acting_user(actor);
         let room = &self.channels[actor.channel as usize].room;
         if let Some((id, sent_ms)) = nonce.and_then(|nonce| room.said(user, nonce, now.mono_us)) {
             return Ok(Outcome::Said(id, sent_ms));
@@ -146,8 +146,7 @@ impl<W: Wire> Shard<W> {
         if crate::utf16_len(text.as_str()) > CHANNEL_TEXT_MAX {
             return Err(RoomFault::TooLong);
         }
-        let reply_to =
-            reply_id.and_then(|id| MessageRef::parse(&format!("{:08x}", id.short())));
+        let reply_to = reply_id.and_then(|id| MessageRef::parse(&format!("{:08x}", id.short())));
         let text = ChatText::of_room(text);
         let saying = Saying { text, reply_to, reply_id, action, nonce: nonce.map(Into::into) };
         let roster = &self.channels[actor.channel as usize].roster;
@@ -236,7 +235,7 @@ impl<W: Wire> Shard<W> {
         id: MessageId,
         text: RoomText,
     ) -> Result<Outcome, RoomFault> {
-        let (idx, user, by) = (actor.channel, self.user_of(actor), self.number_of(actor));
+        let (idx, user, by) = (actor.channel, self.acting_user(actor), self.number_of(actor));
         let at = self.find_message(idx, id)?;
         if self.channels[idx as usize].history[at].by.user != user {
             return Err(RoomFault::Denied);
@@ -264,7 +263,7 @@ impl<W: Wire> Shard<W> {
     }
 
     fn delete(&mut self, now: Now, actor: Actor, id: MessageId) -> Result<Outcome, RoomFault> {
-        let (idx, user, by) = (actor.channel, self.user_of(actor), self.number_of(actor));
+        let (idx, user, by) = (actor.channel, self.acting_user(actor), self.number_of(actor));
         let channel = &self.channels[idx as usize];
         let at = channel.history.iter().rposition(|message| message.id == id);
         let at = at.ok_or(RoomFault::NotFound)?;
@@ -351,10 +350,9 @@ impl<W: Wire> Shard<W> {
         } else {
             let channel = &self.channels[idx as usize];
             let theirs = channel.find_number(self.config.number_key, user);
-            let theirs = theirs.map_or(Role::Member, |p| {
-                channel.role(channel.roster[p].profile.user)
-            });
-            let mine = channel.role(self.user_of(actor));
+            let theirs =
+                theirs.map_or(Role::Member, |p| channel.role(channel.roster[p].profile.user));
+            let mine = channel.role(self.acting_user(actor));
             if mine < Role::Moderator || mine <= theirs {
                 return Err(RoomFault::Denied);
             }
@@ -383,8 +381,8 @@ impl<W: Wire> Shard<W> {
         if channel.role(user) == Role::Guest {
             return Err(RoomFault::Denied);
         }
-        match channel.room.muted_until_us(user, now.mono_us) {
-            Some(until) => Err(RoomFault::Muted((until - now.mono_us).div_ceil(1_000))),
+        match self.muted_for(now, channel, actor.participant) {
+            Some(seconds) => Err(RoomFault::Muted(seconds * 1_000)),
             None => Ok(()),
         }
     }
@@ -406,7 +404,7 @@ impl<W: Wire> Shard<W> {
 
     /// Whether the actor, with at least the role `least`, may act on somebody of rank `theirs`.
     fn outranks(&self, actor: Actor, least: Role, theirs: Role) -> Result<(), RoomFault> {
-        let mine = self.channels[actor.channel as usize].role(self.user_of(actor));
+        let mine = self.channels[actor.channel as usize].role(self.acting_user(actor));
         if mine < least || mine <= theirs { Err(RoomFault::Denied) } else { Ok(()) }
     }
 
@@ -450,7 +448,7 @@ impl<W: Wire> Shard<W> {
 
     fn order(&self, actor: Actor, user: UserId, ms: u64) -> BanOrder {
         let channel = self.channels[actor.channel as usize].name.clone();
-        BanOrder { channel, by: self.user_of(actor), user, ms }
+        BanOrder { channel, by: self.acting_user(actor), user, ms }
     }
 
     fn remove(&mut self, now: Now, actor: Actor, target: u32, ms: u64) {
@@ -505,7 +503,7 @@ impl<W: Wire> Shard<W> {
         Ok(Outcome::Done(None))
     }
 
-    fn mute(
+    fn room_mute(
         &mut self,
         now: Now,
         actor: Actor,
@@ -515,15 +513,18 @@ impl<W: Wire> Shard<W> {
         let idx = actor.channel;
         let (target, theirs) = self.member_by_number(idx, user)?;
         self.outranks(actor, Role::Moderator, theirs)?;
-        let until = if ms > 0 { now.mono_us + ms * 1_000 } else { 0 };
+        let max = self.config.bans_max;
         let channel = &mut self.channels[idx as usize];
         let target_user = channel.roster[target].profile.user;
-        channel.room.mute(target_user, until, now.mono_us);
-        self.tell_updated(idx, target, Some(self.number_of(actor)));
         if ms > 0 {
-            let notice = crate::Notice::Muted { seconds: ms.div_ceil(1_000) };
-            self.tell_participant(idx, target, &[Event::Notice(&notice)]);
+            let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
+            channel.mutes.insert(target_user, until, now.mono_us, max);
+        } else if !channel.mutes.remove(target_user, now.mono_us) {
+            return Ok(Outcome::Done(None));
         }
+        self.tell_updated(idx, target, Some(self.number_of(actor)));
+        let notice = crate::Notice::Muted { seconds: ms.div_ceil(1_000) };
+        self.tell_participant(idx, target, &[Event::Notice(&notice)]);
         Ok(Outcome::Done(None))
     }
 
@@ -600,8 +601,7 @@ impl<W: Wire> Shard<W> {
         if !channel.may_post(user) || channel.roster.len() > TYPING_MEMBERS_MAX {
             return;
         }
-        let event =
-            RoomEvent::Typing { room: channel.room.id, user: self.number_of(actor), on };
+        let event = RoomEvent::Typing { room: channel.room.id, user: self.number_of(actor), on };
         self.tell_room(actor.channel, Some(actor), event);
     }
 
@@ -634,7 +634,8 @@ impl<W: Wire> Shard<W> {
         }
         let channel = &self.channels[idx as usize];
         let profile = channel.roster[participant].profile.clone();
-        let view = crate::ParticipantView { profile: &profile, position: crate::Position::OFF_SCREEN };
+        let view =
+            crate::ParticipantView { profile: &profile, position: crate::Position::OFF_SCREEN };
         let who = crate::Occupant { view, role: channel.role(profile.user) };
         self.tell_room(idx, None, RoomEvent::Joined { room, who, at_ms: now.wall_ms, seq });
     }
@@ -657,10 +658,11 @@ impl<W: Wire> Shard<W> {
         let now = self.now;
         let channel = &self.channels[idx as usize];
         let profile = channel.roster[participant].profile.clone();
-        let view = crate::ParticipantView { profile: &profile, position: crate::Position::OFF_SCREEN };
+        let view =
+            crate::ParticipantView { profile: &profile, position: crate::Position::OFF_SCREEN };
         let who = crate::Occupant { view, role: channel.role(profile.user) };
-        let muted_until = channel.room.muted_until_us(profile.user, now.mono_us);
-        let muted_until_ms = muted_until.map(|until| now.wall_at(until));
+        let muted_s = self.muted_for(now, channel, participant);
+        let muted_until_ms = muted_s.map(|seconds| now.wall_ms + seconds * 1_000);
         let at_ms = now.wall_ms;
         let event = RoomEvent::UserUpdated { room, who, by, muted_until_ms, at_ms, seq };
         self.tell_room(idx, None, event);

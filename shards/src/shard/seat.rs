@@ -17,9 +17,8 @@
 
 use super::{Actor, Output, Shard};
 use crate::{
-    Answer, ChannelRef, ConnId, Departure, Event, Format, Key, Limit,
-    NoteQuota, Now, Occupant, Profile, RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId,
-    Wire,
+    Answer, ChannelRef, ConnId, Departure, Event, Format, Key, Limit, NoteQuota, Now, Occupant,
+    Profile, RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Wire,
     channel::{At, Member},
     conn::{Awaits, JoinRequest, Seat},
     mesh::Mesh,
@@ -98,7 +97,8 @@ impl<W: Wire> Shard<W> {
                 }
                 Seating::In(idx) => {
                     let (conn, at) = (self.conns[slot].id, At::Here(slot));
-                    let (participant, regained) = self.take_part(now, idx, &profile, NoteQuota::default());
+                    let (participant, regained) =
+                        self.take_part(now, idx, &profile, NoteQuota::default());
                     self.add_member(idx, participant, conn, at);
                     let conn_here = &mut self.conns[slot];
                     conn_here.seat = Seat::Owned { channel: idx, participant };
@@ -123,9 +123,7 @@ impl<W: Wire> Shard<W> {
         let found = self.by_number.get(&self.wished(&request.room)).copied();
         let (name, by_number) = match (&request.room, found) {
             (RoomWish::Numbered(_), None) => return Seating::Refused(RoomFault::NotFound),
-            (RoomWish::Numbered(_), Some(idx)) => {
-                (self.channels[idx as usize].name.clone(), true)
-            }
+            (RoomWish::Numbered(_), Some(idx)) => (self.channels[idx as usize].name.clone(), true),
             (RoomWish::Named { name, new, .. }, Some(idx)) => {
                 let channel = &self.channels[idx as usize];
                 // Two names of one number are as good as impossible; the later one is refused.
@@ -158,8 +156,7 @@ impl<W: Wire> Shard<W> {
             }
             super::join::Admission::Overflow => {
                 self.stats.limit(Limit::LobbyCapacity);
-                let room =
-                    RoomWish::Named { name: name.next_lobby(), topic: None, new: false };
+                let room = RoomWish::Named { name: name.next_lobby(), topic: None, new: false };
                 let overflows = request.overflows + 1;
                 Seating::Elsewhere(SeatRequest { room, overflows, ..request.clone() })
             }
@@ -232,13 +229,13 @@ impl<W: Wire> Shard<W> {
             channel.roster.iter().take(MEMBERS_SHOWN).map(|(p, _)| channel.occupant(p)).collect();
         let from = channel.history.len().saturating_sub(MESSAGES_SHOWN);
         let messages: Vec<_> = channel.history.iter().skip(from).collect();
-        let muted_until = channel.room.muted_until_us(me, now.mono_us);
+        let muted_s = self.muted_for(now, channel, actor.participant);
         let (room, seq) = (channel.room.id, channel.room.seq);
         let init = RoomEvent::Init {
             view: channel.room_view(),
             seq,
             role: channel.role(me),
-            muted_until_ms: muted_until.map(|until| now.wall_at(until)),
+            muted_until_ms: muted_s.map(|seconds| now.wall_ms + seconds * 1_000),
             members: &members,
             member_count: channel.roster.len() as u32,
             messages: &messages,
@@ -277,7 +274,8 @@ impl<W: Wire> Shard<W> {
                 self.mesh(from, Mesh::SeatEnded { conn, bytes });
             }
             Seating::In(idx) => {
-                let (participant, regained) = self.take_part(now, idx, &profile, NoteQuota::default());
+                let (participant, regained) =
+                    self.take_part(now, idx, &profile, NoteQuota::default());
                 let at = At::Away(from, Format::QUIC);
                 // What was broadcast before is not for it.
                 self.ship(idx);
@@ -429,7 +427,7 @@ impl<W: Wire> Shard<W> {
     /// The shard that owns a room. Rooms and channels are the same, so this is where [`Shard::owner`] leads.
     #[must_use]
     pub fn owner_of_room(&self, room: RoomId) -> ShardId {
-        self.place(&room.0.to_le_bytes())
+        self.placement.of_room(room)
     }
 
     /// The listed channels behind `after`, most people first, then by name: for doors whose peers ask for pages.

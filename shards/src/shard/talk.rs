@@ -2,8 +2,8 @@
 
 use super::{Actor, Announcement, Shard, rooms::Saying};
 use crate::{
-    ChatMessage, ChatText, Custom, CustomTarget, Event, Limit, MessageRef, Now, Profile, UserId,
-    Wire, channel::Member, mesh::Payload,
+    ChatMessage, ChatText, Custom, CustomTarget, Event, Limit, MessageRef, Notice, Now, Profile,
+    UserId, Wire, channel::Member, mesh::Payload,
 };
 use std::sync::Arc;
 
@@ -15,7 +15,9 @@ impl<W: Wire> Shard<W> {
         text: ChatText,
         reply_to: Option<MessageRef>,
     ) {
-        if self.may_post(now, actor).is_err() || !self.may_talk(now, actor) {
+        let channel = &self.channels[actor.channel as usize];
+        let user = channel.roster[actor.participant].profile.user;
+        if !channel.may_post(user) || !self.may_talk(now, actor) {
             return;
         }
         let by = &self.channels[actor.channel as usize].roster[actor.participant].profile;
@@ -24,6 +26,8 @@ impl<W: Wire> Shard<W> {
     }
 
     fn may_talk(&mut self, now: Now, actor: Actor) -> bool {
+        let channel = &self.channels[actor.channel as usize];
+        let muted_for = self.muted_for(now, channel, actor.participant);
         let channel = &mut self.channels[actor.channel as usize];
         let user = channel.roster[actor.participant].profile.user;
         let rates = &self.config.rates;
@@ -31,8 +35,15 @@ impl<W: Wire> Shard<W> {
         let granted = channel.roster[actor.participant].chat.take(rate, now.mono_us, 1);
         if !granted {
             self.stats.limit(Limit::ChatRate);
+            return false;
         }
-        granted
+        if let Some(seconds) = muted_for {
+            // Behind the rate, so that one who goes on talking is not answered without end.
+            self.stats.limit(Limit::Muted);
+            self.answer(actor, &[Event::Notice(&Notice::StillMuted { seconds })]);
+            return false;
+        }
+        true
     }
 
     pub(super) fn direct(

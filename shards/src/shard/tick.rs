@@ -40,9 +40,9 @@ impl<W: Wire> Shard<W> {
                     self.serve_deferred(now, slot);
                 }
             }
-            Timer::Refused { slot, generation } => {
+            Timer::Refused { slot, generation, reason } => {
                 if let Some(slot) = self.conns.slot(Key { slot, generation }) {
-                    self.close(now, slot, CloseReason::TooManyConnections);
+                    self.close(now, slot, reason);
                 }
             }
             Timer::Publish => self.publish(now),
@@ -61,7 +61,7 @@ impl<W: Wire> Shard<W> {
         self.channels.get(idx as usize).is_some_and(|channel| channel.serial == serial)
     }
 
-    fn end_if_empty(&mut self, now: Now, idx: u32, empties: u32) {
+    pub(super) fn end_if_empty(&mut self, now: Now, idx: u32, empties: u32) {
         let channel = &self.channels[idx as usize];
         if !channel.roster.is_empty() || channel.empties != empties {
             return;

@@ -63,6 +63,8 @@ impl<W: Wire> Shard<W> {
                 here,
                 "the fan-out holds the members that are here"
             );
+            let spoken = channel.fan.members.iter().map(|&slot| 1u8 << self.conns[slot].format.0);
+            assert_eq!(channel.fan.formats, spoken.fold(0, |a, b| a | b), "and what they speak");
         }
         assert_eq!(self.by_name.len(), self.channels.len());
         let hot = self.channels.iter().filter(|(_, c)| c.heat.hot).count();
@@ -168,7 +170,8 @@ impl<W: Wire> Shard<W> {
         }
         for (_, channel) in &self.channels {
             assert!(channel.moved.is_empty(), "all cursor moves went out");
-            assert!(!channel.roster.is_empty() || channel.name.is_permanent(), "empty ones end");
+            let lasts = !channel.roster.is_empty() || channel.name.is_permanent();
+            assert!(lasts, "empty channels end, {} too", channel.name);
         }
         let away: usize = self
             .channels

@@ -669,6 +669,20 @@ pub const KEYS: &[Key] = &[
     count("rate.hello.count", "10", "Hellos (hi) of a connection after its first."),
     per("rate.hello.per_ms", "10000"),
     key(
+        "storage.queue",
+        number("jobs", 64, 1 << 20),
+        "16384",
+        "Most writes and questions that wait for the storage thread, and as many again while the disk refuses.",
+        "Some 300 bytes each while they wait; what finds no room is not kept (storage_dropped_total).",
+    ),
+    key(
+        "storage.commit_ms",
+        number("milliseconds", 1, 1_000),
+        "50",
+        "How long writes are gathered for one transaction. Bans and what operators do never wait.",
+        "What a crash or a power failure can lose of everything else; each transaction is one write to the disk.",
+    ),
+    key(
         "shutdown.deadline_ms",
         number("milliseconds", 0, 600_000),
         "5000",

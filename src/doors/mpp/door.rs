@@ -6,13 +6,38 @@ use crate::{
     admission::{Admission, Grant, Refused},
     assets::Assets,
     config::Config,
-    doors::{Client, Commands, Greeted, Received, close_code},
+    doors::{Commands, Greeted, Received},
     http::{Head, Response, Status},
     identity::Identity,
     ws::{self, Item, encode, handshake},
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tutti_shards::{CloseReason, Format, UserId};
+
+/// Who a connection's other end is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Client {
+    /// Its address, resolved behind trusted proxies.
+    address: IpAddr,
+    /// The user that the address stands for, if it stands for one.
+    user: Option<UserId>,
+}
+
+/// The WebSocket close code of a reason, and its words (protocol page, section 2.4).
+fn close_code(reason: CloseReason) -> (u16, &'static str) {
+    match reason {
+        CloseReason::Bye => (1000, ""),
+        CloseReason::Stopping => (4000, "server stopping"),
+        CloseReason::BytesIn => (4002, "too many bytes"),
+        CloseReason::Backlog => (4003, "not reading fast enough"),
+        CloseReason::Silent => (4004, "timed out"),
+        CloseReason::NoHello => (4004, "no hi in time"),
+        CloseReason::MessagesIn => (4007, "too many messages"),
+        CloseReason::TooManyConnections => (4009, "too many connections of this user"),
+        CloseReason::Kicked => (4010, "closed by an operator"),
+        CloseReason::Banned => (4008, "banned from this server"),
+    }
+}
 
 /// What all connections of this door share, on all shards.
 #[derive(Debug)]
@@ -94,7 +119,8 @@ impl Door {
     /// How this door's events are encoded.
     #[must_use]
     pub fn wire(&self) -> MppWire {
-        MppWire::new(&self.shared.config.motd)
+        let history = self.shared.config.core.chat_history;
+        MppWire::new(&self.shared.config.motd).with_history(history)
     }
 
     /// A connection was accepted from `peer`. Counts it for its address, unless it may be a proxy that speaks for
@@ -186,7 +212,9 @@ impl Door {
         upgrade.accept(&mut preface);
         let client = Client { address, user: shared.identity.by_address(address) };
         let rest = greeting.input.get(head.len()..).unwrap_or_default().to_vec();
-        Greeted::Welcome { preface, rest, client }
+        let session = Session { decoder: ws::Decoder::default(), client };
+        let (format, session) = (Format::MPP_TEXT, crate::doors::Session::Mpp(session));
+        Greeted::Welcome { preface, rest, format, session }
     }
 
     fn page(&self, head: &Head<'_>) -> Greeted {
@@ -215,12 +243,6 @@ impl Door {
         response.write(true, &mut bytes);
         let body = (!head.is_head() && !unchanged).then(|| content.bytes.clone());
         Greeted::Answer { bytes, body, refused: None }
-    }
-
-    /// The session of a connection whose greeting is over.
-    #[must_use]
-    pub fn session(&self, client: Client) -> Session {
-        Session { decoder: ws::Decoder::default(), client }
     }
 
     /// Takes one thing off the front of `input`, which is empty when there is no more.

@@ -90,6 +90,23 @@ fn fields(notice: &Notice) -> Fields<'_> {
             target: None,
             ..room("too-many", "You have too many connections. Close one and try again.".into())
         },
+        Notice::Muted { seconds: 0 } => room("muted", "You can be heard again.".into()),
+        Notice::Muted { seconds } => {
+            room("muted", format!("You are muted for {}.", time(*seconds)))
+        }
+        Notice::StillMuted { seconds } => {
+            room("muted", format!("You are muted for {} more.", time(*seconds)))
+        }
+        Notice::Kicked { reason } => {
+            last("kicked", because("An operator closed your connection.", reason))
+        }
+        Notice::SiteBanned { reason } => {
+            last("site-banned", because("You are banned from this server.", reason))
+        }
+        Notice::ChannelClosed { channel, reason } => {
+            let text = format!("\"{channel}\" was closed by an operator.");
+            room("closed", because(&text, reason))
+        }
         Notice::Operator(notice) => operator(notice),
     }
 }
@@ -108,6 +125,27 @@ fn news(text: String) -> Fields<'static> {
         target: Some("#room"),
         duration_ms: Some(7_000),
         ..Fields::default()
+    }
+}
+
+/// The last that a connection hears: it stays, and is not at a channel's name.
+fn last(id: &'static str, text: String) -> Fields<'static> {
+    Fields { target: None, duration_ms: Some(-1), class: Some("classic"), ..room(id, text) }
+}
+
+fn because(text: &str, reason: &Option<Box<str>>) -> String {
+    match reason {
+        Some(reason) => format!("{text} Reason: {reason}"),
+        None => text.to_owned(),
+    }
+}
+
+/// A time as people say it, rounded up: seconds below two minutes.
+fn time(seconds: u64) -> String {
+    match seconds {
+        1 => "1 second".into(),
+        0..120 => format!("{seconds} seconds"),
+        _ => span(seconds.div_ceil(60)),
     }
 }
 
@@ -163,6 +201,22 @@ mod tests {
         check(
             Notice::RemovedFromHere { name: "Ben".into(), by: "Mira".into(), minutes: 0 },
             r##"{"m":"notification","title":"Notice","text":"Mira removed Ben from the channel.","class":"short","target":"#room","duration":7000}"##,
+        );
+    }
+
+    #[test]
+    fn mutes_and_kicks_say_how_long_and_why() {
+        check(
+            Notice::StillMuted { seconds: 61 },
+            r##"{"m":"notification","id":"muted","title":"Notice","text":"You are muted for 61 seconds more.","class":"short","target":"#room","duration":7000}"##,
+        );
+        check(
+            Notice::Muted { seconds: 3_601 },
+            r##"{"m":"notification","id":"muted","title":"Notice","text":"You are muted for 61 minutes.","class":"short","target":"#room","duration":7000}"##,
+        );
+        check(
+            Notice::Kicked { reason: Some("flood".into()) },
+            r##"{"m":"notification","id":"kicked","title":"Notice","text":"An operator closed your connection. Reason: flood","class":"classic","duration":-1}"##,
         );
     }
 

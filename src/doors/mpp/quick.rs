@@ -205,7 +205,7 @@ pub(super) fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
             }
         }),
         Event::Chat(message) => frame(opcode::CHAT, out, |out| {
-            string(out, message.text.as_str());
+            string(out, &super::encode::shown(message));
             participant(out, &message.by, Position::OFF_SCREEN);
             number(out, message.sent_ms as f64);
         }),

@@ -4,7 +4,7 @@
 //! the session itself: frames whose types the protocol leaves free, which never leave the server ([`mark`]).
 
 use super::frame::{self, kind};
-use serde::{Serialize, Serializer, ser::SerializeSeq as _};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use tutti_shards::{
     Answer, ChannelView, ChatMessage, Departure, DoorKind, Event, Format, Notice, NumberKey, Occupant,
@@ -90,8 +90,8 @@ struct Init<'a> {
     room_id: u64,
     name: &'a str,
     room_type: &'static str,
-    members: List<'a, Occupant<'a>, UserInfo<'a>>,
-    recent_messages: List<'a, &'a ChatMessage, MessageInfo<'a>>,
+    members: Vec<UserInfo<'a>>,
+    recent_messages: Vec<MessageInfo<'a>>,
     seq: u64,
     member_count: u32,
     role: &'static str,
@@ -107,25 +107,9 @@ struct Init<'a> {
 #[derive(Serialize)]
 struct History<'a> {
     room_id: u64,
-    messages: List<'a, &'a ChatMessage, MessageInfo<'a>>,
+    messages: Vec<MessageInfo<'a>>,
     more: bool,
     nonce: Option<&'a str>,
-}
-
-/// A list whose items are shown one by one, so that none is kept.
-struct List<'a, T, S> {
-    items: &'a [T],
-    show: &'a dyn Fn(&T) -> S,
-}
-
-impl<T, S: Serialize> Serialize for List<'_, T, S> {
-    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let mut list = serializer.serialize_seq(Some(self.items.len()))?;
-        for item in self.items {
-            list.serialize_element(&(self.show)(item))?;
-        }
-        list.end()
-    }
 }
 
 /// The word for a door.
@@ -141,7 +125,7 @@ fn door(door: DoorKind) -> &'static str {
 #[must_use]
 pub fn departure(how: Departure) -> &'static str {
     match how {
-        Departure::Left => "left",
+        Departure::Left | Departure::Deleted => "left",
         Departure::Disconnected => "disconnected",
         Departure::Kicked => "kicked",
         Departure::Banned => "banned",
@@ -259,9 +243,9 @@ impl QuicWire {
             RoomEvent::History { room, messages, more, nonce } => {
                 let all = messages.len();
                 fitting(messages, out, |messages, out| {
-                    let show = |message: &&'_ ChatMessage| self.message(room.0, message);
                     let more = more || messages.len() < all;
-                    let messages = List { items: messages, show: &show };
+                    let messages =
+                        messages.iter().map(|message| self.message(room.0, message)).collect();
                     let payload = History { room_id: room.0, messages, more, nonce };
                     json(kind::ROOM_HISTORY, &payload, out);
                 });
@@ -321,14 +305,15 @@ impl QuicWire {
         else {
             return;
         };
-        let show_member = |who: &Occupant<'_>| self.occupant(who);
-        let show_message = |message: &&'_ ChatMessage| self.message(view.room.0, message);
         let payload = Init {
             room_id: view.room.0,
             name: view.name.as_str(),
             room_type: "channel",
-            members: List { items: members, show: &show_member },
-            recent_messages: List { items: messages, show: &show_message },
+            members: members.iter().map(|who| self.occupant(who)).collect(),
+            recent_messages: messages
+                .iter()
+                .map(|message| self.message(view.room.0, message))
+                .collect(),
             seq,
             member_count,
             role: role.word(),

@@ -10,6 +10,7 @@
 
 pub mod check;
 mod draw;
+mod operator;
 mod script;
 mod setup;
 mod view;

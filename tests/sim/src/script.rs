@@ -253,8 +253,8 @@ impl Script {
                     Command::Ban { user, ms: *draw.pick(&[0, 1, 100, 5_000]) }
                 }
             }
-            // Leaving is done to the socket, not said.
-            Op::Vanish => return Vec::new(),
+            // Leaving is done to the socket, not said, and operators are no peers.
+            Op::Vanish | Op::Operate => return Vec::new(),
             Op::Bye => Command::Bye,
             Op::Admin => Command::Admin(Box::new(self.staff(draw, setup, view))),
             Op::Hello => self.hello(),

@@ -27,10 +27,12 @@ pub enum Op {
     Vanish,
     Admin,
     Hello,
+    /// Done by an operator, not by a peer.
+    Operate,
 }
 
 /// All of them, with how often each is done.
-const OPS: [(Op, u32); 18] = [
+const OPS: [(Op, u32); 19] = [
     (Op::Join, 12),
     (Op::Pipeline, 6),
     (Op::Chat, 16),
@@ -49,6 +51,7 @@ const OPS: [(Op, u32); 18] = [
     (Op::Vanish, 3),
     (Op::Admin, 2),
     (Op::Hello, 1),
+    (Op::Operate, 1),
 ];
 
 /// The rooms of a run: few, so that peers meet.

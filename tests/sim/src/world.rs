@@ -7,6 +7,7 @@
 use crate::{
     check,
     draw::Draw,
+    operator::Books,
     script::{Script, shared_user},
     setup::{Op, Setup},
     view::{Ledger, View},
@@ -19,7 +20,7 @@ use std::{
 };
 use tutti_shards::{
     Bundle, CloseReason, Command, ConnId, Flow, Format, Key, MeshMessage, Now, Output, Pending,
-    Seeds, Sent, Shard, ShardId, Transport,
+    Placement, Seeds, Sent, Shard, ShardId, Transport,
 };
 
 thread_local! {
@@ -179,6 +180,9 @@ pub struct World {
     net_draw: Draw,
     mesh_draw: Draw,
     peer_draw: Draw,
+    pub(crate) operator_draw: Draw,
+    pub(crate) books: Books,
+    pub(crate) placement: Placement,
 }
 
 struct Net<'a> {
@@ -232,6 +236,7 @@ impl World {
         let queues = || Arrivals { from: (0..n).map(|_| VecDeque::new()).collect(), len: 0 };
         let started_us = seeds.within(0, 10_000_000_000);
         World {
+            placement: Placement::new(placement, setup.shards),
             nodes,
             keys: vec![BTreeMap::new(); n],
             arrivals: (0..n).map(|_| queues()).collect(),
@@ -251,6 +256,8 @@ impl World {
             net_draw: Draw::new(seed, 5),
             mesh_draw: Draw::new(seed, 6),
             peer_draw: Draw::new(seed, 7),
+            operator_draw: Draw::new(seed, 8),
+            books: Books::default(),
         }
     }
 
@@ -309,7 +316,7 @@ impl World {
         Now { mono_us: self.now_us, wall_ms: 1_700_000_000_000 + self.now_us / 1_000 }
     }
 
-    fn note(&self, what: impl FnOnce() -> String) {
+    pub(crate) fn note(&self, what: impl FnOnce() -> String) {
         if self.traced {
             eprintln!("{:>6} {:>12} us  {}", self.steps, self.now_us - self.started_us, what());
         }
@@ -342,6 +349,9 @@ impl World {
         let idx = self.live[self.peer_draw.below(self.live.len())];
         if self.setup.does(Op::Vanish) && self.peer_draw.chance(2) {
             return self.vanish(idx);
+        }
+        if self.setup.does(Op::Operate) && self.operator_draw.chance(2) {
+            return self.operate();
         }
         let peer = &mut self.peers[idx];
         let commands = peer.script.next(&mut self.peer_draw, &self.setup, &peer.view);
@@ -565,7 +575,7 @@ impl World {
     }
 
     /// Does what the shard asks for, in its order.
-    fn outputs(&mut self, s: usize) {
+    pub(crate) fn outputs(&mut self, s: usize) {
         while let Some(output) = self.nodes[s].shard.poll_output() {
             match output {
                 Output::Mesh { to, message } => self.send(s, to, Parcel::Message(message)),
@@ -612,7 +622,7 @@ impl World {
     }
 
     /// Puts into the other shards' queues what they have room for; the rest waits in order.
-    fn post(&mut self, from: usize) {
+    pub(crate) fn post(&mut self, from: usize) {
         for to in 0..self.nodes.len() {
             let arrivals = &mut self.arrivals[to];
             while arrivals.len < self.setup.mesh_capacity

@@ -6,12 +6,13 @@
 mod bans;
 mod crown;
 mod joins;
+mod operators;
 mod talk;
 
 use super::*;
 use crate::{
-    ChannelView, ChatText, Color, CrownOnLeave, JoinTarget, Note, NoteBatch, Notice, Position,
-    SettingsPatch,
+    ChannelView, ChatText, Color, CrownOnLeave, JoinTarget, Note, NoteBatch, Notice, Order,
+    Position, SettingsPatch,
 };
 use std::{collections::BTreeMap, io::IoSlice, time::Duration};
 
@@ -144,6 +145,9 @@ impl Stage {
             }
             return self.pass(until);
         }
+        if let ["operator", ref orders @ ..] = words[..] {
+            return self.operate(orders);
+        }
         let (name, words) = words.split_first().expect("a line names who acts");
         let key = self.peer(name);
         let number = |text: &str| text.parse::<u64>().unwrap();
@@ -200,6 +204,28 @@ impl Stage {
         assert_ne!(flow, Flow::Pause, "one shard asks nobody");
     }
 
+    fn operate(&mut self, words: &[&str]) {
+        let channel = |name: &str| ChannelName::parse(name).unwrap();
+        let number = |text: &str| text.parse::<u64>().unwrap();
+        let order = match *words {
+            ["kicks", whom] => Order::Kick { user: user(whom), reason: None },
+            ["mutes", whom, ms] => {
+                Order::Mute { user: user(whom), until_ms: self.now.wall_ms + number(ms) }
+            }
+            ["mutes", whom, ms, name] => {
+                Order::MuteIn { channel: channel(name), user: user(whom), ms: number(ms) }
+            }
+            ["bans", whom, ms, name] => {
+                Order::Ban { channel: channel(name), user: user(whom), ms: number(ms) }
+            }
+            ["closes", name] => Order::Close { channel: channel(name), reason: None },
+            ["hears", "no", "guests", ms] => Order::MuteGuests(Some(number(ms))),
+            ["hears", "guests"] => Order::MuteGuests(None),
+            _ => panic!("no operator {words:?}"),
+        };
+        self.shard.operate(self.now, order);
+    }
+
     fn pass(&mut self, at_us: u64) {
         let at_us = at_us.max(self.now.mono_us);
         self.now.wall_ms += at_us / 1_000 - self.now.mono_us / 1_000;
@@ -212,7 +238,15 @@ impl Stage {
         while self.shard.pending() != Pending::Nothing {
             self.shard.flush(self.now, &mut self.sockets, false);
         }
-        let output = self.shard.poll_output();
+        let mut output = self.shard.poll_output();
+        let mut closed = Vec::new();
+        while let Some(Output::Close { key, reason, unsent, .. }) = output {
+            let told = self.sockets.0.entry(key.to_u64()).or_default();
+            told.extend_from_slice(&unsent);
+            told.extend_from_slice(format!("closed, {reason:?}\n").as_bytes());
+            closed.push(key);
+            output = self.shard.poll_output();
+        }
         assert!(output.is_none(), "one shard has nothing to ask for: {output:?}");
         self.shard.verify();
         let mut heard = Vec::new();
@@ -222,6 +256,7 @@ impl Stage {
             let lines = text.lines().filter(|line| *line != "ping");
             heard.extend(lines.map(|line| format!("{name}: {line}")));
         }
+        self.peers.retain(|_, key| !closed.contains(key));
         heard
     }
 }

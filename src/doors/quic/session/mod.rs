@@ -317,7 +317,9 @@ impl Session {
         let outlets =
             [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
         // One that is stopped is told about as an event.
-        outlets.for_each(|outlet| drop(outlet.flush(link)));
+        for outlet in outlets {
+            let _ = outlet.flush(link);
+        }
         for datagram in std::mem::take(&mut self.datagrams) {
             if link.datagram_bytes_max().is_some_and(|max| datagram.len() <= max) {
                 link.send_datagram(&datagram);
@@ -479,7 +481,9 @@ impl Session {
         self.tell(now, kind::GOODBYE, &payload);
         let outlets =
             [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
-        outlets.for_each(|outlet| drop(outlet.flush(link)));
+        for outlet in outlets {
+            let _ = outlet.flush(link);
+        }
         let how = match code {
             CloseCode::Normal => Departure::Left,
             _ => Departure::Disconnected,

@@ -76,10 +76,6 @@ impl Outlet {
         self.ending = true;
     }
 
-    pub(super) fn is_finished(&self) -> bool {
-        self.finished
-    }
-
     pub(super) fn unblock(&mut self) {
         self.blocked = false;
     }

@@ -301,6 +301,7 @@ impl Session {
         let reason = match how {
             2 => "kicked",
             3 => "banned",
+            4 => "deleted",
             _ => "left",
         };
         let payload = json!({

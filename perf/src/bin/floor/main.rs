@@ -1,14 +1,17 @@
-//! The floor: the least that a Multiplayer Piano server can do.
+//! The floor: the least that a Multiplayer Piano server, or with `--lines` one of the line chat, can do.
 //!
-//! One thread, one epoll loop. It knows `hi`, `ch`, `n`, `m`, `a` and `t` by their first bytes, checks
-//! nothing, keeps no state but who sits where, and sends the bytes that the real server would send to
-//! as many sockets. What it costs is what the kernel costs, so a ratio to it says what a server adds.
+//! One thread, one epoll loop. It knows messages by their first bytes (`mpp`, `lines`), checks nothing,
+//! keeps no state but who sits where, and sends the bytes that the real server would send to as many
+//! sockets. What it costs is what the kernel costs, so a ratio to it says what a server adds.
 //!
 //! It is *not* a server to learn from: peers can crash their own room, and nothing is limited.
 //!
 //! Two ways of sending:
 //! - `send`: one `send` a message and receiver, at once. The cost of a message when nothing batches.
 //! - `batch`: messages gather in a buffer per socket, which is sent once a turn of the loop.
+
+mod lines;
+mod mpp;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,9 +21,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use socket2::{Domain, Socket, Type};
-use tungstenite::handshake::derive_accept_key;
-use tutti_perf::poller::{Poller, wall_ns};
-use tutti_perf::ws;
+use tutti_perf::poller::Poller;
 
 /// The token of the listener; connections use their descriptor's number.
 const LISTENER: u64 = u64::MAX;
@@ -30,8 +31,6 @@ const READ_BYTES: usize = 64 << 10;
 const POOL_MAX: usize = 4096;
 /// A kept buffer is not larger than this.
 const POOLED_BYTES_MAX: usize = 256 << 10;
-/// The settings of a test lobby, as the real server words them.
-const SETTINGS: &str = r##"{"lobby":true,"visible":true,"chat":true,"crownsolo":false,"color":"#73b3cc","color2":"#273546","noindex":false}"##;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
@@ -48,6 +47,9 @@ struct Options {
     /// When messages are sent: each at once, or one send a socket and turn.
     #[arg(long, value_enum, default_value = "batch")]
     mode: Mode,
+    /// Speak the line chat and not Multiplayer Piano.
+    #[arg(long)]
+    lines: bool,
 }
 
 fn main() -> Result<()> {
@@ -60,7 +62,8 @@ fn main() -> Result<()> {
 
 #[derive(PartialEq, Eq, Clone, Copy)]
 enum Phase {
-    Upgrade,
+    /// The request, or the nick, is waited for.
+    Opening,
     Open,
 }
 
@@ -71,8 +74,9 @@ struct Conn {
     /// Is on the list of sockets to send to at the end of this turn.
     dirty: bool,
     room: Option<u32>,
+    /// The participant id; of a terminal the nick, with zeros behind it.
     id: [u8; 24],
-    /// The start of an unfinished frame or request.
+    /// The start of an unfinished frame, line or request.
     input: Vec<u8>,
     /// `0 <= sent <= output.len()`; empty, and without memory, when nothing waits.
     output: Vec<u8>,
@@ -87,6 +91,7 @@ struct Room {
 
 struct Floor {
     mode: Mode,
+    lines: bool,
     listener: Socket,
     poller: Poller,
     /// By descriptor.
@@ -110,6 +115,7 @@ impl Floor {
         poller.add(&listener, LISTENER, false)?;
         Ok(Self {
             mode: options.mode,
+            lines: options.lines,
             listener,
             poller,
             conns: Vec::new(),
@@ -173,7 +179,7 @@ impl Floor {
             }
             self.conns[number] = Some(Box::new(Conn {
                 fd,
-                phase: Phase::Upgrade,
+                phase: Phase::Opening,
                 wants_write: false,
                 dirty: false,
                 room: None,
@@ -182,10 +188,13 @@ impl Floor {
                 output: Vec::new(),
                 sent: 0,
             }));
+            if self.lines {
+                self.greet(number as u32);
+            }
         }
     }
 
-    /// Reads once and handles every whole frame; `false` when the connection is over.
+    /// Reads once and handles every whole message; `false` when the connection is over.
     fn read(&mut self, fd: u32, scratch: &mut [u8]) -> bool {
         let Some(conn) = self.conns.get_mut(fd as usize).and_then(Option::as_mut) else {
             return true;
@@ -209,46 +218,9 @@ impl Floor {
         };
         conn.input = Vec::new();
         let filled = &mut buffer[..kept + read];
-        let mut at = 0;
-        if conn.phase == Phase::Upgrade {
-            match ws::find(filled, b"\r\n\r\n") {
-                Some(end) => {
-                    let Some(accept) = accept_key(&filled[..end]) else { return false };
-                    conn.phase = Phase::Open;
-                    at = end + 4;
-                    self.reply(fd, |out, _| {
-                        out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ");
-                        out.extend_from_slice(accept.as_bytes());
-                        out.extend_from_slice(b"\r\n\r\n");
-                        put_text(out, br#"[{"m":"b","code":""}]"#);
-                    });
-                }
-                None if filled.len() > 16 << 10 => return false,
-                None => {}
-            }
-        }
-        while self.phase(fd) == Some(Phase::Open) {
-            let Some(head) = ws::header(&filled[at..]) else { break };
-            if head.len > ws::FRAME_BYTES_MAX {
-                return false;
-            }
-            let Some(payload) = filled[at..].get_mut(head.head..head.head + head.len) else {
-                break;
-            };
-            if let Some(mask) = head.mask {
-                ws::apply_mask(payload, mask);
-            }
-            match head.opcode {
-                ws::TEXT => self.message(fd, payload),
-                ws::CLOSE => return false,
-                ws::PING => self.reply(fd, |out, _| {
-                    ws::put_header(out, ws::PONG, payload.len());
-                    out.extend_from_slice(payload);
-                }),
-                _ => {}
-            }
-            at += head.head + head.len;
-        }
+        let handled =
+            if self.lines { Some(self.take_lines(fd, filled)) } else { self.frames(fd, filled) };
+        let Some(at) = handled else { return false };
         if at < filled.len()
             && let Some(conn) = self.conns[fd as usize].as_mut()
         {
@@ -261,54 +233,8 @@ impl Floor {
         Some(self.conns.get(fd as usize)?.as_ref()?.phase)
     }
 
-    fn message(&mut self, fd: u32, payload: &[u8]) {
-        match payload {
-            [b'[', b'{', b'"', b'm', b'"', b':', b'"', kind, b'"', rest @ ..] => match (kind, rest)
-            {
-                (b'n', [b',', b'"', b't', b'"', b':', rest @ ..]) => {
-                    // `T,"n":[...]}]`: the participant id goes behind the number.
-                    let Some(comma) = rest.iter().position(|&b| b == b',') else { return };
-                    let (time, notes) = rest.split_at(comma);
-                    self.broadcast(fd, [br#"[{"m":"n","t":"#, time, br#","p":""#, b"\"", notes]);
-                }
-                (b'm', [b',', position @ ..]) => {
-                    self.broadcast(fd, [br#"[{"m":"m"#, b"", br#"","id":""#, br#"","#, position]);
-                }
-                (b'a', rest) => {
-                    self.broadcast(fd, [br#"[{"m":"a"#, b"", br#"","p":""#, b"\"", rest]);
-                }
-                (b't', rest) => self.reply(fd, |out, _| {
-                    let mut text =
-                        format!(r#"[{{"m":"t","t":{}"#, wall_ns() / 1_000_000).into_bytes();
-                    text.extend_from_slice(rest);
-                    put_text(out, &text);
-                }),
-                _ => {}
-            },
-            [b'[', b'{', b'"', b'm', b'"', b':', b'"', b'h', b'i', b'"', ..] => {
-                self.reply(fd, |out, id| {
-                    let id = std::str::from_utf8(id).unwrap_or_default();
-                    let text = format!(
-                        r##"[{{"m":"hi","t":{},"u":{{"_id":"{id}","id":"{id}","name":"Anonymous","color":"#{}"}},"permissions":{{}},"motd":"Welcome"}},{{"m":"nq","allowance":400,"max":1200,"maxHistLen":3}}]"##,
-                        wall_ns() / 1_000_000,
-                        &id[..6]
-                    );
-                    put_text(out, text.as_bytes());
-                });
-            }
-            [b'[', b'{', b'"', b'm', b'"', b':', b'"', b'c', b'h', b'"', rest @ ..] => {
-                self.join(fd, rest);
-            }
-            _ => {}
-        }
-    }
-
-    /// Seats the socket, tells it who is there, and tells them about it, as a real join does.
-    fn join(&mut self, fd: u32, rest: &[u8]) {
-        let Some(start) = ws::find(rest, br#""_id":""#) else { return };
-        let name = &rest[start + 7..];
-        let Some(end) = name.iter().position(|&b| b == b'"') else { return };
-        let name = &name[..end];
+    /// Moves the socket into a room, and says which; nobody is told yet.
+    fn seat(&mut self, fd: u32, name: &[u8]) -> Option<u32> {
         self.leave(fd);
         let next = self.rooms.len() as u32;
         let room = *self.room_by_name.entry(name.to_vec()).or_insert(next);
@@ -316,63 +242,19 @@ impl Floor {
             let name = String::from_utf8_lossy(name).into_owned();
             self.rooms.push(Room { name, members: Vec::new() });
         }
-        let Some(conn) = self.conns[fd as usize].as_mut() else { return };
-        conn.room = Some(room);
-        let id = conn.id;
-        let seats = &mut self.rooms[room as usize];
-        seats.members.push(fd);
-
-        let mut text = br#"[{"m":"ch","p":""#.to_vec();
-        text.extend_from_slice(&id);
-        let name = &seats.name;
-        let count = seats.members.len();
-        text.extend_from_slice(
-            format!(r#"","ch":{{"_id":"{name}","id":"{name}","count":{count},"settings":{SETTINGS}}},"ppl":["#)
-                .as_bytes(),
-        );
-        for (i, &member) in seats.members.iter().enumerate() {
-            let Some(member) = self.conns[member as usize].as_ref() else { continue };
-            text.extend_from_slice(if i == 0 { b"{" } else { b",{" });
-            put_participant(&mut text, &member.id);
-        }
-        text.extend_from_slice(
-            br#"]},{"m":"c","c":[]},{"m":"nq","allowance":200,"max":600,"maxHistLen":3}]"#,
-        );
-        self.reply(fd, |out, _| put_text(out, &text));
-        let mut person = Vec::with_capacity(128);
-        put_participant(&mut person, &id);
-        self.broadcast_frame(fd, |frame| {
-            ws::put_header(frame, ws::TEXT, 10 + person.len() + 1);
-            frame.extend_from_slice(br#"[{"m":"p","#);
-            frame.extend_from_slice(&person);
-            frame.extend_from_slice(b"]");
-        });
+        self.conns[fd as usize].as_mut()?.room = Some(room);
+        self.rooms[room as usize].members.push(fd);
+        Some(room)
     }
 
-    /// Sends `parts` to the others of the room, with the sender's id between the third and fourth.
-    fn broadcast(&mut self, from: u32, parts: [&[u8]; 5]) {
-        let Some(conn) = self.conns[from as usize].as_ref() else { return };
-        let id = conn.id;
-        self.broadcast_frame(from, |frame| {
-            let len = parts.iter().map(|part| part.len()).sum::<usize>() + id.len();
-            ws::put_header(frame, ws::TEXT, len);
-            for part in &parts[..3] {
-                frame.extend_from_slice(part);
-            }
-            frame.extend_from_slice(&id);
-            for part in &parts[3..] {
-                frame.extend_from_slice(part);
-            }
-        });
-    }
-
-    fn broadcast_frame(&mut self, from: u32, encode: impl FnOnce(&mut Vec<u8>)) {
+    /// Sends one message to everybody in the sender's room, to the sender itself with `echo`.
+    fn broadcast_frame(&mut self, from: u32, echo: bool, encode: impl FnOnce(&mut Vec<u8>)) {
         let Self { conns, rooms, frame, dirty, pool, poller, .. } = self;
         let Some(room) = conns[from as usize].as_ref().and_then(|conn| conn.room) else { return };
         frame.clear();
         encode(frame);
         for &member in &rooms[room as usize].members {
-            if member == from {
+            if member == from && !echo {
                 continue;
             }
             let Some(conn) = conns[member as usize].as_mut() else { continue };
@@ -421,6 +303,9 @@ impl Floor {
     }
 
     fn close(&mut self, fd: u32) {
+        if self.lines {
+            self.tell_others(fd, b" left the room\n");
+        }
         self.leave(fd);
         if let Some(conn) = self.conns.get_mut(fd as usize) {
             *conn = None;
@@ -465,28 +350,4 @@ fn put_output(
         conn.dirty = true;
         dirty.push(fd);
     }
-}
-
-fn put_text(out: &mut Vec<u8>, text: &[u8]) {
-    ws::put_header(out, ws::TEXT, text.len());
-    out.extend_from_slice(text);
-}
-
-/// A participant object without its opening brace.
-fn put_participant(out: &mut Vec<u8>, id: &[u8; 24]) {
-    out.extend_from_slice(br#""id":""#);
-    out.extend_from_slice(id);
-    out.extend_from_slice(br#"","_id":""#);
-    out.extend_from_slice(id);
-    out.extend_from_slice(br##"","name":"Anonymous","color":"#"##);
-    out.extend_from_slice(&id[..6]);
-    out.extend_from_slice(br#"","x":200,"y":100}"#);
-}
-
-fn accept_key(request: &[u8]) -> Option<String> {
-    let name = b"sec-websocket-key:";
-    let at = request.windows(name.len()).position(|part| part.eq_ignore_ascii_case(name))?;
-    let value = &request[at + name.len()..];
-    let end = value.iter().position(|&b| b == b'\r').unwrap_or(value.len());
-    Some(derive_accept_key(value[..end].trim_ascii()))
 }
