@@ -192,6 +192,27 @@ pub struct ChatMessage {
     pub reactions: Vec<Reaction>,
 }
 
+impl ChatMessage {
+    /// A message as it was said, that answers none.
+    #[must_use]
+    pub fn new(id: MessageId, sent_ms: u64, by: Profile, text: ChatText) -> Self {
+        ChatMessage {
+            id,
+            seq: 0,
+            sent_ms,
+            by,
+            text,
+            reply_to: None,
+            reply_id: None,
+            action: false,
+            nonce: None,
+            edited_ms: None,
+            deleted: false,
+            reactions: Vec::new(),
+        }
+    }
+}
+
 /// One message to a peer.
 #[derive(Clone, Copy)]
 pub enum Event<'a> {

@@ -177,20 +177,8 @@ impl<W: Wire> Shard<W> {
             let short = u32::from_str_radix(reply_to.as_ref()?.as_str(), 16).ok()?;
             channel.history.iter().rev().find(|said| said.id.short() == short).map(|said| said.id)
         });
-        let message = ChatMessage {
-            id,
-            seq,
-            sent_ms,
-            by,
-            text,
-            reply_to,
-            reply_id,
-            action,
-            nonce,
-            edited_ms: None,
-            deleted: false,
-            reactions: Vec::new(),
-        };
+        let said = ChatMessage::new(id, sent_ms, by, text);
+        let message = ChatMessage { seq, reply_to, reply_id, action, nonce, ..said };
         let room = channel.room.id;
         self.broadcast(idx, None, Class::Prompt, Event::Chat(&message));
         self.tell_room(idx, None, RoomEvent::Message { room, message: &message });

@@ -62,20 +62,9 @@ impl<W: Wire> Shard<W> {
         let roster = &self.channels[actor.channel as usize].roster;
         let recipient = roster[target].profile.clone();
         let by = Profile::clone(&roster[actor.participant].profile);
-        let message = ChatMessage {
-            id: self.next_message(now),
-            seq: 0,
-            sent_ms: now.wall_ms,
-            by,
-            text,
-            reply_to,
-            reply_id: None,
-            action: false,
-            nonce: None,
-            edited_ms: None,
-            deleted: false,
-            reactions: Vec::new(),
-        };
+        let id = self.next_message(now);
+        let said = ChatMessage::new(id, now.wall_ms, by, text);
+        let message = ChatMessage { reply_to, ..said };
         let event = Event::Direct { message: &message, to: &recipient };
         self.tell_participant(actor.channel, target, &[event]);
         if target != actor.participant {

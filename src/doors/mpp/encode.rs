@@ -7,8 +7,9 @@ use crate::ws::{
 };
 use std::borrow::Cow;
 use tutti_shards::{
-    ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, ChatText, Crown, CustomBody, Event,
-    Format, MessageId, MessageRef, Note, ParticipantView, Position, Profile, QuotaPreset, Settings, Tag, UserId, Wire,
+    ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, ChatText, Crown, CustomBody,
+    Event, Format, MessageId, MessageRef, Note, ParticipantView, Position, Profile, QuotaPreset,
+    Settings, Tag, UserId, Wire,
 };
 
 /// How many past allowances a client's note quota remembers; the protocol knows no other number.
@@ -82,7 +83,8 @@ impl MppWire {
             Event::Chat(message) => chat(message, out),
             Event::History(messages) | Event::Retold(messages) => {
                 let shown = messages.iter().filter(|message| !message.deleted);
-                let left_out = self.history.map_or(0, |max| shown.clone().count().saturating_sub(max));
+                let left_out =
+                    self.history.map_or(0, |max| shown.clone().count().saturating_sub(max));
                 out.extend_from_slice(b"{\"m\":\"c\",\"c\":[");
                 separated(shown.skip(left_out), out, chat);
                 out.extend_from_slice(b"]}");

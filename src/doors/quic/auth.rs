@@ -173,12 +173,7 @@ impl Auth {
         }
     }
 
-    fn check_token(
-        &self,
-        key: &TokenKey,
-        token: &str,
-        now_s: u64,
-    ) -> Result<Entry, &'static str> {
+    fn check_token(&self, key: &TokenKey, token: &str, now_s: u64) -> Result<Entry, &'static str> {
         const MALFORMED: &str = "the token is malformed";
         let (signed, signature) = token.rsplit_once('.').ok_or(MALFORMED)?;
         let (header, claims) = signed.split_once('.').ok_or(MALFORMED)?;

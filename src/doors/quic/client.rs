@@ -127,8 +127,11 @@ impl Chat {
             return Err(Refusal::unfit("nonce", "1 to 64 printable characters"));
         }
         let room = payload.id("room_id")?;
-        read(kind, &mut payload, room, nonce.clone())
-            .map_err(|refusal| Refusal { nonce, room, ..refusal })
+        read(kind, &mut payload, room, nonce.clone()).map_err(|refusal| Refusal {
+            nonce,
+            room,
+            ..refusal
+        })
     }
 }
 
@@ -188,16 +191,10 @@ fn read(
     Ok(Chat::Room(RoomId(room), RoomRequest { nonce: nonce.map(Into::into), kind, command }))
 }
 
-fn room_command(
-    kind: u8,
-    payload: &mut Payload,
-    has_nonce: bool,
-) -> Result<RoomCommand, Refusal> {
-    let message = |payload: &mut Payload| {
-        required("message_id", payload.id("message_id")).map(MessageId)
-    };
-    let user =
-        |payload: &mut Payload| required("user_id", payload.id("user_id")).map(UserNumber);
+fn room_command(kind: u8, payload: &mut Payload, has_nonce: bool) -> Result<RoomCommand, Refusal> {
+    let message =
+        |payload: &mut Payload| required("message_id", payload.id("message_id")).map(MessageId);
+    let user = |payload: &mut Payload| required("user_id", payload.id("user_id")).map(UserNumber);
     let reason = payload.text("reason", WORDS_BYTES_MAX)?;
     let command = match kind {
         kind::SEND_MESSAGE => {
@@ -215,7 +212,9 @@ fn room_command(
             let reply_to = payload.id("reply_to")?.map(MessageId);
             RoomCommand::Say { text: text(payload)?, reply_to, action }
         }
-        kind::EDIT_MESSAGE => RoomCommand::Edit { message: message(payload)?, text: text(payload)? },
+        kind::EDIT_MESSAGE => {
+            RoomCommand::Edit { message: message(payload)?, text: text(payload)? }
+        }
         kind::DELETE_MESSAGE => RoomCommand::Delete { message: message(payload)? },
         kind::ADD_REACTION => {
             RoomCommand::React { message: message(payload)?, emoji: emoji(payload)? }

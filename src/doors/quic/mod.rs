@@ -10,11 +10,12 @@
 //! What the core sends to a seat is frames, encoded once for all members of the room; the session puts each on the
 //! stream where it belongs.
 //!
-//! Reading order: `frame`, `payload`, `client` (what comes in), `wire` (what goes out), `auth`, `session`.
+//! Reading order: `frame`, `payload`, `client` (what comes in), `wire` (what goes out), `auth`, `session`, `host`.
 
 pub mod auth;
 pub mod client;
 pub mod frame;
+pub mod host;
 pub mod payload;
 pub mod session;
 pub mod wire;

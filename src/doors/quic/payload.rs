@@ -293,9 +293,8 @@ mod tests {
 
     #[test]
     fn eight_levels_pass_and_nine_do_not() {
-        let nested = |depth: usize| {
-            format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
-        };
+        let nested =
+            |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         assert!(Payload::parse(nested(8).as_bytes()).is_ok());
         refused(&nested(9));
         let objects = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));

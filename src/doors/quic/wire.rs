@@ -7,8 +7,8 @@ use super::frame::{self, kind};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tutti_shards::{
-    Answer, ChannelView, ChatMessage, Departure, DoorKind, Event, Format, Notice, NumberKey, Occupant,
-    Profile, Reaction, RoomEvent, RoomFault, RoomView, UserId, UserNumber,
+    Answer, ChannelView, ChatMessage, Departure, DoorKind, Event, Format, Notice, NumberKey,
+    Occupant, Profile, Reaction, RoomEvent, RoomFault, RoomView, UserId, UserNumber,
 };
 
 /// Most bytes of a `RoomInit` and of a `RoomHistory`; the oldest messages are left out until it fits.
@@ -299,9 +299,7 @@ impl QuicWire {
     }
 
     fn init(&self, event: &RoomEvent<'_>, messages: &[&ChatMessage], out: &mut Vec<u8>) {
-        let RoomEvent::Init {
-            view, seq, role, muted_until_ms, members, member_count, ..
-        } = *event
+        let RoomEvent::Init { view, seq, role, muted_until_ms, members, member_count, .. } = *event
         else {
             return;
         };

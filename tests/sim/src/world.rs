@@ -236,7 +236,7 @@ impl World {
         let queues = || Arrivals { from: (0..n).map(|_| VecDeque::new()).collect(), len: 0 };
         let started_us = seeds.within(0, 10_000_000_000);
         World {
-            placement: Placement::new(placement, setup.shards),
+            placement: Placement::new(placement, setup.config.number_key, setup.shards),
             nodes,
             keys: vec![BTreeMap::new(); n],
             arrivals: (0..n).map(|_| queues()).collect(),
@@ -599,6 +599,7 @@ impl World {
                         socket.out.extend(unsent);
                     }
                 }
+                Output::SeatEnded { .. } => unreachable!("nobody here has sessions"),
                 Output::Resume { key } => {
                     if let Some(&idx) = self.keys[s].get(&key.to_u64()) {
                         self.note(|| format!("shard {s} resumes peer {idx}"));

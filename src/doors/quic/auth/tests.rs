@@ -50,7 +50,8 @@ fn a_good_token_names_its_account() {
 #[test]
 fn the_token_of_rfc_7515_is_signed_as_there() {
     // Appendix A.1: not a token of ours, but its signature is right and only its claims are missing.
-    let key = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+    let key =
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
     let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     let auth = auth(TokenKey::Secret(URL_SAFE_NO_PAD.decode(key).unwrap().into()));
     assert_eq!(auth.check("token", token, NOW_S), Err("the token's sub is no account"));

@@ -190,8 +190,7 @@ impl Session {
         let summaries: Vec<_> = shown.iter().map(summary).collect();
         let next = (rooms.len() > shown.len())
             .then(|| shown.last().map(|info| format!("{} {}", info.count, info.name)));
-        let payload =
-            json!({ "rooms": summaries, "next": next.flatten(), "nonce": listing.nonce });
+        let payload = json!({ "rooms": summaries, "next": next.flatten(), "nonce": listing.nonce });
         let mut bytes = Vec::new();
         wire::json(kind::ROOM_LIST, &payload, &mut bytes);
         self.control.push(&bytes, now.mono_us);

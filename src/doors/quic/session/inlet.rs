@@ -100,7 +100,8 @@ impl Session {
                 }
             }
             let is_chat = self.inlets.get(&stream).is_some_and(|i| i.range == Some(Range::Chat));
-            if is_chat && !self.budgets.bytes.take(self.config.bytes, now.mono_us, bytes.len() as u64)
+            if is_chat
+                && !self.budgets.bytes.take(self.config.bytes, now.mono_us, bytes.len() as u64)
             {
                 // Read on when the budget has room again.
                 self.chat_rests_until_us = now.mono_us + 250_000;
@@ -246,8 +247,8 @@ impl Session {
             if !self.is_live(link) {
                 continue;
             }
-            let signal = frame::datagram(&bytes)
-                .and_then(|frame| Signal::parse(frame.kind, &frame.payload));
+            let signal =
+                frame::datagram(&bytes).and_then(|frame| Signal::parse(frame.kind, &frame.payload));
             if let Some(signal) = signal {
                 self.signal(now, &signal);
             }

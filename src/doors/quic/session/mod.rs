@@ -233,25 +233,27 @@ impl Session {
         self.phase == Phase::Gone
     }
 
-    /// Something happened to the connection.
+    /// The connection is gone.
+    pub fn lost(&mut self, lost: Lost) {
+        let how = match lost {
+            Lost::ByPeer(0) => Departure::Left,
+            _ => Departure::Disconnected,
+        };
+        self.leave(how);
+        self.phase = Phase::Gone;
+    }
+
+    /// Something happened to the connection, which is still there.
     pub fn handle(&mut self, now: Now, event: Event, link: &mut dyn Link) {
         if self.phase == Phase::Gone {
-            return;
-        }
-        if let Event::Lost(lost) = event {
-            let how = match lost {
-                Lost::ByPeer(0) => Departure::Left,
-                _ => Departure::Disconnected,
-            };
-            self.leave(how);
-            self.phase = Phase::Gone;
             return;
         }
         if self.phase == Phase::Closing {
             return;
         }
         match event {
-            Event::Arrived { .. } | Event::Moved { .. } | Event::Credit | Event::Lost(_) => {}
+            Event::Lost(lost) => self.lost(lost),
+            Event::Arrived { .. } | Event::Moved { .. } | Event::Credit => {}
             Event::Connected => self.connected(now, link),
             Event::Opened(stream) => self.opened(stream, link),
             Event::Readable(stream) => self.inlets.entry(stream).or_default().readable = true,
@@ -314,8 +316,7 @@ impl Session {
 
     fn write(&mut self, now: Now, link: &mut dyn Link) {
         self.promote_waiting(now, link);
-        let outlets =
-            [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
+        let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
         // One that is stopped is told about as an event.
         for outlet in outlets {
             let _ = outlet.flush(link);
@@ -411,8 +412,7 @@ impl Session {
     }
 
     fn outlet_mut(&mut self, stream: StreamId) -> Option<&mut Outlet> {
-        let outlets =
-            [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
+        let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
         outlets.into_iter().find(|outlet| outlet.stream == stream)
     }
 
@@ -479,8 +479,7 @@ impl Session {
             "reason": reason, "code": code as u32, "retry_after_ms": retry_after_ms,
         });
         self.tell(now, kind::GOODBYE, &payload);
-        let outlets =
-            [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
+        let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
         for outlet in outlets {
             let _ = outlet.flush(link);
         }

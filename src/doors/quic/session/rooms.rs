@@ -107,8 +107,7 @@ impl Rooms {
 
     /// Whether a join or leave is under way, or something large is.
     pub(super) fn is_moving(&self) -> bool {
-        self.heavy.is_some()
-            || self.seats.values().any(|seat| seat.room.is_none() || seat.leaving)
+        self.heavy.is_some() || self.seats.values().any(|seat| seat.room.is_none() || seat.leaving)
     }
 
     /// Something was asked with a seat.
@@ -154,7 +153,11 @@ impl Session {
             };
             link.set_priority(stream, PRIORITY_ROOMS);
             let mut bytes = Vec::new();
-            wire::json(kind::STREAM_OPEN, &json!({ "kind": "shard", "shard_id": lane }), &mut bytes);
+            wire::json(
+                kind::STREAM_OPEN,
+                &json!({ "kind": "shard", "shard_id": lane }),
+                &mut bytes,
+            );
             let mut outlet = Outlet::new(stream);
             outlet.push(&bytes, now.mono_us);
             self.lanes.push(outlet);
@@ -187,10 +190,9 @@ impl Session {
                 mark::SEATED => self.seated(now, number, payload, link),
                 mark::CLOSED => self.closed(now, number, payload),
                 mark::BUSY => self.busy(now, number, payload),
-                kind::COMMAND_OK
-                | kind::MESSAGE_ACK
-                | kind::ERROR
-                | kind::SERVER_COMMAND => self.control.push(frame, now.mono_us),
+                kind::COMMAND_OK | kind::MESSAGE_ACK | kind::ERROR | kind::SERVER_COMMAND => {
+                    self.control.push(frame, now.mono_us)
+                }
                 kind::MESSAGE_DELIVERED | kind::MESSAGE_READ => {
                     if self.capabilities.receipts {
                         self.control.push(frame, now.mono_us);
