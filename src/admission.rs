@@ -112,6 +112,31 @@ impl Admission {
         }
     }
 
+    /// Counts a connection attempt of a client, and looks whether its address has room for one more, without taking it:
+    /// [`Grant::charge_known`] does once the connection stands. Attempts from addresses that somebody else may have
+    /// written (`is_its_own` is false) are counted apart, so that they keep nobody out who can show its own. Loopback
+    /// clients are exempt.
+    ///
+    /// # Errors
+    /// [`Refused::Attempts`] or [`Refused::Address`].
+    pub fn knock(&self, client: IpAddr, is_its_own: bool, now: Duration) -> Result<(), Refused> {
+        if client.to_canonical().is_loopback() {
+            return Ok(());
+        }
+        let key = AddressKey::of(client);
+        let hash = self.hasher.hash_one((key, is_its_own));
+        if let Some(max) = self.attempts_max
+            && self.attempts.count_hash(hash, now.as_secs()) > max
+        {
+            return Err(self.refuse(Refused::Attempts));
+        }
+        let count = self.stripe(key).get(&key).copied().unwrap_or(0);
+        match self.per_address_max {
+            Some(max) if count >= max => Err(self.refuse(Refused::Address)),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether an address may try a staff password now: after [`DoorLimits::guesses`] wrong ones in
     /// [`DoorLimits::guess_window`] its passwords are ignored for [`DoorLimits::guess_lockout`], right ones too.
     #[must_use]
@@ -216,24 +241,50 @@ impl Grant {
         {
             return Err(admission.refuse(Refused::Attempts));
         }
-        if let Some(max) = admission.per_address_max {
-            let mut counts = admission.stripe(key);
-            let count = counts.entry(key).or_insert(0);
-            if *count >= max {
-                drop(counts);
-                return Err(admission.refuse(Refused::Address));
-            }
-            *count += 1;
-            drop(counts);
-            self.address = Some(key);
+        self.count(key, admission.per_address_max)
+    }
+
+    /// The same for a client whose attempt [`Admission::knock`] has counted.
+    ///
+    /// # Errors
+    /// [`Refused::Address`].
+    ///
+    /// # Panics
+    /// When the grant has been charged before.
+    pub fn charge_known(&mut self, client: IpAddr) -> Result<(), Refused> {
+        assert!(self.address.is_none(), "a grant is charged once");
+        if client.to_canonical().is_loopback() {
+            return Ok(());
         }
+        self.count(AddressKey::of(client), self.admission.per_address_max)
+    }
+
+    /// Counts the connection for another address from now on, whatever that one has: who walks from one network to
+    /// another is not cut off for it.
+    pub fn move_to(&mut self, client: IpAddr) {
+        self.uncount();
+        if self.admission.per_address_max.is_some() && !client.to_canonical().is_loopback() {
+            let counted = self.count(AddressKey::of(client), Some(u32::MAX));
+            debug_assert!(counted.is_ok(), "there are fewer connections than that");
+        }
+    }
+
+    fn count(&mut self, key: AddressKey, max: Option<u32>) -> Result<(), Refused> {
+        let Some(max) = max else { return Ok(()) };
+        let mut counts = self.admission.stripe(key);
+        let count = counts.entry(key).or_insert(0);
+        if *count >= max {
+            drop(counts);
+            return Err(self.admission.refuse(Refused::Address));
+        }
+        *count += 1;
+        drop(counts);
+        self.address = Some(key);
         Ok(())
     }
-}
 
-impl Drop for Grant {
-    fn drop(&mut self) {
-        if let Some(key) = self.address {
+    fn uncount(&mut self) {
+        if let Some(key) = self.address.take() {
             let mut counts = self.admission.stripe(key);
             let count = counts.get_mut(&key).expect("a charged address is counted");
             *count -= 1;
@@ -245,6 +296,12 @@ impl Drop for Grant {
                 }
             }
         }
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.uncount();
         let before = self.admission.connections.fetch_sub(1, Relaxed);
         assert!(before > 0, "as many grants are given back as were given");
     }
@@ -266,7 +323,10 @@ impl Attempts {
 
     /// Counts one more and returns how many this second has had.
     fn count(&self, hasher: &RandomState, key: AddressKey, second: u64) -> u32 {
-        let hash = hasher.hash_one(key);
+        self.count_hash(hasher.hash_one(key), second)
+    }
+
+    fn count_hash(&self, hash: u64, second: u64) -> u32 {
         let (first, other) = self.slots.split_at(self.slots.len() / 2);
         let in_row = |row: &[AtomicU64], hash: u64| {
             row.get(hash as usize % ATTEMPT_SLOTS)
@@ -383,6 +443,44 @@ mod tests {
         assert_eq!(attempt(NOW + Duration::from_millis(999)), Err(Refused::Attempts));
         assert_eq!(attempt(NOW + Duration::from_secs(1)), Ok(()));
         drop(connect(&admission, "203.0.113.2").unwrap());
+    }
+
+    #[test]
+    fn who_knocks_takes_nothing_and_forged_addresses_keep_nobody_out() {
+        let admission = admission(100, 1, 3);
+        let client = "203.0.113.1".parse().unwrap();
+        for _ in 0..3 {
+            admission.knock(client, false, NOW).unwrap();
+        }
+        assert_eq!(admission.knock(client, false, NOW), Err(Refused::Attempts));
+        assert_eq!(admission.counts().addresses, 0);
+        admission.knock(client, true, NOW).unwrap();
+        let mut grant = admission.admit().unwrap();
+        grant.charge_known(client).unwrap();
+        assert_eq!(admission.knock(client, true, NOW), Err(Refused::Address));
+        let mut second = admission.admit().unwrap();
+        assert_eq!(second.charge_known(client), Err(Refused::Address));
+        drop(second);
+        drop(grant);
+        admission.knock(client, true, NOW).unwrap();
+        assert_eq!(admission.counts().connections, 0);
+        let local = "127.0.0.1".parse().unwrap();
+        assert!((0..10).all(|_| admission.knock(local, false, NOW).is_ok()));
+    }
+
+    #[test]
+    fn who_moves_counts_for_the_new_address_even_when_it_is_full() {
+        let admission = admission(100, 1, 100);
+        let mut walker = connect(&admission, "203.0.113.1").unwrap();
+        let stays = connect(&admission, "203.0.113.2").unwrap();
+        walker.move_to("203.0.113.2".parse().unwrap());
+        let _first = connect(&admission, "203.0.113.1").unwrap();
+        drop(stays);
+        assert_eq!(connect(&admission, "203.0.113.2").unwrap_err(), Refused::Address);
+        walker.move_to("127.0.0.1".parse().unwrap());
+        let _second = connect(&admission, "203.0.113.2").unwrap();
+        assert_eq!(admission.counts().addresses, 2);
+        drop(walker);
     }
 
     #[test]

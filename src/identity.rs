@@ -3,13 +3,14 @@
 mod secret_file;
 
 pub use secret_file::SecretError;
+pub(crate) use secret_file::{Secret, keep_file};
 
 use crate::address::AddressKey;
 use crate::config::{Config, Data, Hidden, Mode, Salts};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use secret_file::{SECRET_BYTES, Secret};
+use secret_file::SECRET_BYTES;
 use sha2::{Digest as _, Sha256};
 use std::net::IpAddr;
 use subtle::ConstantTimeEq as _;

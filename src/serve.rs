@@ -67,7 +67,7 @@ pub fn serve(mut config: Config, passed: &Passed) -> Result<(), ServeError> {
     let admin = config.admin_listen.map(Admin::open).transpose()?;
     let ready = admin.as_ref().map(Admin::readiness);
     let storage = Storage::open(&config)?;
-    let shards = Shards::start(&config, passed)?;
+    let shards = Shards::start(&config, passed, &storage.handle())?;
     let control = shards.control();
     if let Some(Err(error)) = admin.map(|admin| admin.serve(control.clone(), storage.handle())) {
         control.stop();

@@ -162,6 +162,7 @@ impl Room {
                     (peer.shard, peer.key) = (to.index(), adopted);
                 }
                 Output::Resume { .. } => {}
+                Output::Store(_) => unreachable!("nothing is kept"),
                 Output::Close { reason, .. } => panic!("nobody is closed: {reason:?}"),
             }
         }

@@ -423,6 +423,7 @@ impl World {
                             assert!(peer.received.is_empty(), "the last frame is whole");
                         }
                     }
+                    Output::Store(_) => unreachable!("nothing is kept"),
                     Output::Resume { key } => self.resumed.push_back((shard, key)),
                 }
             }

@@ -40,6 +40,8 @@ pub(crate) struct Channel {
     /// Before this moment cursor moves are gathered.
     pub(crate) cursors_at_us: u64,
     pub(crate) cursors_armed: bool,
+    /// Whether there is something about it to keep.
+    pub(crate) kept: bool,
     /// Whether the other shards know the channel.
     pub(crate) published: bool,
     pub(crate) publish_listed: bool,
@@ -273,6 +275,7 @@ impl Channel {
             moved: Vec::new(),
             cursors_at_us: 0,
             cursors_armed: false,
+            kept: false,
             published: false,
             publish_listed: false,
             empties: 0,

@@ -135,6 +135,8 @@ pub struct Config {
     pub channel_empty: Duration,
     /// Most channels that one shard owns; a join that would create one more leads to `test/awkward`.
     pub channels_max: u32,
+    /// How long an answer of the storage is waited for; `None` when there is none, and nothing is kept.
+    pub storage: Option<Duration>,
     /// Chat messages kept for those who join.
     pub chat_history: u32,
     /// Most bans of one channel; the one that ends first makes room.
@@ -193,6 +195,7 @@ impl Default for Config {
             channel_limits: true,
             channel_empty: Duration::from_millis(3_000),
             channels_max: 100_000,
+            storage: None,
             chat_history: 32,
             bans_max: 1_000,
             ban_max: Duration::from_secs(3_600),
@@ -254,6 +257,12 @@ impl Default for Rates {
 }
 
 impl Config {
+    /// How many messages a channel keeps for all doors.
+    #[must_use]
+    pub(crate) fn ring(&self) -> u32 {
+        self.chat_history.max(self.ring_messages)
+    }
+
     /// The same with rates, quotas, capacities and connection counts off, for benchmarks on trusted hosts. What
     /// protects memory (outboxes, the number of channels) stays.
     #[must_use]

@@ -111,6 +111,8 @@ pub(crate) enum Awaits {
     Release(JoinRequest),
     /// The shard of the room in which it wants to sit.
     Room { owner: ShardId },
+    /// The storage, to say what the channel was that it wants to enter. It stays where it is meanwhile.
+    Channel(JoinRequest),
 }
 
 /// What of the channel list is still to be sent to one who follows it: all of it, unless said otherwise.

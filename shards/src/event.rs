@@ -58,10 +58,13 @@ pub struct Profile {
     /// When the user was first seen, milliseconds since 1970.
     pub first_seen_ms: u64,
     /// Through which door the user came first.
+    #[serde(default)]
     pub door: DoorKind,
     /// The number of the user's account, for those who have one.
+    #[serde(default)]
     pub account: Option<NonZeroU64>,
     /// Until when what the user says is refused everywhere, milliseconds since 1970; 0 for not.
+    #[serde(default)]
     pub muted_until_ms: u64,
 }
 
@@ -169,6 +172,7 @@ pub struct ChatMessage {
     /// Its number; the last 8 hex digits are its id on the piano.
     pub id: MessageId,
     /// Its number in its room.
+    #[serde(default)]
     pub seq: u64,
     /// When, milliseconds since 1970.
     pub sent_ms: u64,
@@ -179,16 +183,22 @@ pub struct ChatMessage {
     /// The message that this answers.
     pub reply_to: Option<MessageRef>,
     /// The same by its number, where it is known.
+    #[serde(default)]
     pub reply_id: Option<MessageId>,
     /// Whether it is something done rather than said.
+    #[serde(default)]
     pub action: bool,
     /// What its author recognises it by.
+    #[serde(default)]
     pub nonce: Option<Box<str>>,
     /// When its text was changed last.
+    #[serde(default)]
     pub edited_ms: Option<u64>,
     /// Whether it was deleted: the text is then empty.
+    #[serde(default)]
     pub deleted: bool,
     /// Who reacted to it.
+    #[serde(default)]
     pub reactions: Vec<Reaction>,
 }
 
@@ -366,6 +376,8 @@ pub enum Notice {
         /// Where they wanted to go.
         channel: ChannelName,
     },
+    /// To a moderator whose act holds, but could not be written down.
+    NotKept,
     /// To a connection of a user that has too many; it is closed soon after.
     TooManyConnections,
     /// To a user whose words are refused from now on.

@@ -154,6 +154,8 @@ pub struct Stats {
     pub cursors_held: u64,
     /// Cursor moves dropped for slow readers.
     pub cursors_shed: u64,
+    /// Times life went on without an answer of the storage.
+    pub storage_late: u64,
     /// Calls of the transport.
     pub sends: u64,
     /// Messages that those calls carried.
@@ -195,4 +197,6 @@ pub struct Gauges {
     pub outbox_bytes: u64,
     /// Connections that do not take what is sent to them at the moment.
     pub blocked: u64,
+    /// Answers of the storage that are waited for.
+    pub storage_waits: u64,
 }

@@ -20,6 +20,8 @@ pub(crate) enum Timer {
     Publish,
     /// Look which channels are hot.
     Heat,
+    /// Go on without the storage's answer.
+    Unanswered,
     /// Forget where connections went.
     Forwarding,
     /// Look which rooms are busy.

@@ -95,18 +95,19 @@ impl Users {
         self.records.remove(idx);
     }
 
-    /// A connection of `user` said hello. `None` when the user has `max` already.
+    /// A connection of `user` said hello; `profile` is who that was, where there is no record. `None` when the user has
+    /// `max` already.
     pub(crate) fn arrive(
         &mut self,
         user: UserId,
         durable: bool,
         presence: Presence,
         max: Option<u32>,
-        wall_ms: u64,
+        profile: impl FnOnce() -> Profile,
     ) -> Option<&User> {
         let idx = self.find(user).unwrap_or_else(|| {
             self.insert(User {
-                profile: Rc::new(Profile::new(user, wall_ms)),
+                profile: Rc::new(profile()),
                 connections: SmallVec::new(),
                 durable,
                 rate: Bucket::default(),
@@ -141,26 +142,35 @@ impl Users {
         }
     }
 
-    /// A connection is gone. The record of a user without any is kept only when the user can come back.
-    pub(crate) fn depart(&mut self, user: UserId, conn: ConnId, quota: Option<NoteQuota>) {
-        let Some(idx) = self.find(user) else { return };
+    /// A connection is gone. The record of a user without any is kept only when the user can come back; the answer is
+    /// when a user who can was first seen, if this was the last connection.
+    pub(crate) fn depart(
+        &mut self,
+        user: UserId,
+        conn: ConnId,
+        quota: Option<NoteQuota>,
+    ) -> Option<u64> {
+        let idx = self.find(user)?;
         let record = &mut self.records[idx];
         let before = record.connections.len();
         record.connections.retain(|presence| presence.conn != conn);
         if record.connections.len() == before {
-            return;
+            return None;
         }
         record.quota = quota.unwrap_or(record.quota);
         if !record.connections.is_empty() {
-            return;
+            return None;
         }
         if !record.durable {
-            return self.forget(idx);
+            self.forget(idx);
+            return None;
         }
+        let first_seen_ms = record.profile.first_seen_ms;
         self.absences = self.absences.checked_add(1).expect("absences are counted in 64 bits");
         record.absent_since = Some(self.absences);
         self.absent.insert(self.absences, idx);
         self.forget_absent();
+        Some(first_seen_ms)
     }
 
     fn forget_absent(&mut self) {
@@ -190,21 +200,26 @@ mod tests {
         }
     }
 
+    fn new(user: UserId) -> Profile {
+        Profile::new(user, 5)
+    }
+
     #[test]
     fn absent_users_are_remembered_up_to_the_limit() {
         let mut users = Users::new(RandomState::with_seeds(1, 2, 3, 4), 2);
         for n in 1..=3u8 {
             let user = UserId([n; 12]);
-            assert!(users.arrive(user, true, presence(n.into()), Some(1), 5).is_some());
+            assert!(users.arrive(user, true, presence(n.into()), Some(1), || new(user)).is_some());
             assert!(
-                users.arrive(user, true, presence(100), Some(1), 5).is_none(),
+                users.arrive(user, true, presence(100), Some(1), || new(user)).is_none(),
                 "one connection each"
             );
             users.depart(user, presence(n.into()).conn, None);
         }
         assert!(users.get(UserId([1; 12])).is_none(), "the longest absent is forgotten");
         assert!(users.get(UserId([2; 12])).is_some() && users.get(UserId([3; 12])).is_some());
-        users.arrive(UserId([9; 12]), false, presence(9), None, 5);
+        let drawn = UserId([9; 12]);
+        users.arrive(drawn, false, presence(9), None, || new(drawn));
         users.depart(UserId([9; 12]), presence(9).conn, None);
         assert!(users.get(UserId([9; 12])).is_none(), "a drawn id never returns");
     }

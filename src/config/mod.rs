@@ -263,6 +263,14 @@ impl Config {
             storage: crate::storage::Settings {
                 queue: read.length("storage.queue"),
                 commit: read.ms("storage.commit_ms"),
+                retention: crate::storage::Retention {
+                    history_messages: read.u32("storage.history_messages"),
+                    history: read.days("storage.history_days"),
+                    users: read.days("storage.user_days"),
+                    audit: read.days("storage.audit_days"),
+                    channel: read.ms("storage.channel_ms"),
+                    restart: read.ms("storage.restart_ms"),
+                },
             },
         };
         config.check_addresses(&read)?;
@@ -420,6 +428,11 @@ impl Reader<'_> {
         Duration::from_millis(self.u64(name))
     }
 
+    /// So many days, or `None` for the word that stands instead of a number.
+    fn days(&self, name: &str) -> Option<Duration> {
+        self.number(name).map(|days| Duration::from_secs(days * 86_400))
+    }
+
     fn rate(&self, count: &str, per_ms: &str) -> Rate {
         match self.capacity(count) {
             Some(count) => Rate::new(count, self.u64(per_ms)),
@@ -521,6 +534,7 @@ fn core(read: &Reader<'_>) -> tutti_shards::Config {
         channel_limits: read.flag("channel.limits"),
         channel_empty: read.ms("channel.empty_ms"),
         channels_max: read.u32("channel.max"),
+        storage: (read.text("data") != "memory").then(|| read.ms("storage.patience_ms")),
         chat_history: read.u32("chat.history"),
         // What the QUIC page fixes; the key comes from the data folder.
         ring_messages: 100,

@@ -14,7 +14,7 @@ use std::{
     },
     time::Instant,
 };
-use tutti_shards::{Bundle, MeshMessage, ShardId};
+use tutti_shards::{Bundle, MeshMessage, ShardId, StoreReply};
 
 /// Messages that a queue holds. More wait at their senders.
 const QUEUE_MESSAGES: usize = 1024;
@@ -25,6 +25,8 @@ pub(super) enum Packet {
     Message(MeshMessage),
     /// A connection.
     Handover(Box<(Bundle, Peer)>),
+    /// What the storage answers.
+    Stored(StoreReply),
     /// Say what you have counted.
     Report(Sender<Report>),
 }
@@ -48,6 +50,17 @@ impl Address {
         // A shard that has ended hears nothing any more, and needs not.
         let _ = self.queue.send_deadline((self.shard, packet), deadline);
         self.bell.ring();
+    }
+
+    /// Writes from outside the shards, and gets the packet back when there is no room. A shard that has ended needs
+    /// nothing any more.
+    pub(super) fn offer(&self, packet: Packet) -> Result<(), Packet> {
+        let offered = match self.queue.try_send((self.shard, packet)) {
+            Err(TrySendError::Full((_, packet))) => Err(packet),
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        };
+        self.bell.ring();
+        offered
     }
 
     /// Tells the shard to tell everyone that the server stops, and to end. [`Address::wake`] has to follow.

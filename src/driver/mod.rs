@@ -39,12 +39,13 @@ use crate::{
     config::Config,
     doors::{self, Protocol},
     identity::{Identity, SecretError, number_key},
+    storage,
 };
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use listen::Listener;
 use mesh::{Address, Packet};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tutti_shards::{Seeds, ShardId};
+use tutti_shards::{Seeds, ShardId, StoreReply};
 
 /// Bytes of registered buffers of each executor. They are for files, of which shards read none.
 const IO_MEMORY: usize = 64 << 10;
@@ -98,7 +99,11 @@ impl Shards {
     ///
     /// # Errors
     /// [`DriverError`]; what had been started is ended.
-    pub fn start(config: &Config, passed: &Passed) -> Result<Self, DriverError> {
+    pub fn start(
+        config: &Config,
+        passed: &Passed,
+        storage: &storage::Handle,
+    ) -> Result<Self, DriverError> {
         let admission = Arc::new(Admission::new(&config.limits));
         let assets = Assets::open(Sources {
             client: config.client_dir.as_deref(),
@@ -111,6 +116,7 @@ impl Shards {
         let shared = Arc::new(doors::Shared::new(&config, identity, assets, admission.clone()));
         let config = Arc::new(config);
         let (ends, addresses) = mesh::connect(config.shards)?;
+        storage.attach(Box::new(Answers(addresses.clone())));
         let placement = [random()?, random()?, random()?, random()?];
         let mut listeners = Vec::new();
         for _ in 0..config.shards {
@@ -134,6 +140,7 @@ impl Shards {
                 config: config.clone(),
                 shared: shared.clone(),
                 admission: admission.clone(),
+                storage: storage.clone(),
                 listeners,
                 mesh,
                 seeds: Seeds { placement, local: random()? },
@@ -231,6 +238,18 @@ fn listeners_of_one_shard(config: &Config) -> Result<Vec<Listener>, DriverError>
         Err(source) => Err(DriverError::Listen { address, source }),
     };
     config.listen.iter().map(listen).collect()
+}
+
+/// The way of the storage's answers.
+struct Answers(Vec<Address>);
+
+impl storage::Replies for Answers {
+    fn reply(&self, to: ShardId, reply: StoreReply) -> Result<(), StoreReply> {
+        match self.0[to.index()].offer(Packet::Stored(reply)) {
+            Err(Packet::Stored(reply)) => Err(reply),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn random() -> io::Result<u64> {

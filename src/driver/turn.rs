@@ -14,6 +14,7 @@ use crate::{
     admission::Admission,
     config::Config,
     doors::{self, Commands, Doors, Greeted, Protocol, Received, Wire},
+    storage,
 };
 use rustix::{io::Errno, net::RecvFlags};
 use std::{
@@ -23,7 +24,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId};
+use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId, StoreReply};
 
 /// Bytes read from one connection in one turn. One buffer serves all connections of the shard.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -48,6 +49,7 @@ pub(super) struct Start {
     pub(super) config: Arc<Config>,
     pub(super) shared: Arc<doors::Shared>,
     pub(super) admission: Arc<Admission>,
+    pub(super) storage: storage::Handle,
     pub(super) listeners: Vec<Listener>,
     pub(super) mesh: Mesh,
     pub(super) seeds: Seeds,
@@ -69,6 +71,9 @@ pub(super) struct Driver {
     closing: VecDeque<(u64, Token)>,
     /// Connections that have to hang up, oldest first.
     hangup: VecDeque<(u64, Token)>,
+    storage: storage::Handle,
+    /// Answers to what the storage had no room for.
+    unanswered: VecDeque<StoreReply>,
     resumed: VecDeque<Key>,
     commands: Commands,
     scratch: Box<[u8]>,
@@ -81,7 +86,7 @@ pub(super) struct Driver {
 impl Driver {
     /// To be called on the shard's own executor.
     pub(super) fn new(start: Start) -> io::Result<Self> {
-        let Start { id, config, shared, admission, listeners, mesh, seeds } = start;
+        let Start { id, config, shared, admission, storage, listeners, mesh, seeds } = start;
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
@@ -103,6 +108,8 @@ impl Driver {
             greeting: std::array::from_fn(|_| VecDeque::new()),
             closing: VecDeque::new(),
             hangup: VecDeque::new(),
+            storage,
+            unanswered: VecDeque::new(),
             resumed: VecDeque::new(),
             commands: Commands::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -114,6 +121,7 @@ impl Driver {
     /// Runs until the shard was told to stop and has said so to everyone.
     pub(super) async fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::with_capacity(EVENTS);
+        self.core.begin(clock::now());
         self.act(clock::now());
         let (mut block, mut waits_since_us, mut traffic_us) = (false, clock::now().mono_us, 0);
         loop {
@@ -535,6 +543,7 @@ impl Driver {
             match packet {
                 Packet::Message(message) => self.core.handle_mesh(now, from, message),
                 Packet::Handover(handover) => self.adopt(now, from, *handover),
+                Packet::Stored(reply) => self.core.stored(now, reply),
                 Packet::Report(to) => {
                     // Whoever asked may have stopped waiting.
                     let _ = to.send(self.report());
@@ -621,8 +630,17 @@ impl Driver {
                         self.close(now, idx, unsent, None);
                     }
                     Output::SeatEnded { .. } => {}
+                    Output::Store(request) => {
+                        if let Err(request) = self.storage.request(self.core.id(), request) {
+                            self.unanswered.extend(request.unanswered());
+                        }
+                    }
                     Output::Resume { key } => self.resumed.push_back(key),
                 }
+            }
+            if let Some(reply) = self.unanswered.pop_front() {
+                self.core.stored(now, reply);
+                continue;
             }
             let Some(key) = self.resumed.pop_front() else { return };
             self.resume(now, key);

@@ -31,7 +31,7 @@ pub enum SecretError {
 
 /// 32 random bytes. Never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret([u8; SECRET_BYTES]);
+pub(crate) struct Secret([u8; SECRET_BYTES]);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,69 +41,81 @@ impl std::fmt::Debug for Secret {
 
 impl Secret {
     /// A new one.
-    pub(super) fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let mut bytes = [0; SECRET_BYTES];
         getrandom::fill(&mut bytes).expect("the system's random source answers");
         Secret(bytes)
     }
 
     /// The bytes, as a key.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// The secret kept in `dir` under `name`, made if there is none. Several processes that do this at once all
     /// get the same one, and a crash leaves either a whole file or none.
-    pub(super) fn keep(dir: &Path, name: &str) -> Result<Self, SecretError> {
+    pub(crate) fn keep(dir: &Path, name: &str) -> Result<Self, SecretError> {
         let path = dir.join(name);
-        if let Some(secret) = Secret::read(&path)? {
-            return Ok(secret);
-        }
-        let fail = |what, path: &Path| {
-            let path = path.to_owned();
-            move |source| SecretError::Io { what, path, source }
-        };
-        crate::data_folder::create(dir).map_err(fail("make the directory", dir))?;
-        let secret = Secret::random();
-        // Whole and on disk under a name of its own first; the link then is the one step that makes it the secret,
-        // and it fails where somebody else was faster.
-        let draft = dir.join(format!(".{name}.{}", hex(&Secret::random().0[..8])));
-        let written = secret.write_new(&draft).map_err(fail("write", &draft));
-        let linked = written.and_then(|()| match fs::hard_link(&draft, &path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(fail("make", &path)(error))
-            }
-            _ => Ok(()),
-        });
-        let _ = fs::remove_file(&draft);
-        linked?;
-        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail("write", dir))?;
-        Secret::read(&path)?.ok_or_else(|| fail("read", &path)(io::ErrorKind::NotFound.into()))
-    }
-
-    fn write_new(&self, path: &Path) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(hex(&self.0).as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()
-    }
-
-    fn read(path: &Path) -> Result<Option<Self>, SecretError> {
-        let fail = |source| SecretError::Io { what: "read", path: path.to_owned(), source };
-        let mut file = match fs::File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(fail(error)),
-        };
-        if file.metadata().map_err(fail)?.permissions().mode() & 0o077 != 0 {
-            tracing::warn!(path = %path.display(), "other users may read this secret; chmod 600 it");
-        }
-        let mut text = Vec::new();
+        let fresh = format!("{}\n", hex(&Secret::random().0));
         // A secret and its line end, and one byte more to see that there is nothing more.
-        (&mut file).take(2 * SECRET_BYTES as u64 + 2).read_to_end(&mut text).map_err(fail)?;
-        let not_a_secret = || SecretError::NotASecret { path: path.to_owned() };
-        unhex(text.trim_ascii_end()).map(|bytes| Some(Secret(bytes))).ok_or_else(not_a_secret)
+        let text = keep_file(dir, name, 2 * SECRET_BYTES as u64 + 2, fresh.as_bytes())?;
+        unhex(text.trim_ascii_end()).map(Secret).ok_or(SecretError::NotASecret { path })
     }
+}
+
+/// What is kept in `dir` under `name`, at most `bytes_max` of it; `fresh` is put there if there is nothing. Several
+/// processes that do this at once all get the same, and a crash leaves either a whole file or none. Only this user may
+/// read it.
+pub(crate) fn keep_file(
+    dir: &Path,
+    name: &str,
+    bytes_max: u64,
+    fresh: &[u8],
+) -> Result<Vec<u8>, SecretError> {
+    let path = dir.join(name);
+    if let Some(kept) = read(&path, bytes_max)? {
+        return Ok(kept);
+    }
+    let fail = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| SecretError::Io { what, path, source }
+    };
+    crate::data_folder::create(dir).map_err(fail("make the directory", dir))?;
+    // Whole and on disk under a name of its own first; the link then is the one step that makes it what is kept, and it
+    // fails where somebody else was faster.
+    let draft = dir.join(format!(".{name}.{}", hex(&Secret::random().0[..8])));
+    let written = write_new(&draft, fresh).map_err(fail("write", &draft));
+    let linked = written.and_then(|()| match fs::hard_link(&draft, &path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(fail("make", &path)(error))
+        }
+        _ => Ok(()),
+    });
+    let _ = fs::remove_file(&draft);
+    linked?;
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail("write", dir))?;
+    read(&path, bytes_max)?.ok_or_else(|| fail("read", &path)(io::ErrorKind::NotFound.into()))
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn read(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, SecretError> {
+    let fail = |source| SecretError::Io { what: "read", path: path.to_owned(), source };
+    let mut file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(fail(error)),
+    };
+    if file.metadata().map_err(fail)?.permissions().mode() & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "other users may read this secret; chmod 600 it");
+    }
+    let mut content = Vec::new();
+    (&mut file).take(bytes_max).read_to_end(&mut content).map_err(fail)?;
+    Ok(Some(content))
 }
 
 fn hex(bytes: &[u8]) -> String {

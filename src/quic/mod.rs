@@ -10,9 +10,31 @@
 //! [`Link`]. It reads when it wants to: what it leaves unread is held back by flow control, at the client. So a session
 //! that waits for somebody simply does not read.
 //!
+//! Reading order: this file, `endpoint` (all connections of a shard), `connection` (one), `cid` (which shard a datagram
+//! belongs to), `tls` and `secrets` (what all shards share), `udp` and `batch` (the socket).
+//!
 //! **Early data.** What is readable before [`Event::Connected`] is 0-RTT data by definition (RFC 9001, section 4.6):
 //! anybody who recorded it can send it again, but nobody else can finish the handshake. A session answers it where the
 //! answer changes nothing, and holds everything else until [`Event::Connected`].
+
+mod batch;
+mod cid;
+mod connection;
+mod counts;
+mod endpoint;
+mod secrets;
+mod settings;
+mod timers;
+mod tls;
+mod udp;
+
+pub use batch::{Batch, Item};
+pub use connection::{ConnKey, EndpointLink};
+pub use counts::Counts;
+pub use endpoint::{Arrival, Endpoint};
+pub use settings::{Settings, SetupError, Shared};
+pub use tls::{Certificates, PROTOCOLS, Source, TlsError};
+pub use udp::{UdpCounts, UdpSocket};
 
 use std::net::SocketAddr;
 
@@ -143,8 +165,8 @@ pub trait Link {
     /// Ranks what is sent: higher goes first. A new stream has 0.
     fn set_priority(&mut self, stream: StreamId, priority: u8);
 
-    /// Sends a datagram, dropping the oldest that wait when there are too many; whether it may arrive. It never does when
-    /// it is longer than [`Link::datagram_bytes_max`].
+    /// Sends a datagram, dropping the oldest that wait when there are too many; whether it may arrive. It never does
+    /// when it is longer than [`Link::datagram_bytes_max`].
     fn send_datagram(&mut self, bytes: &[u8]) -> bool;
 
     /// The longest datagram that can be sent at the moment; `None` if the client takes none.
@@ -172,16 +194,11 @@ pub trait Link {
     fn heard_us(&self) -> u64;
 }
 
+/// The code of connections that are closed for a limit of the transport (protocol page, section 14.2).
+const CLOSE_LIMIT: u32 = 0x08;
+
 /// How long the last word of a connection may take to arrive, microseconds.
 pub const FLUSH_US_MAX: u64 = 500_000;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_streams_number_tells_who_opened_it_and_who_sends() {
-        let kinds = [0, 1, 2, 3].map(|id| (StreamId(id).is_of_client(), StreamId(id).is_one_way()));
-        assert_eq!(kinds, [(true, false), (false, false), (true, true), (false, true)]);
-    }
-}
+mod tests;

@@ -88,7 +88,7 @@ pub(super) fn insert(db: &Connection, ban: &Ban) -> rusqlite::Result<()> {
         ban.reason,
         ban.moderator,
         ban.since_ms as i64,
-        ban.until_ms.map(|until| until as i64),
+        ban.until_ms.map(|until| i64::try_from(until).unwrap_or(i64::MAX)),
     ])?;
     Ok(())
 }

@@ -21,8 +21,12 @@
 
 mod audit;
 mod bans;
+mod channels;
 mod counters;
+mod json;
+mod retention;
 mod schema;
+mod users;
 mod worker;
 mod write;
 
@@ -32,6 +36,7 @@ mod tests;
 pub use audit::AuditEntry;
 pub use bans::{Ban, BanTarget};
 pub use counters::{COMMIT_BUCKETS_US, Counts};
+pub use retention::{Forgotten, Retention};
 pub use write::Write;
 
 use crate::{
@@ -46,8 +51,9 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+use tutti_shards::{ShardId, StoreReply, StoreRequest};
 use worker::{Job, Worker};
 
 /// The database's name in the data folder.
@@ -169,6 +175,10 @@ impl Storage {
         path: Option<&Path>,
         settings: &Settings,
     ) -> Result<Self, OpenError> {
+        retention::restarted(&db, &settings.retention, wall_ms()).map_err(|error| {
+            let path = path.unwrap_or(Path::new(":memory:")).to_owned();
+            OpenError::Io { path, reason: error.to_string() }
+        })?;
         let (queue, jobs) = bounded(settings.queue);
         let counters = Arc::new(Counters::new(path.map(Path::to_owned)));
         let worker = Worker::new(db, jobs, counters.clone(), settings.clone());
@@ -204,6 +214,22 @@ pub struct Settings {
     pub queue: usize,
     /// How long a transaction gathers writes that nobody waits for.
     pub commit: Duration,
+    /// How long things are kept.
+    pub retention: Retention,
+}
+
+/// How answers reach the shards.
+pub trait Replies: Send {
+    /// Passes an answer on. Never waits.
+    ///
+    /// # Errors
+    /// The answer itself, when the shard has no room for it at the moment.
+    fn reply(&self, to: ShardId, reply: StoreReply) -> Result<(), StoreReply>;
+}
+
+/// Milliseconds since 1970, by the clock of the host.
+pub(crate) fn wall_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 impl Handle {
@@ -231,6 +257,27 @@ impl Handle {
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.counters.dropped(1);
                 Err(StorageError::Busy)
+            }
+        }
+    }
+
+    /// Says how answers reach the shards. To be called once, before the first of them asks.
+    pub fn attach(&self, replies: Box<dyn Replies>) {
+        // The queue is empty: nothing has been asked.
+        let _ = self.queue.send(Job::Attach(replies));
+    }
+
+    /// Takes what a shard asks. Never waits.
+    ///
+    /// # Errors
+    /// The request itself, when there is no room for it; a write is then counted as dropped.
+    pub fn request(&self, from: ShardId, request: StoreRequest) -> Result<(), StoreRequest> {
+        match self.queue.try_send(Job::Shard { from, request }) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
+                let Job::Shard { request, .. } = job else { unreachable!("it was one") };
+                self.counters.dropped(1);
+                Err(request)
             }
         }
     }

@@ -36,7 +36,15 @@ impl Drop for Dir {
 }
 
 fn settings() -> Settings {
-    Settings { queue: 64, commit: Duration::from_millis(50) }
+    let retention = Retention {
+        history_messages: 10,
+        history: Some(Duration::from_secs(86_400)),
+        users: Some(Duration::from_secs(86_400)),
+        audit: None,
+        channel: Duration::ZERO,
+        restart: Duration::from_secs(60),
+    };
+    Settings { queue: 64, commit: Duration::from_millis(50), retention }
 }
 
 fn memory() -> Storage {

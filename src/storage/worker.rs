@@ -1,12 +1,16 @@
 //! The storage thread: gathers writes into transactions, answers questions, and gets over a disk that refuses.
 
-use super::{Settings, StorageError, Write, counters::Counters};
+use super::{
+    Replies, Settings, StorageError, Write, channels, counters::Counters, retention, users, wall_ms,
+};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::{Connection, ErrorCode};
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
+use tutti_shards::{ShardId, StoreReply, StoreRequest};
 
 /// Most writes of one transaction: some 100 ms of work at worst.
 const BATCH_MAX: usize = 4_096;
@@ -15,7 +19,13 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How often at most it is logged that it refuses.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long the thread sleeps when there is nothing to do.
-const IDLE: Duration = Duration::from_secs(3_600);
+const IDLE: Duration = Duration::from_secs(60);
+/// How often what is over is forgotten.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// How much of each kind in one transaction; more follows at once.
+const PRUNE_MOST: u32 = 1_000;
+/// How soon a shard is tried again that had no room for an answer.
+const REPLY_RETRY: Duration = Duration::from_millis(1);
 
 /// What the thread is asked to do.
 pub(super) enum Job {
@@ -25,6 +35,10 @@ pub(super) enum Job {
     Commit { writes: Vec<Write>, done: Sender<Result<(), StorageError>> },
     /// Answers by itself; whether it could.
     Ask(Box<dyn FnOnce(&Connection) -> bool + Send>),
+    /// How answers reach the shards.
+    Attach(Box<dyn Replies>),
+    /// A shard asks.
+    Shard { from: ShardId, request: StoreRequest },
     /// Finish what was asked before, and end.
     Stop,
 }
@@ -32,6 +46,7 @@ pub(super) enum Job {
 /// Who waits for a batch, if anybody does.
 enum Waiting {
     Caller(Sender<Result<(), StorageError>>),
+    Shard { shard: ShardId, ticket: u64 },
 }
 
 /// What an error says.
@@ -53,6 +68,12 @@ pub(super) struct Worker {
     retry_at: Option<Instant>,
     told_at: Option<Instant>,
     told_dropped: u64,
+    /// Why the last write was refused.
+    refusal: Arc<str>,
+    replies: Option<Box<dyn Replies>>,
+    /// Answers for which shards had no room, in order.
+    undelivered: VecDeque<(ShardId, StoreReply)>,
+    prune_at: Instant,
 }
 
 impl Worker {
@@ -73,17 +94,28 @@ impl Worker {
             retry_at: None,
             told_at: None,
             told_dropped: 0,
+            refusal: "".into(),
+            replies: None,
+            undelivered: VecDeque::new(),
+            prune_at: Instant::now(),
         }
     }
 
     pub(super) fn run(mut self) {
         loop {
             match self.jobs.recv_timeout(self.patience()) {
-                Ok(Job::Write(write)) => self.write(write),
-                Ok(Job::Commit { writes, done }) => {
-                    self.waiting.push(Waiting::Caller(done));
-                    writes.into_iter().for_each(|write| self.write(write));
+                Ok(Job::Write(write)) => {
+                    self.write(write);
                 }
+                Ok(Job::Commit { writes, done }) => {
+                    let mut made = true;
+                    for write in writes {
+                        made &= self.write(write);
+                    }
+                    self.wait(Waiting::Caller(done), made);
+                }
+                Ok(Job::Shard { from, request }) => self.serve(from, request),
+                Ok(Job::Attach(replies)) => self.replies = Some(replies),
                 Ok(Job::Ask(question)) => {
                     self.counters.read_one();
                     if !question(&self.db) {
@@ -93,18 +125,107 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
             }
+            self.deliver();
             if self.is_due() {
                 self.commit();
             }
+            if Instant::now() >= self.prune_at && self.retry_at.is_none() {
+                self.prune();
+            }
+        }
+    }
+
+    /// Does what a shard asks. Questions see what was written before, whether or not it is on the disk yet.
+    fn serve(&mut self, from: ShardId, request: StoreRequest) {
+        let reply = match request {
+            StoreRequest::LoadUser { user } => {
+                let found = self.look_up(|db| users::load(db, user));
+                StoreReply::User { user, found: found.flatten().map(Box::new) }
+            }
+            StoreRequest::LoadChannel { channel, history } => {
+                let found =
+                    self.look_up(|db| channels::load(db, &channel, history, wall_ms())).flatten();
+                if found.is_some() {
+                    self.write(Write::Revive(channel.clone()));
+                }
+                StoreReply::Channel { channel, found: found.map(Box::new) }
+            }
+            StoreRequest::Moderate { ticket, .. } => {
+                let made = self.write(Write::Core(Box::new(request)));
+                return self.wait(Waiting::Shard { shard: from, ticket }, made);
+            }
+            request => {
+                self.write(Write::Core(Box::new(request)));
+                return;
+            }
+        };
+        self.undelivered.push_back((from, reply));
+    }
+
+    fn look_up<T>(
+        &mut self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Option<T> {
+        self.counters.read_one();
+        let answer = question(&self.db);
+        if let Err(error) = &answer {
+            self.counters.error();
+            tracing::debug!(%error, "a question could not be answered");
+        }
+        answer.ok()
+    }
+
+    /// Passes answers on. A shard that has no room gets its own later, and the others do not wait for it.
+    fn deliver(&mut self) {
+        let Some(replies) = &self.replies else { return };
+        for _ in 0..self.undelivered.len() {
+            let Some((to, reply)) = self.undelivered.pop_front() else { return };
+            if let Err(reply) = replies.reply(to, reply) {
+                self.undelivered.push_back((to, reply));
+            }
+        }
+    }
+
+    /// Forgets what is over, a little at a time.
+    fn prune(&mut self) {
+        let (now_ms, retention) = (wall_ms(), self.settings.retention.clone());
+        if self.batch.is_empty() {
+            let forgotten = self
+                .begin()
+                .and_then(|()| retention::prune(&self.db, &retention, now_ms, PRUNE_MOST));
+            match forgotten {
+                Ok(forgotten) if forgotten.sum() > 0 => {
+                    tracing::debug!(?forgotten, "what was over is forgotten");
+                    self.commit();
+                    self.prune_at = Instant::now() + self.settings.commit;
+                }
+                Ok(_) => {
+                    let trimmed = retention::trim_all(&self.db, &retention);
+                    match trimmed {
+                        Ok(_) => self.commit(),
+                        Err(error) => self.refused(&error),
+                    }
+                    self.prune_at = Instant::now() + PRUNE_EVERY;
+                }
+                Err(error) => {
+                    self.refused(&error);
+                    self.prune_at = Instant::now() + PRUNE_EVERY;
+                }
+            }
+        } else {
+            self.prune_at = Instant::now() + self.settings.commit;
         }
     }
 
     /// How long to wait for the next job.
     fn patience(&self) -> Duration {
+        if !self.undelivered.is_empty() {
+            return REPLY_RETRY;
+        }
         let until = match (self.retry_at, self.open_since) {
             (Some(at), _) if !self.batch.is_empty() => at,
             (_, Some(since)) => since + self.settings.commit,
-            _ => return IDLE,
+            _ => return IDLE.min(self.prune_at.saturating_duration_since(Instant::now())),
         };
         until.saturating_duration_since(Instant::now())
     }
@@ -124,8 +245,18 @@ impl Worker {
         }
     }
 
-    /// Takes a write into the batch, and makes it in the transaction unless the disk refuses at the moment.
-    fn write(&mut self, write: Write) {
+    /// Who asked for what was just written is told when it is on the disk, or at once that it will not be soon.
+    fn wait(&mut self, who: Waiting, made: bool) {
+        if made && self.retry_at.is_none() {
+            self.waiting.push(who);
+        } else {
+            self.answer(who, &Err(StorageError::Failed(self.refusal.clone())));
+        }
+    }
+
+    /// Takes a write into the batch, and makes it in the transaction unless the disk refuses at the moment. Whether it
+    /// was made.
+    fn write(&mut self, write: Write) -> bool {
         if self.retry_at.is_some() {
             // Kept for when there is room again, up to as much as waits in a full queue.
             if self.batch.len() >= self.settings.queue {
@@ -133,14 +264,18 @@ impl Worker {
             } else {
                 self.batch.push(write);
             }
-            return self.answer(&StorageError::Failed("the disk refuses at the moment".into()));
+            return false;
         }
         match self.begin().and_then(|()| self.apply(&write)) {
-            Ok(true) => self.batch.push(write),
-            Ok(false) => {}
+            Ok(true) => {
+                self.batch.push(write);
+                true
+            }
+            Ok(false) => false,
             Err(error) => {
                 self.batch.push(write);
                 self.refused(&error);
+                false
             }
         }
     }
@@ -155,13 +290,14 @@ impl Worker {
 
     /// Makes a write; `false` for one that can never be made, which is our bug and costs that one alone.
     fn apply(&mut self, write: &Write) -> rusqlite::Result<bool> {
-        match write.apply(&self.db) {
+        match write.apply(&self.db, &self.settings.retention) {
             Ok(()) => Ok(true),
             Err(error) if is_of_the_host(&error) => Err(error),
             Err(error) => {
                 self.counters.error();
                 self.counters.dropped(1);
-                tracing::error!(%error, ?write, "a write cannot be made; please report this");
+                self.refusal = error.to_string().into();
+                tracing::error!(%error, "a write cannot be made; please report this");
                 Ok(false)
             }
         }
@@ -175,12 +311,7 @@ impl Worker {
                 self.counters.committed(self.batch.len() as u64, us);
                 self.batch.clear();
                 self.open_since = None;
-                for waiting in self.waiting.drain(..) {
-                    match waiting {
-                        // Whoever asked may have stopped waiting.
-                        Waiting::Caller(done) => drop(done.send(Ok(()))),
-                    }
-                }
+                self.answer_all(&Ok(()));
                 if self.retry_at.take().is_some() {
                     self.counters.set_failing(false);
                     self.told_at = None;
@@ -227,7 +358,8 @@ impl Worker {
         self.open_since = None;
         let now = Instant::now();
         self.retry_at = Some(now + RETRY);
-        self.answer(&failed(error));
+        self.refusal = error.to_string().into();
+        self.answer_all(&Err(failed(error)));
         if self.told_at.is_none_or(|at| now >= at + TOLD_EVERY) {
             let dropped = self.counters.dropped_so_far();
             tracing::warn!(
@@ -242,10 +374,21 @@ impl Worker {
         }
     }
 
-    fn answer(&mut self, error: &StorageError) {
-        for waiting in self.waiting.drain(..) {
-            match waiting {
-                Waiting::Caller(done) => drop(done.send(Err(error.clone()))),
+    /// Tells everyone who waits for the batch what became of it.
+    fn answer_all(&mut self, outcome: &Result<(), StorageError>) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.answer(waiting, outcome);
+        }
+        self.deliver();
+    }
+
+    fn answer(&mut self, waiting: Waiting, outcome: &Result<(), StorageError>) {
+        match waiting {
+            // Whoever asked may have stopped waiting.
+            Waiting::Caller(done) => drop(done.send(outcome.clone())),
+            Waiting::Shard { shard, ticket } => {
+                let lasts = outcome.is_ok();
+                self.undelivered.push_back((shard, StoreReply::Kept { ticket, lasts }));
             }
         }
     }

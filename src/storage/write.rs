@@ -3,8 +3,12 @@
 use super::{
     audit::{self, AuditEntry},
     bans::{self, Ban, BanTarget},
+    channels,
+    retention::{self, Retention},
+    users,
 };
 use rusqlite::Connection;
+use tutti_shards::{ChannelName, StoreRequest};
 
 /// One change of what is kept.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,15 +24,54 @@ pub enum Write {
     },
     /// Appends to the audit log.
     Audit(Box<AuditEntry>),
+    /// What a shard wants to be kept.
+    Core(Box<StoreRequest>),
+    /// A channel exists again that was kept.
+    Revive(ChannelName),
+    /// Forgets what is over, this much of each kind.
+    Prune {
+        /// When it is, milliseconds since 1970.
+        now_ms: u64,
+        /// How much.
+        most: u32,
+    },
 }
 
 impl Write {
     /// Makes the change in the transaction that is open.
-    pub(super) fn apply(&self, db: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn apply(&self, db: &Connection, retention: &Retention) -> rusqlite::Result<()> {
         match self {
             Write::Ban(ban) => bans::insert(db, ban),
             Write::Lift { channel, target } => bans::lift(db, channel.as_deref(), target),
             Write::Audit(entry) => audit::append(db, entry),
+            Write::Core(request) => apply(request, db, retention),
+            Write::Revive(channel) => channels::revive(db, channel),
+            Write::Prune { now_ms, most } => {
+                retention::prune(db, retention, *now_ms, *most).map(drop)
+            }
+        }
+    }
+}
+
+fn apply(request: &StoreRequest, db: &Connection, retention: &Retention) -> rusqlite::Result<()> {
+    match request {
+        StoreRequest::SaveUser { profile, seen_ms } => users::save(db, profile, *seen_ms),
+        StoreRequest::SeeUser { user, first_ms, last_ms } => {
+            users::see(db, *user, *first_ms, *last_ms)
+        }
+        StoreRequest::SaveChannel { channel, settings, crown } => {
+            channels::save(db, channel, settings, *crown)
+        }
+        StoreRequest::EndChannel { channel, at_ms } => {
+            channels::end(db, channel, *at_ms, retention)
+        }
+        StoreRequest::SaveMessage { channel, number, message } => {
+            channels::say(db, channel, *number, message, retention)
+        }
+        StoreRequest::ClearMessages { channel } => channels::clear(db, channel),
+        StoreRequest::Moderate { act, .. } => channels::moderate(db, act),
+        StoreRequest::LoadUser { .. } | StoreRequest::LoadChannel { .. } => {
+            unreachable!("questions are answered, not written")
         }
     }
 }

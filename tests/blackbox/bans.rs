@@ -72,6 +72,7 @@ fn a_ban_keeps_them_out(plan: Plan) {
         b.joined();
         refused(&mut b, room);
         a.expect("bye");
+        a.expect("notification");
         a.clear();
         refused(&mut b, room);
         a.nothing();
@@ -108,6 +109,7 @@ fn an_unban_ends_it(plan: Plan) {
         let (mut a, mut b) = pair(&server, room);
         a.send(json!({"m": "kickban", "_id": b.id(), "ms": 600_000}));
         b.joined();
+        a.expect("notification");
         a.clear();
         a.send(json!({"m": "unban", "_id": b.id()}));
         assert_eq!(a.expect("notification")["class"], "short");

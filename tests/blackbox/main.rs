@@ -24,6 +24,7 @@
 //! | `service` | - | the service manager: readiness, watchdog, sockets handed over |
 //! | `handover` | - | pipelined input and wandering connections |
 //! | `keys` | - | configuration keys that no statement turns |
+//! | `storage` | - | what survives a restart and a crash, and what is refused at the start |
 //! | `hot` | - | channels that change temperature under load |
 //!
 //! A test function takes a [`Plan`](tutti_tests::server::Plan) with the number of shards set, and its doc names
@@ -69,6 +70,7 @@ mod pages;
 mod process;
 mod service;
 mod settings;
+mod storage;
 mod time;
 mod transport;
 

@@ -136,6 +136,7 @@ pub struct Plan {
     admin: bool,
     production: bool,
     activated: bool,
+    memory: bool,
 }
 
 impl Plan {
@@ -151,6 +152,7 @@ impl Plan {
             admin: false,
             production: false,
             activated: false,
+            memory: false,
         };
         plan.set("rate.time", "{ count = 100000, per_ms = 1000 }")
     }
@@ -210,6 +212,12 @@ impl Plan {
     /// Hands the server a listener that the test has opened, as a service manager does.
     pub fn activated(mut self) -> Self {
         self.activated = true;
+        self
+    }
+
+    /// Keeps nothing.
+    pub fn memory(mut self) -> Self {
+        self.memory = true;
         self
     }
 
@@ -292,7 +300,7 @@ impl Server {
             .arg("--config")
             .arg(&config)
             .arg("--data")
-            .arg(self.dir.join("data"))
+            .arg(if self.plan.memory { "memory".into() } else { self.dir.join("data") })
             .args(["--mode", if self.plan.production { "production" } else { "development" }]);
         match &self.admin {
             Some(lease) => command.args(["--admin", &lease.addr().to_string()]),
@@ -405,6 +413,14 @@ impl Server {
     #[track_caller]
     pub fn restart(&mut self) {
         self.stop();
+        self.launch();
+    }
+
+    /// Kills the server, which is told nothing, and starts it again on the same port with the same data folder.
+    #[track_caller]
+    pub fn crash(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait(LIFE_STEP).expect("what is killed ends");
         self.launch();
     }
 

@@ -2,11 +2,10 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, ConnId, Departure, Event, Limit, Notice, Now, Role, SettingsPatch, ShardId,
-    UserId, UserNumber, Wire,
+    ChannelName, ConnId, Departure, Event, Limit, ModerationAct, ModerationKind, Notice, Now, Role,
+    SettingsPatch, ShardId, UserId, UserNumber, Wire,
     channel::{At, Member, dropped_at, on_screen},
     conn::JoinRequest,
-    fan_out::Class,
     mesh::{BanOrder, Mesh, Payload},
     timers::Timer,
 };
@@ -17,9 +16,11 @@ use std::sync::Arc;
 pub(super) struct Removal {
     pub(super) user: UserId,
     /// Who does it, by number, when it is somebody in the channel.
-    pub(super) by: Option<UserNumber>,
+    pub(super) number: Option<UserNumber>,
     /// For how long they are kept out; 0 for not.
     pub(super) ms: u64,
+    /// Who wants it; `None` for the operator.
+    pub(super) by: Option<UserId>,
     pub(super) by_name: Box<str>,
     /// Whether they did it to themselves.
     pub(super) themselves: bool,
@@ -40,6 +41,7 @@ impl<W: Wire> Shard<W> {
         }
         channel.settings.change(patch);
         self.broadcast_channel(actor.channel, None);
+        self.keep_channel(actor.channel);
         self.touch_list(actor.channel, now.mono_us);
     }
 
@@ -84,6 +86,7 @@ impl<W: Wire> Shard<W> {
             }
         }
         self.broadcast_channel(actor.channel, None);
+        self.save_channel(actor.channel);
         let heir = heir.map(|(_, participant)| participant);
         if let Some(from) = from.filter(|_| holds) {
             self.tell_participant(actor.channel, from, &[Event::Quota(self.config.quotas.normal)]);
@@ -166,13 +169,13 @@ impl<W: Wire> Shard<W> {
         self.carry_out_ban(
             now,
             idx,
-            Removal { user, ms, by: number, by_name, themselves: by == user, name },
+            Removal { user, ms, number, by: Some(by), by_name, themselves: by == user, name },
         );
     }
 
     /// Sends a user out of a channel that is owned here, and keeps them out for a time.
     pub(super) fn carry_out_ban(&mut self, now: Now, idx: u32, removal: Removal) {
-        let Removal { user, ms, by, by_name, themselves, name } = removal;
+        let Removal { user, ms, number, by, by_name, themselves, name } = removal;
         let bans_max = self.config.bans_max;
         let channel = &mut self.channels[idx as usize];
         let channel_name = channel.name.clone();
@@ -197,7 +200,7 @@ impl<W: Wire> Shard<W> {
                 if self.is_seat(member) {
                     let until = (ms > 0).then(|| now.wall_ms + ms);
                     self.departure = how;
-                    self.take_seat_away(now, idx, participant, member.conn, by, until);
+                    self.take_seat_away(now, idx, participant, member.conn, number, until);
                     self.departure = Departure::default();
                     continue;
                 }
@@ -211,11 +214,16 @@ impl<W: Wire> Shard<W> {
             }
         }
         // The channel is still there: an empty one ends after a delay.
-        let here = Notice::RemovedFromHere { name, by: by_name, minutes };
-        self.broadcast(idx, None, Class::Prompt, Event::Notice(&here));
-        if let Some(certificate) = &certificate {
-            self.broadcast(idx, None, Class::Prompt, Event::Notice(certificate));
-        }
+        let here = Notice::RemovedFromHere { name: name.clone(), by: by_name, minutes };
+        let mut notices = vec![here];
+        notices.extend(certificate.as_deref().cloned());
+        let at_ms = now.wall_ms;
+        let kind = match ms {
+            0 => ModerationKind::Kick,
+            _ => ModerationKind::Ban { until_ms: at_ms.saturating_add(ms) },
+        };
+        let act = ModerationAct { channel: channel_name, kind, user, name, by, at_ms };
+        self.moderate(now, act, notices);
         self.send_to_user(now, user, Payload::Notice(removed), &told);
         self.touch_list(idx, now.mono_us);
     }
@@ -249,21 +257,32 @@ impl<W: Wire> Shard<W> {
             return;
         }
         let roster = &self.channels[actor.channel as usize].roster;
-        let by = roster[actor.participant].profile.display_name().into();
-        self.lift_ban(now, actor.channel, user, by);
+        let holder = &roster[actor.participant].profile;
+        let (by_name, by) = (holder.display_name().into(), holder.user);
+        self.lift_ban(now, actor.channel, user, by_name, Some(by));
     }
 
     /// Lets a user into a channel that is owned here; whether they were kept out.
-    pub(super) fn lift_ban(&mut self, now: Now, idx: u32, user: UserId, by: Box<str>) -> bool {
+    pub(super) fn lift_ban(
+        &mut self,
+        now: Now,
+        idx: u32,
+        user: UserId,
+        by_name: Box<str>,
+        by: Option<UserId>,
+    ) -> bool {
         if !self.channels[idx as usize].bans.remove(user, now.mono_us) {
             return false;
         }
-        let name = self.users.get(user).map_or_else(
+        let channel = self.channels[idx as usize].name.clone();
+        let name: Box<str> = self.users.get(user).map_or_else(
             || user.to_string().into_boxed_str(),
             |record| record.profile.display_name().into(),
         );
-        let notice = Notice::Unbanned { name, by };
-        self.broadcast(idx, None, Class::Prompt, Event::Notice(&notice));
+        let notice = Notice::Unbanned { name: name.clone(), by: by_name };
+        let (kind, at_ms) = (ModerationKind::Unban, now.wall_ms);
+        let act = ModerationAct { channel, kind, user, name, by, at_ms };
+        self.moderate(now, act, vec![notice]);
         self.touch_list(idx, now.mono_us);
         true
     }

@@ -6,7 +6,7 @@
 use super::{Flow, Output, Shard};
 use crate::{
     CloseReason, Color, Command, ConnId, Event, Format, Guise, Key, Limit, NoteQuota, Notice, Now,
-    Profile, ProfileChange, ShardId, UserId, UserName, Wire,
+    Profile, ProfileChange, ShardId, StoreRequest, UserId, UserName, Wire,
     channel::Participant,
     conn::{Awaits, Seat},
     fan_out::Class,
@@ -60,22 +60,27 @@ impl<W: Wire> Shard<W> {
             return self.mesh(owner, Mesh::Hello { user, conn, guise });
         }
         let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops, doomed: false };
-        let welcome = self.arrive(now, user, durable, presence, guise);
+        if durable && self.waits_for_user(now, user, presence, &guise) {
+            self.conns[slot].extra().awaits = Some(Awaits::Welcome { user, token });
+            return;
+        }
+        let new = || Profile::new(user, now.wall_ms);
+        let welcome = self.arrive(user, durable, presence, guise, new);
         self.welcome(now, slot, welcome, token.as_deref());
     }
 
     /// A connection of a user whose record is here has come, and looks as its door says.
-    fn arrive(
+    pub(super) fn arrive(
         &mut self,
-        now: Now,
         user: UserId,
         durable: bool,
         presence: Presence,
         guise: Option<Box<Guise>>,
+        new: impl FnOnce() -> Profile,
     ) -> Option<(Rc<Profile>, NoteQuota)> {
         let max = self.config.connections_per_user;
         let max = if guise.as_ref().is_some_and(|guise| guise.alone) { Some(1) } else { max };
-        self.users.arrive(user, durable, presence, max, now.wall_ms)?;
+        self.users.arrive(user, durable, presence, max, new)?;
         if let Some(guise) = guise {
             self.dress(user, *guise);
         }
@@ -175,7 +180,11 @@ impl<W: Wire> Shard<W> {
         guise: Option<Box<Guise>>,
     ) {
         let presence = Presence { conn, shard: from, hops: 0, doomed: false };
-        let welcome = self.arrive(now, user, true, presence, guise);
+        if self.waits_for_user(now, user, presence, &guise) {
+            return;
+        }
+        let new = || Profile::new(user, now.wall_ms);
+        let welcome = self.arrive(user, true, presence, guise, new);
         let welcome = welcome.map(|(profile, quota)| Box::new(((*profile).clone(), quota)));
         self.mesh(from, Mesh::Welcome { conn, welcome });
     }
@@ -186,12 +195,22 @@ impl<W: Wire> Shard<W> {
         conn: ConnId,
         welcome: Option<Box<(Profile, NoteQuota)>>,
     ) {
+        let welcome = welcome.map(|welcome| (Rc::new(welcome.0), welcome.1));
+        self.welcomed(now, conn, welcome);
+    }
+
+    /// A connection that waited for it learns who its user is.
+    pub(super) fn welcomed(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        welcome: Option<(Rc<Profile>, NoteQuota)>,
+    ) {
         // A connection that closed meanwhile has said so behind its hello.
         let Some(slot) = self.conns.find(conn) else { return };
         let Some(Awaits::Welcome { token, .. }) = self.conns[slot].extra().awaits.take() else {
             return;
         };
-        let welcome = welcome.map(|welcome| (Rc::new(welcome.0), welcome.1));
         self.welcome(now, slot, welcome, token.as_deref());
         self.resume(slot);
     }
@@ -203,10 +222,20 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn depart_user(&mut self, user: UserId, conn: ConnId, quota: Option<NoteQuota>) {
+    pub(super) fn depart_user(
+        &mut self,
+        now: Now,
+        user: UserId,
+        conn: ConnId,
+        quota: Option<NoteQuota>,
+    ) {
         let owner = self.owner_of_user(user);
         if owner == self.id {
-            self.users.depart(user, conn, quota);
+            self.forget_waiting(user, conn);
+            if let Some(first_ms) = self.users.depart(user, conn, quota) {
+                let last_ms = now.wall_ms;
+                self.store(StoreRequest::SeeUser { user, first_ms, last_ms });
+            }
         } else {
             self.mesh(owner, Mesh::Departed { user, conn, quota });
         }
@@ -251,7 +280,7 @@ impl<W: Wire> Shard<W> {
             self.stats.limit(Limit::ProfileRate);
             return self.send_profile(shard, profile, smallvec![conn]);
         }
-        self.update_profile(user, |profile| {
+        self.update_profile(now, user, |profile| {
             if change.name.is_some() {
                 profile.name = change.name;
             }
@@ -263,11 +292,23 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Changes a record that is owned here and is known, and shows it wherever the user is.
-    pub(super) fn update_profile(&mut self, user: UserId, change: impl FnOnce(&mut Profile)) {
+    pub(super) fn update_profile(
+        &mut self,
+        now: Now,
+        user: UserId,
+        change: impl FnOnce(&mut Profile),
+    ) {
         let record = self.users.get_mut(user).expect("the caller has found it");
         let profile = Rc::make_mut(&mut record.profile);
         profile.version += 1;
         change(profile);
+        self.spread_profile(user);
+        self.keep_user(now, user);
+    }
+
+    /// Tells all connections of a user who they are now.
+    pub(super) fn spread_profile(&mut self, user: UserId) {
+        let Some(record) = self.users.get(user) else { return };
         let (profile, shards) = (record.profile.clone(), record.by_shard());
         for (shard, conns) in shards {
             self.send_profile(shard, profile.clone(), conns);

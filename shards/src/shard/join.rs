@@ -90,25 +90,26 @@ impl<W: Wire> Shard<W> {
         self.go(now, slot, request);
     }
 
-    /// Goes where a request leads, from wherever the connection is.
-    pub(super) fn go(&mut self, now: Now, slot: u32, request: JoinRequest) {
+    /// Goes where a request leads, from wherever the connection is. Whether it has to wait for the storage where it is.
+    pub(super) fn go(&mut self, now: Now, slot: u32, request: JoinRequest) -> bool {
         if let Seat::Relayed { relay } = self.conns[slot].seat {
             // The owner of its channel decides in the order of everything else that it was told.
             let owner = self.relays[relay as usize].of.owner;
             let conn = self.conns[slot].id;
             self.conns[slot].extra().awaits = Some(Awaits::Release(request.clone()));
-            return self.mesh(owner, Mesh::MayLeave { conn, request: Box::new(request) });
+            self.mesh(owner, Mesh::MayLeave { conn, request: Box::new(request) });
+            return false;
         }
-        self.join(now, slot, request);
+        self.join(now, slot, request)
     }
 
-    /// Goes where a request leads, for a connection that is not a relayed member.
-    pub(super) fn join(&mut self, now: Now, slot: u32, mut request: JoinRequest) {
+    /// The same for a connection that is not a relayed member.
+    pub(super) fn join(&mut self, now: Now, slot: u32, mut request: JoinRequest) -> bool {
         if !self.conns[slot].attached {
             // Its socket is still on the way here; it goes on from here as soon as it arrives.
             self.unseat(now, slot);
             self.conns[slot].extra().deferred = Some(request);
-            return;
+            return false;
         }
         loop {
             let name = request.name();
@@ -118,7 +119,8 @@ impl<W: Wire> Shard<W> {
             {
                 let actor =
                     Actor { channel, participant, conn: self.conns[slot].id, at: At::Here(slot) };
-                return self.show_channel(actor);
+                self.show_channel(actor);
+                return false;
             }
             if owner != self.id {
                 // Lobbies that the directory knows to be full are passed without a visit.
@@ -133,13 +135,18 @@ impl<W: Wire> Shard<W> {
                     continue;
                 }
                 self.unseat(now, slot);
-                return self.hand_over(now, slot, owner, Purpose::Join(request));
+                self.hand_over(now, slot, owner, Purpose::Join(request));
+                return false;
+            }
+            if self.waits_for_channel(now, slot, &request) {
+                return true;
             }
             let profile = self.conns[slot].profile.clone().expect("only those who said hello join");
             match self.admit(now, &profile, &name, &request) {
                 Admission::Enter => {
                     self.unseat(now, slot);
-                    return self.enter(now, slot, &profile, name, request.set.as_deref());
+                    self.enter(now, slot, &profile, name, request.set.as_deref());
+                    return false;
                 }
                 Admission::Overflow if request.overflows < self.config.lobby_overflows_max => {
                     self.stats.limit(Limit::LobbyCapacity);
@@ -283,6 +290,9 @@ impl<W: Wire> Shard<W> {
             channel.crown = Some(Crown { user, held: true, since_ms: now.wall_ms, start, end });
         }
         channel.room.told = channel.now_told();
+        if !channel.kind.is_lobby() && channel.settings != Settings::new(channel.kind) {
+            self.keep_channel(idx);
+        }
         idx
     }
 
@@ -399,15 +409,21 @@ impl<W: Wire> Shard<W> {
         }
         let channel = &mut self.channels[idx as usize];
         if channel.roster.is_empty() {
-            channel.empties += 1;
-            if !channel.name.is_permanent() {
-                let timer =
-                    Timer::Empty { channel: idx, serial: channel.serial, empties: channel.empties };
-                self.arm(now.mono_us + self.config.channel_empty.as_micros() as u64, timer);
-            }
+            self.arm_empty(now, idx);
         }
         self.touch_list(idx, now.mono_us);
         Some(left)
+    }
+
+    /// Nobody is in a channel: it ends after a while, if it can.
+    pub(super) fn arm_empty(&mut self, now: Now, idx: u32) {
+        let channel = &mut self.channels[idx as usize];
+        channel.empties += 1;
+        if !channel.name.is_permanent() {
+            let timer =
+                Timer::Empty { channel: idx, serial: channel.serial, empties: channel.empties };
+            self.arm(now.mono_us + self.config.channel_empty.as_micros() as u64, timer);
+        }
     }
 
     /// The holder has left.
@@ -431,6 +447,7 @@ impl<W: Wire> Shard<W> {
             }
         }
         self.broadcast_channel(idx, None);
+        self.save_channel(idx);
         if let Some(heir) = heir {
             self.tell_participant(idx, heir, &[Event::Quota(self.config.quotas.crown)]);
         }
@@ -445,7 +462,31 @@ impl<W: Wire> Shard<W> {
             extra.deferred = Some(request);
             return self.arm_deferred(now.mono_us, slot);
         }
-        self.go(now, slot, request);
+        let key = self.conns.key(slot);
+        let mut waited = false;
+        if let Some(extra) = &mut self.conns[slot].extra {
+            extra.awaits = match extra.awaits.take() {
+                Some(Awaits::Channel(wish)) => {
+                    // It waits for where it wants to go, which comes next.
+                    extra.deferred = Some(wish);
+                    waited = true;
+                    None
+                }
+                other => other,
+            };
+        }
+        if waited {
+            self.arm_deferred(now.mono_us, slot);
+        }
+        let waits = self.go(now, slot, request);
+        let Some(slot) = self.conns.slot(key) else { return };
+        if waits {
+            // Nobody who is sent away stays for that.
+            self.unseat(now, slot);
+        }
+        if waited {
+            self.resume(slot);
+        }
     }
 
     /// Hands a connection that sits nowhere (or is a relayed member on its way) to another shard.
@@ -588,7 +629,9 @@ impl<W: Wire> Shard<W> {
             return key;
         }
         match purpose {
-            Purpose::Join(request) => self.join(now, slot, request),
+            Purpose::Join(request) => {
+                self.join(now, slot, request);
+            }
             Purpose::Spread { channel } => self.seat_relayed(slot, from, channel),
             Purpose::Home => {
                 if released && let Some(extra) = &mut self.conns[slot].extra {

@@ -14,7 +14,7 @@ impl<W: Wire> Shard<W> {
                 let to = Presence { conn, shard: from, hops, doomed: false };
                 self.on_moved(now, user, to, (version, waits));
             }
-            Mesh::Departed { user, conn, quota } => self.users.depart(user, conn, quota),
+            Mesh::Departed { user, conn, quota } => self.depart_user(now, user, conn, quota),
             Mesh::ChangeProfile { user, conn, change } => {
                 self.change_profile(now, user, conn.map(|conn| (from, conn)), *change);
             }

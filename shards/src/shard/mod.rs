@@ -22,9 +22,11 @@
 
 mod announce;
 mod flush;
+mod gauges;
 mod govern;
 mod hello;
 mod join;
+mod keep;
 mod list;
 mod mesh;
 mod operate;
@@ -45,8 +47,8 @@ pub(crate) use announce::Announcement;
 
 use crate::{
     Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
-    ConnId, Departure, Ending, Event, EventKind, Format, Gauges, Key, Limit, MeshMessage, Now,
-    Placement, Rng, RoomId, ShardId, Stats, UserId, Wire,
+    ConnId, Departure, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Placement,
+    Rng, RoomId, ShardId, Stats, StoreRequest, UserId, Wire,
     channel::{At, Channel, Member},
     conn::{Awaits, Conns, Seat},
     directory::Directory,
@@ -110,6 +112,9 @@ pub enum Output {
         /// What was still to be sent to it.
         last: Vec<u8>,
     },
+    /// Keep something, or look something up, in the order given. What the storage answers comes back through
+    /// [`Shard::stored`], however much later. One that has no room answers [`StoreRequest::unanswered`] at once.
+    Store(StoreRequest),
     /// Go on with a connection that was paused.
     Resume {
         /// Which connection.
@@ -212,6 +217,7 @@ pub struct Shard<W> {
     list_cache: [Option<(u64, Vec<u8>)>; Format::COUNT],
     custom_followers: BTreeSet<u32>,
     announcements: announce::Announcements,
+    asked: keep::Asked,
 
     pool: Pool,
     dirty_fans: Vec<FanRef>,
@@ -274,6 +280,7 @@ impl<W: Wire> Shard<W> {
             list_cache: [const { None }; Format::COUNT],
             custom_followers: BTreeSet::new(),
             announcements: announce::Announcements::new(shards),
+            asked: keep::Asked::new(&mut hasher),
             pool: Pool::default(),
             dirty_fans: Vec::new(),
             dirty_conns: Vec::new(),
@@ -324,28 +331,6 @@ impl<W: Wire> Shard<W> {
     #[must_use]
     pub fn owner_of_user(&self, user: UserId) -> ShardId {
         self.placement.of_user(user)
-    }
-
-    /// What was counted.
-    #[must_use]
-    pub fn stats(&self) -> &Stats {
-        &self.stats
-    }
-
-    /// What is there now.
-    #[must_use]
-    pub fn gauges(&self) -> Gauges {
-        Gauges {
-            connections: self.conns.len() as u64 - self.n_seats,
-            channels: self.channels.len() as u64,
-            participants: self.channels.iter().map(|(_, c)| c.roster.len() as u64).sum(),
-            members: self.conns.iter().filter(|(_, c)| c.seat != Seat::None).count() as u64,
-            hot_channels: u64::from(self.n_hot),
-            users: self.users.len() as u64,
-            directory: self.directory.len() as u64,
-            outbox_bytes: self.waiting_bytes,
-            blocked: self.n_blocked,
-        }
     }
 
     /// Says whether too much waits for other shards. While it does, cursor moves of channels that have members there
@@ -809,7 +794,7 @@ impl<W: Wire> Shard<W> {
         if let Some(user) = user
             && !told_by_owner
         {
-            self.depart_user(user, conn.id, Some(quota));
+            self.depart_user(now, user, conn.id, Some(quota));
         }
         conn.outbox.into_unsent()
     }

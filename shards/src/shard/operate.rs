@@ -66,7 +66,9 @@ impl<W: Wire> Shard<W> {
             }
             Order::Ban { channel, user, ms } => self.operator_ban(now, &channel, user, ms),
             Order::Unban { channel, user } => match self.find_channel(&channel) {
-                Some(idx) if self.lift_ban(now, idx, user, OPERATOR.into()) => Outcome::Done(0),
+                Some(idx) if self.lift_ban(now, idx, user, OPERATOR.into(), None) => {
+                    Outcome::Done(0)
+                }
                 Some(_) => Outcome::NothingToLift,
                 None => Outcome::NoSuchChannel,
             },
@@ -182,7 +184,7 @@ impl<W: Wire> Shard<W> {
         self.carry_out_ban(
             now,
             idx,
-            Removal { user, ms, by: None, by_name, themselves: false, name },
+            Removal { user, ms, number: None, by: None, by_name, themselves: false, name },
         );
         Outcome::Done(members)
     }
@@ -194,7 +196,7 @@ impl<W: Wire> Shard<W> {
             return Outcome::NothingToLift;
         }
         let connections = record.connections.len() as u32;
-        self.update_profile(user, |profile| profile.muted_until_ms = until_ms);
+        self.update_profile(now, user, |profile| profile.muted_until_ms = until_ms);
         let seconds = until_ms.saturating_sub(now.wall_ms).div_ceil(1_000);
         let notice = Arc::new(Notice::Muted { seconds });
         self.send_to_user(now, user, Payload::Notice(notice), &[]);

@@ -309,7 +309,9 @@ impl<W: Wire> Shard<W> {
                     self.mesh(shard, Mesh::Stay { conn });
                 }
             }
-            At::Here(slot) => self.join(now, slot, request),
+            At::Here(slot) => {
+                self.join(now, slot, request);
+            }
             At::Away(..) => {
                 self.release(now, actor.channel, actor.participant, conn, |quota| {
                     Some(Mesh::Released { conn, request: Box::new(request), quota })
@@ -324,7 +326,7 @@ impl<W: Wire> Shard<W> {
                 // It was to be closed or to go elsewhere as soon as it came home.
                 Some(slot) => self.end_homecoming(now, slot),
                 // It was let go while it ended; its shard leaves it to us to say so.
-                None => self.depart_user(user, conn, None),
+                None => self.depart_user(now, user, conn, None),
             }
             return;
         };
@@ -332,7 +334,7 @@ impl<W: Wire> Shard<W> {
             At::Here(slot) => self.end_homecoming(now, slot),
             At::Away(..) => {
                 let quota = self.release(now, actor.channel, actor.participant, conn, |_| None);
-                self.depart_user(user, conn, Some(quota));
+                self.depart_user(now, user, conn, Some(quota));
             }
         }
     }
@@ -344,12 +346,14 @@ impl<W: Wire> Shard<W> {
         let conn = self.extract(slot);
         let quota = conn.extra.as_ref().map(|extra| extra.quota).unwrap_or_default();
         let user = conn.profile.as_ref().expect("members have said hello").user;
-        self.depart_user(user, conn.id, Some(quota));
+        self.depart_user(now, user, conn.id, Some(quota));
     }
 
     pub(super) fn member_profile(&mut self, from: ShardId, conn: ConnId, profile: Profile) {
-        let Some(actor) = self.relayed_actor(from, conn) else { return };
         let profile = Rc::new(profile);
+        let Some(actor) = self.relayed_actor(from, conn) else {
+            return self.rename_waiting_seat(conn, &profile);
+        };
         if let At::Here(slot) = actor.at
             && self.conns[slot].profile.as_ref().is_none_or(|known| known.version < profile.version)
         {

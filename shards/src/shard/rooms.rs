@@ -182,8 +182,10 @@ impl<W: Wire> Shard<W> {
         let room = channel.room.id;
         self.broadcast(idx, None, Class::Prompt, Event::Chat(&message));
         self.tell_room(idx, None, RoomEvent::Message { room, message: &message });
+        let ring = self.config.ring();
+        self.keep_message(idx, &message);
         let channel = &mut self.channels[idx as usize];
-        channel.remember(message, self.config.chat_history.max(self.config.ring_messages));
+        channel.remember(message, ring);
         channel.room.beat.count();
         if !channel.room.beat.listed && channel.formats() & 1 << crate::Format::QUIC.0 != 0 {
             channel.room.beat.listed = true;
@@ -241,6 +243,7 @@ impl<W: Wire> Shard<W> {
         message.edited_ms = Some(now.wall_ms);
         let message = message.clone();
         let (room, seq) = (channel.room.id, channel.room.next_seq());
+        self.keep_message(idx, &message);
         let text = message.text.as_str();
         let edited = RoomEvent::Edited { room, message: id, by, text, at_ms: now.wall_ms, seq };
         self.tell_room(idx, None, edited);
@@ -269,7 +272,9 @@ impl<W: Wire> Shard<W> {
         message.deleted = true;
         message.text = ChatText::nothing();
         message.reactions.clear();
+        let after = message.clone();
         let (room, seq) = (channel.room.id, channel.room.next_seq());
+        self.keep_message(idx, &after);
         let deleted = RoomEvent::Deleted { room, message: id, by, at_ms: now.wall_ms, seq };
         self.tell_room(idx, None, deleted);
         self.broadcast(idx, None, Class::Prompt, Event::Deleted(&before));
@@ -383,6 +388,11 @@ impl<W: Wire> Shard<W> {
         emoji: &Emoji,
         added: bool,
     ) {
+        let history = &self.channels[idx as usize].history;
+        let changed = history.iter().rev().find(|said| said.id == message).cloned();
+        if let Some(changed) = changed {
+            self.keep_message(idx, &changed);
+        }
         let room = &mut self.channels[idx as usize].room;
         let (seq, room) = (room.next_seq(), room.id);
         let emoji = emoji.as_str();

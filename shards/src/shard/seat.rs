@@ -15,7 +15,7 @@
 //! A session that ends tells the owner behind all that it asked (`SeatGone`), also while it is waiting for an answer,
 //! so nobody stays listed who is not there.
 
-use super::{Actor, Output, Shard};
+use super::{Actor, Output, Shard, keep::SeatWish};
 use crate::{
     Answer, ChannelRef, ConnId, Departure, Event, Format, Key, Limit, NoteQuota, Now, Occupant,
     Profile, RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Wire,
@@ -89,6 +89,11 @@ impl<W: Wire> Shard<W> {
                 let profile = Box::new((*profile).clone());
                 return self.mesh(owner, Mesh::Sit { conn, profile, request: Box::new(request) });
             }
+            let conn = self.conns[slot].id;
+            if self.waits_for_room(now, None, conn, &profile, &request) {
+                self.conns[slot].extra().awaits = Some(Awaits::Room { owner });
+                return;
+            }
             match self.seating(now, &profile, &request) {
                 Seating::Elsewhere(next) => request = next,
                 Seating::Refused(fault) => {
@@ -108,6 +113,20 @@ impl<W: Wire> Shard<W> {
                 }
             }
         }
+    }
+
+    /// Whether a seat has to wait until it is known what its room was. A room without a name is here or nowhere.
+    fn waits_for_room(
+        &mut self,
+        now: Now,
+        from: Option<ShardId>,
+        conn: ConnId,
+        profile: &Rc<Profile>,
+        request: &SeatRequest,
+    ) -> bool {
+        let RoomWish::Named { name, .. } = &request.room else { return false };
+        let (profile, request) = (profile.clone(), request.clone());
+        self.seat_waits(now, &name.clone(), SeatWish { from, conn, profile, request })
     }
 
     /// The number of a wished room.
@@ -265,6 +284,9 @@ impl<W: Wire> Shard<W> {
         request: SeatRequest,
     ) {
         let profile = Rc::new(profile);
+        if self.waits_for_room(now, Some(from), conn, &profile, &request) {
+            return;
+        }
         match self.seating(now, &profile, &request) {
             Seating::Elsewhere(next) => {
                 self.mesh(from, Mesh::SitElsewhere { conn, request: Box::new(next) });
@@ -292,7 +314,9 @@ impl<W: Wire> Shard<W> {
 
     /// A seat of another shard is gone, with its session.
     pub(super) fn on_seat_gone(&mut self, now: Now, from: ShardId, conn: ConnId, how: Departure) {
-        let Some(actor) = self.relayed_actor(from, conn) else { return };
+        let Some(actor) = self.relayed_actor(from, conn) else {
+            return self.forget_waiting_seat(conn);
+        };
         self.departure = how;
         self.release(now, actor.channel, actor.participant, conn, |_| None);
         self.departure = Departure::default();
@@ -386,8 +410,10 @@ impl<W: Wire> Shard<W> {
             self.unseat_relayed(slot);
         }
         self.unseat(now, slot);
-        if let Some(owner) = owner {
-            self.mesh(owner, Mesh::SeatGone { conn, how });
+        match owner {
+            Some(owner) if owner == self.id => self.forget_waiting_seat(conn),
+            Some(owner) => self.mesh(owner, Mesh::SeatGone { conn, how }),
+            None => {}
         }
         self.forget_seat(slot);
         self.extract(slot);
@@ -407,6 +433,9 @@ impl<W: Wire> Shard<W> {
                     let owner = self.relays[relay as usize].of.owner;
                     let profile = Box::new((**profile).clone());
                     self.mesh(owner, Mesh::MemberProfile { conn, profile });
+                }
+                (Seat::None, Some(Awaits::Room { owner })) if *owner == self.id => {
+                    self.rename_waiting_seat(conn, profile);
                 }
                 (Seat::None, Some(Awaits::Room { owner })) => {
                     let (owner, profile) = (*owner, Box::new((**profile).clone()));

@@ -3,7 +3,7 @@
 use super::{Actor, Announcement, Shard, rooms::Saying};
 use crate::{
     AdminCommand, Audience, ChannelName, ChatText, Color, ConnId, Event, JoinTarget, Notice, Now,
-    Profile, UserId, UserName, Wire,
+    Profile, StoreRequest, UserId, UserName, Wire,
     conn::JoinRequest,
     fan_out::Class,
     mesh::{Mesh, Payload},
@@ -50,6 +50,10 @@ impl<W: Wire> Shard<W> {
                 let channel = &mut self.channels[actor.channel as usize];
                 channel.history.clear();
                 let history = std::mem::take(&mut channel.history);
+                if channel.kept {
+                    let channel = channel.name.clone();
+                    self.store(StoreRequest::ClearMessages { channel });
+                }
                 self.broadcast(actor.channel, None, Class::Prompt, Event::History(&history));
             }
             AdminCommand::Profile { user, change } => {

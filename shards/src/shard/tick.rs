@@ -1,7 +1,7 @@
 //! What time brings.
 
 use super::Shard;
-use crate::{CloseReason, Key, Limit, Now, Wire, timers::Timer};
+use crate::{CloseReason, Key, Limit, Now, StoreRequest, Wire, timers::Timer};
 
 impl<W: Wire> Shard<W> {
     /// Does what is due. To be called when [`Shard::next_deadline_us`] has come; earlier calls do no harm.
@@ -47,6 +47,7 @@ impl<W: Wire> Shard<W> {
             }
             Timer::Publish => self.publish(now),
             Timer::Heat => self.look_at_heat(now),
+            Timer::Unanswered => self.give_up_on_storage(now),
             Timer::Forwarding => self.forget_forwarding(now),
             Timer::Beat => self.look_at_beats(now),
             Timer::Retell { channel, serial } => {
@@ -67,6 +68,11 @@ impl<W: Wire> Shard<W> {
             return;
         }
         let channel = self.channels.remove(idx as usize);
+        // One that ends with the server is there again with the next.
+        if channel.kept && !self.stopping {
+            let name = channel.name.clone();
+            self.store(StoreRequest::EndChannel { channel: name, at_ms: now.wall_ms });
+        }
         self.by_name.remove(&channel.name);
         if self.by_number.get(&channel.room.id) == Some(&idx) {
             self.by_number.remove(&channel.room.id);

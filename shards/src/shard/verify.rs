@@ -1,7 +1,10 @@
 //! The shard's own invariants, all of them. Dear; for the simulator, after each step.
 
 use super::Shard;
-use crate::{ChannelName, ConnId, Crown, Now, Position, UserId, Wire, channel::At, conn::Seat};
+use crate::{
+    ChannelName, ChatMessage, ConnId, Crown, Now, Position, Profile, Settings, UserId, Wire,
+    channel::At, conn::Seat,
+};
 use std::collections::BTreeMap;
 
 impl<W: Wire> Shard<W> {
@@ -139,6 +142,27 @@ impl<W: Wire> Shard<W> {
         self.channels[*self.by_name.get(channel)? as usize].crown
     }
 
+    /// What a channel that is owned here has that is kept: settings, and what was said, oldest first.
+    #[must_use]
+    pub fn remembered(&self, channel: &ChannelName) -> Option<(&Settings, Vec<&ChatMessage>)> {
+        let channel = &self.channels[*self.by_name.get(channel)? as usize];
+        Some((&channel.settings, channel.history.iter().collect()))
+    }
+
+    /// Whether a user may not enter a channel that is owned here.
+    #[must_use]
+    pub fn is_banned(&self, channel: &ChannelName, user: UserId, now: Now) -> bool {
+        self.by_name
+            .get(channel)
+            .is_some_and(|&idx| self.channels[idx as usize].bans.until(user, now.mono_us).is_some())
+    }
+
+    /// A user whose record is owned here.
+    #[must_use]
+    pub fn profile(&self, user: UserId) -> Option<&Profile> {
+        self.users.get(user).map(|record| &*record.profile)
+    }
+
     /// Checks that nothing waits and nothing is kept for what is gone: for a shard whose peers have read everything
     /// and to which nothing is on its way, some seconds after the last of it.
     ///
@@ -146,6 +170,7 @@ impl<W: Wire> Shard<W> {
     /// When something does.
     pub fn verify_at_rest(&self, now: Now) {
         assert!(self.outputs.is_empty(), "all outputs were acted on");
+        assert_eq!(self.asked.len(), 0, "nobody waits for the storage for ever");
         assert_eq!(self.pending(), super::Pending::Nothing, "nothing is to be flushed");
         assert!(self.dirty_fans.is_empty() && self.list_news.is_empty() && !self.prompt);
         assert!(self.publish.is_empty() && self.ended.is_empty(), "everything is published");

@@ -86,6 +86,10 @@ fn fields(notice: &Notice) -> Fields<'_> {
             "no-more-channels",
             format!("The server has no room for another channel, so \"{channel}\" was not made."),
         ),
+        Notice::NotKept => room(
+            "not-kept",
+            "This holds, but could not be written down: it ends when the server restarts.".into(),
+        ),
         Notice::TooManyConnections => Fields {
             target: None,
             ..room("too-many", "You have too many connections. Close one and try again.".into())

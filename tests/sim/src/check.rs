@@ -6,7 +6,7 @@ use crate::{
     world::{Place, World},
 };
 use std::collections::{BTreeMap, BTreeSet};
-use tutti_shards::{ConnId, Position, UserId};
+use tutti_shards::{ConnId, Position, Profile, UserId};
 
 /// After every step.
 ///
@@ -22,7 +22,7 @@ pub fn always(world: &World) {
         }
     }
     let mut at = 0;
-    for (idx, socket) in world.sockets.iter().enumerate() {
+    for (idx, socket) in world.sockets.iter().enumerate().filter(|(_, socket)| !socket.lost) {
         match socket.place {
             Place::At(s, _) => {
                 at += 1;
@@ -138,10 +138,49 @@ pub fn at_rest(world: &World) {
         }
         echoes(world, idx);
     }
+    kept(world);
     world.check_orders();
     assert_eq!(seated, seats.len(), "nobody sits anywhere who is not connected");
     let presences: usize = world.nodes.iter().map(|node| node.shard.presences()).sum();
     assert_eq!(presences, known, "users' records count the connections that said hello");
+}
+
+/// What is kept is what there is: all that the core asked to be kept, with every restart in between.
+fn kept(world: &World) {
+    if !world.storage.is_faithful() {
+        return;
+    }
+    let (state, now) = (&world.storage.state, world.now());
+    for (name, kept) in &state.channels {
+        let channel = channel_name(name);
+        let owner = world.nodes.iter().find(|node| node.shard.remembered(&channel).is_some());
+        // One to which nobody has come back yet is not there.
+        let Some(shard) = owner.map(|node| &node.shard) else { continue };
+        let (settings, history) = shard.remembered(&channel).expect("it was found by that");
+        if let Some(kept) = &kept.settings {
+            assert_eq!(settings, kept, "the settings of {name} are kept");
+        }
+        let last = kept.messages.len().saturating_sub(world.setup.config.chat_history as usize);
+        let messages: Vec<_> = kept.messages[last..].iter().map(|(_, message)| message).collect();
+        assert_eq!(history, messages, "what was said in {name} is kept");
+        if !world.setup.limits {
+            for (&user, &until_ms) in &kept.bans {
+                let banned = shard.is_banned(&channel, user, now);
+                // On the brink of its end the two clocks need not agree.
+                if until_ms.abs_diff(now.wall_ms) > 2 {
+                    assert_eq!(banned, until_ms > now.wall_ms, "{user} and the ban in {name}");
+                }
+            }
+        }
+    }
+    for (&user, profile) in &state.users {
+        let known = world.nodes.iter().find_map(|node| node.shard.profile(user));
+        if let Some(known) = known {
+            let shown = |user: &Profile| (user.name.clone(), user.color, user.muted_until_ms);
+            let (a, b) = (shown(known), shown(profile));
+            assert_eq!(a, b, "who {user} is, is kept");
+        }
+    }
 }
 
 /// What a peer said came back to it, all of it and in order, unless something may have been refused.

@@ -11,17 +11,21 @@
 pub mod check;
 mod draw;
 mod operator;
+mod report;
 mod script;
 mod setup;
+mod storage;
 mod view;
 pub mod wire;
 mod world;
 
 pub use draw::Draw;
+pub use report::Report;
 pub use script::Script;
 pub use setup::{Op, Setup};
+pub use storage::{Kept, Kind, State, Storage};
 pub use view::{Ledger, Room, Stream, View};
-pub use world::{Node, Peer, Place, Report, Socket, World};
+pub use world::{Node, Peer, Place, Socket, World};
 
 use std::{
     cell::{Cell, RefCell},

@@ -63,6 +63,7 @@ fn main() {
                 sum.closed_backlog += report.closed_backlog;
                 sum.cursors_held += report.cursors_held;
                 sum.ordered += report.ordered;
+                sum.confirmed += report.confirmed;
             }
             Err(failure) => {
                 failed += 1;
@@ -76,7 +77,7 @@ fn main() {
     }
     println!(
         "{n} seeds, {failed} failed; {:.1} virtual hours, {} steps, {} connections, {} messages received, \
-         {} handovers, {} promotions, {} demotions, {} closed for their backlog, {} ticks of cursors held, {} successions checked",
+         {} handovers, {} promotions, {} demotions, {} closed for their backlog, {} ticks of cursors held, {} successions checked, {} acts of moderators confirmed",
         sum.virtual_us as f64 / 3.6e9,
         sum.steps,
         sum.connections,
@@ -87,6 +88,7 @@ fn main() {
         sum.closed_backlog,
         sum.cursors_held,
         sum.ordered,
+        sum.confirmed,
     );
     if failed > 0 {
         std::process::exit(1);

@@ -1,6 +1,6 @@
 //! What a run is like: drawn from its seed, so that each run is another server under another load.
 
-use crate::draw::Draw;
+use crate::{draw::Draw, storage::Kind};
 use std::{sync::Arc, time::Duration};
 use tutti_shards::{Config, CrownOnLeave, Hot, QuotaPreset, Rate};
 
@@ -83,6 +83,10 @@ pub struct Setup {
     pub stalled: u64,
     /// Of 100 steps, how many jump ahead in time.
     pub jump: u64,
+    /// How good the storage is.
+    pub storage: Kind,
+    /// Whether the server crashes between two phases and starts again.
+    pub crashes: bool,
     /// Whether the server is stopped at the end instead of settling.
     pub stop: bool,
     /// Whether a flush may hold notes and cursors back.
@@ -109,6 +113,22 @@ impl Setup {
             .collect();
         let limits = draw.chance(30);
         let rooms = ROOMS[..draw.within(1, ROOMS.len() as u64) as usize].to_vec();
+        let config = config(&mut draw, limits);
+        // A stream of its own, so that runs are otherwise what they were before there was storage.
+        let mut draw_storage = Draw::new(seed, 11);
+        let storage = match draw_storage.below(100) {
+            0..35 => Kind::Off,
+            35..75 => Kind::Good,
+            75..90 => Kind::Bad,
+            _ => Kind::Gone,
+        };
+        // Longer than any delay and any jump in time, or shorter than some.
+        let patience = match storage {
+            Kind::Good => Duration::from_secs(5),
+            _ => Duration::from_millis(*draw_storage.pick(&[100, 500])),
+        };
+        let config = Config { storage: (storage != Kind::Off).then_some(patience), ..config };
+        let crashes = draw_storage.chance(50);
         Setup {
             shards,
             peers: peers as usize,
@@ -117,7 +137,9 @@ impl Setup {
             ops,
             rooms,
             shared_users: if draw.chance(60) { draw.within(1, 6) } else { 0 },
-            config: Arc::new(config(&mut draw, limits)),
+            config: Arc::new(config),
+            storage,
+            crashes,
             limits,
             mesh_capacity: *draw.pick(&[2, 8, 64, 1_024]),
             mesh_delay_max_us: *draw.pick(&[0, 200, 2_000, 20_000, 200_000]),

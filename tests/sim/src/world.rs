@@ -8,8 +8,10 @@ use crate::{
     check,
     draw::Draw,
     operator::Books,
+    report::Report,
     script::{Script, shared_user},
     setup::{Op, Setup},
+    storage::Storage,
     view::{Ledger, View},
     wire::{self, Records, Told},
 };
@@ -73,6 +75,8 @@ pub struct Socket {
     pub closed: Option<CloseReason>,
     /// Whether the peer went away without a word.
     pub vanished: bool,
+    /// Whether its server is gone, whose numbers are given out again.
+    pub lost: bool,
     capacity: usize,
 }
 
@@ -138,23 +142,6 @@ struct Arrivals {
     len: usize,
 }
 
-/// What a run came to.
-#[derive(Clone, Copy, Default, Debug)]
-#[allow(missing_docs, reason = "each field says what it is")]
-pub struct Report {
-    pub steps: u64,
-    pub virtual_us: u64,
-    pub connections: u64,
-    pub received: u64,
-    pub handovers: u64,
-    pub promotions: u64,
-    pub demotions: u64,
-    pub closed_backlog: u64,
-    pub cursors_held: u64,
-    pub ordered: u64,
-    pub trace: u64,
-}
-
 /// All there is.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "each field says what it is")]
@@ -168,6 +155,8 @@ pub struct World {
     pub peers: Vec<Peer>,
     pub live: Vec<usize>,
     pub ledger: Ledger,
+    pub storage: Storage,
+    crash_draw: Draw,
     pub now_us: u64,
     started_us: u64,
     /// Whether everyone reads, no delay is drawn, and nobody new comes.
@@ -234,8 +223,9 @@ impl World {
         };
         let nodes = (0..setup.shards).map(|s| node(s, seeds.bits())).collect();
         let queues = || Arrivals { from: (0..n).map(|_| VecDeque::new()).collect(), len: 0 };
+        let storage = Storage::new(setup.storage, n, Draw::new(seed, 9));
         let started_us = seeds.within(0, 10_000_000_000);
-        World {
+        let mut world = World {
             placement: Placement::new(placement, setup.config.number_key, setup.shards),
             nodes,
             keys: vec![BTreeMap::new(); n],
@@ -245,6 +235,8 @@ impl World {
             peers: Vec::new(),
             live: Vec::new(),
             ledger: Ledger::default(),
+            storage,
+            crash_draw: Draw::new(seed, 10),
             now_us: started_us,
             started_us,
             calm: false,
@@ -258,7 +250,51 @@ impl World {
             peer_draw: Draw::new(seed, 7),
             operator_draw: Draw::new(seed, 8),
             books: Books::default(),
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        let now = self.now();
+        for s in 0..self.nodes.len() {
+            self.nodes[s].shard.begin(now);
+            self.outputs(s);
         }
+    }
+
+    /// The server ends without a word, and another starts. Everyone finds their connections gone.
+    fn crash(&mut self) {
+        self.note(|| "the server crashes".to_owned());
+        self.storage.crash();
+        for idx in self.live.clone() {
+            self.sockets[idx].out.clear();
+            self.bury(idx);
+        }
+        for socket in &mut self.sockets {
+            (socket.place, socket.lost) = (Place::Closed, true);
+            socket.inbox.clear();
+            socket.out.clear();
+        }
+        let draw = &mut self.crash_draw;
+        let placement = [draw.bits(), draw.bits(), draw.bits(), draw.bits()];
+        self.books.crash(&self.storage);
+        self.placement = Placement::new(placement, self.setup.config.number_key, self.setup.shards);
+        // What was said and not yet kept is lost, so those who come later read on from elsewhere.
+        self.ledger = Ledger::default();
+        let n = self.nodes.len();
+        for (s, node) in self.nodes.iter_mut().enumerate() {
+            let seeds = Seeds { placement, local: self.crash_draw.bits() };
+            let (config, shards) = (self.setup.config.clone(), self.setup.shards);
+            node.shard = Shard::new(ShardId(s as u16), shards, config, seeds, Records);
+            node.backlog = (0..n).map(|_| VecDeque::new()).collect();
+        }
+        self.keys.iter_mut().for_each(BTreeMap::clear);
+        for arrivals in &mut self.arrivals {
+            *arrivals = Arrivals { from: (0..n).map(|_| VecDeque::new()).collect(), len: 0 };
+        }
+        self.now_us += self.crash_draw.within(1_000_000, 2_000_000);
+        self.begin();
     }
 
     /// Lives through the whole run.
@@ -280,7 +316,9 @@ impl World {
                     check::always(self);
                 }
             }
-            if phase == self.setup.phases && self.setup.stop {
+            if phase < self.setup.phases && self.setup.crashes {
+                self.crash();
+            } else if phase == self.setup.phases && self.setup.stop {
                 self.stop();
             } else {
                 self.settle_and_check();
@@ -308,6 +346,7 @@ impl World {
                 .filter(|s| s.closed == Some(CloseReason::Backlog))
                 .count() as u64,
             ordered: self.ledger.len() as u64,
+            confirmed: self.storage.confirmed,
             trace: self.trace,
         }
     }
@@ -329,6 +368,7 @@ impl World {
         if self.clock_draw.chance(self.setup.jump) {
             self.now_us += self.clock_draw.within(0, 500_000);
         }
+        self.storage.step(self.now_us, false);
         match self.turn_draw.below(100) {
             0..45 => {
                 let s = self.turn_draw.below(self.nodes.len());
@@ -382,6 +422,7 @@ impl World {
             wants_write: false,
             closed: None,
             vanished: false,
+            lost: false,
             capacity: self.setup.socket_bytes,
         });
         self.peers.push(Peer {
@@ -469,6 +510,11 @@ impl World {
             self.maybe_outputs(s);
         }
         self.take_arrivals(s);
+        while let Some(reply) = self.storage.next_for(s, self.now_us) {
+            self.note(|| format!("shard {s} is answered {reply:?}"));
+            self.nodes[s].shard.stored(now, reply);
+            self.maybe_outputs(s);
+        }
         let sockets: Vec<usize> = self.keys[s].values().copied().collect();
         for idx in sockets {
             let there = |w: &World| match w.sockets[idx].place {
@@ -551,17 +597,14 @@ impl World {
                 assert_eq!(flow, Flow::Continue, "speaking otherwise takes nobody away");
             }
             self.note(|| format!("shard {s} handles {command:?} of peer {idx}"));
-            flow = self.nodes[s].shard.handle_command(now, key, command);
+            self.nodes[s].shard.handle_command(now, key, command);
             self.maybe_outputs(s);
             let gone = self.sockets[idx].place != Place::At(s, key);
             if gone {
                 return;
             }
             // What was output may have changed it, as a resume that follows a pause at once.
-            flow = match flow {
-                Flow::Continue => self.nodes[s].shard.flow(key),
-                flow => flow,
-            };
+            flow = self.nodes[s].shard.flow(key);
         }
         if flow == Flow::Pause {
             self.sockets[idx].paused = true;
@@ -600,6 +643,14 @@ impl World {
                     }
                 }
                 Output::SeatEnded { .. } => unreachable!("nobody here has sessions"),
+                Output::Store(request) => {
+                    self.note(|| format!("shard {s} asks for {request:?}"));
+                    let now = self.now();
+                    let World { storage, now_us, calm, .. } = self;
+                    if let Some(reply) = storage.take(*now_us, now.wall_ms, s, request, *calm) {
+                        self.nodes[s].shard.stored(now, reply);
+                    }
+                }
                 Output::Resume { key } => {
                     if let Some(&idx) = self.keys[s].get(&key.to_u64()) {
                         self.note(|| format!("shard {s} resumes peer {idx}"));
@@ -682,6 +733,7 @@ impl World {
         self.arrivals.iter().all(|arrivals| arrivals.len == 0)
             && self.nodes.iter().all(|node| node.backlog.iter().all(VecDeque::is_empty))
             && self.sockets.iter().all(Socket::is_idle)
+            && self.storage.is_quiet()
     }
 
     fn unrest(&self) -> String {
@@ -702,6 +754,7 @@ impl World {
             STEP.set(self.steps);
             rounds += 1;
             assert!(rounds < 100_000, "the world comes to rest, but {}", self.unrest());
+            self.storage.step(self.now_us, true);
             for s in 0..self.nodes.len() {
                 self.turn(s);
             }

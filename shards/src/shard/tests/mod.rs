@@ -42,6 +42,10 @@ impl Wire for Lines {
             let line = match event {
                 Event::Challenge | Event::Hello { .. } => continue,
                 Event::History(history) if history.is_empty() => continue,
+                // What is told of rooms beyond channels.
+                Event::Retold(_) | Event::Edited { .. } | Event::Deleted(_) | Event::Room(_) => {
+                    continue;
+                }
                 Event::Quota(preset) => format!("quota {}", preset.max),
                 Event::Channel { view, .. } => room(*view),
                 Event::Participant(view) => {

@@ -1,0 +1,519 @@
+//! What outlives the process: questions to the storage, and what is kept of users and channels.
+//!
+//! A user's record is asked for once by the shard that owns it, a channel once by its owner, before anybody enters.
+//! Those who depend on the answer are paused meanwhile, for as long as [`crate::Config::storage`] allows: then life
+//! goes on as if nothing had been kept. An answer that comes later still adds what can be added.
+//!
+//! A channel is kept from the first moment in which there is something to keep: its settings were changed by a person,
+//! something was said, somebody was banned. It is forgotten when it ends because nobody is there.
+
+use super::{Output, Shard};
+use crate::{
+    ChannelName, ChatMessage, ConnId, Crown, Event, Guise, ModerationAct, ModerationKind, Notice,
+    Now, Position, Profile, SeatRequest, Settings, ShardId, StoreReply, StoreRequest,
+    StoredChannel, UserId, Wire,
+    channel::dropped_at,
+    conn::{Awaits, JoinRequest},
+    fan_out::Class,
+    timers::Timer,
+    users::Presence,
+};
+use ahash::RandomState;
+use std::{
+    collections::{HashMap, VecDeque},
+    rc::Rc,
+};
+
+/// What the storage was asked and has not answered.
+#[derive(Debug)]
+pub(super) struct Asked {
+    users: HashMap<UserId, Vec<(Presence, Option<Box<Guise>>)>, RandomState>,
+    channels: HashMap<ChannelName, Loading, RandomState>,
+    acts: HashMap<u64, Unconfirmed, RandomState>,
+    /// Until when each is waited for, soonest first. Those that were answered are still in here.
+    until: VecDeque<(u64, Question)>,
+    /// Whether the last that was waited for did not come: then nobody waits before something is answered again, or
+    /// going through ten full lobbies would take ten times as long as anybody has patience.
+    silent: bool,
+    tickets: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Question {
+    User(UserId),
+    Channel(ChannelName),
+    Act(u64),
+}
+
+#[derive(Debug, Default)]
+struct Loading {
+    /// Connections that want to enter, in order.
+    waiters: Vec<ConnId>,
+    /// Seats that want to be there, in order.
+    seats: Vec<SeatWish>,
+    /// Whether the answer is here, and they enter now.
+    answered: bool,
+}
+
+/// A seat that waits for its room.
+#[derive(Debug)]
+pub(super) struct SeatWish {
+    /// The shard of its session; `None` for this one.
+    pub(super) from: Option<ShardId>,
+    pub(super) conn: ConnId,
+    pub(super) profile: Rc<Profile>,
+    pub(super) request: SeatRequest,
+}
+
+/// What a moderator did and is to be told to the channel when it is certain to last.
+#[derive(Debug)]
+struct Unconfirmed {
+    channel: ChannelName,
+    by: Option<UserId>,
+    notices: Vec<Notice>,
+}
+
+impl Asked {
+    pub(super) fn new(mut hasher: impl FnMut() -> RandomState) -> Self {
+        Asked {
+            users: HashMap::with_hasher(hasher()),
+            channels: HashMap::with_hasher(hasher()),
+            acts: HashMap::with_hasher(hasher()),
+            until: VecDeque::new(),
+            silent: false,
+            tickets: 0,
+        }
+    }
+
+    /// How many answers are waited for.
+    pub(super) fn len(&self) -> usize {
+        self.users.len() + self.channels.len() + self.acts.len()
+    }
+}
+
+impl<W: Wire> Shard<W> {
+    /// Asks for the channels that are always there. To be called once, ahead of everything else.
+    pub fn begin(&mut self, now: Now) {
+        for name in [ChannelName::lobby(), ChannelName::awkward()] {
+            if self.owner(&name) == self.id {
+                self.ask_for_channel(now.mono_us, &name);
+            }
+        }
+    }
+
+    /// The storage answers.
+    pub fn stored(&mut self, now: Now, reply: StoreReply) {
+        self.asked.silent = false;
+        match reply {
+            StoreReply::User { user, found } => self.user_loaded(now, user, found),
+            StoreReply::Channel { channel, found } => self.channel_loaded(now, &channel, found),
+            StoreReply::Kept { ticket, lasts } => self.act_kept(ticket, lasts),
+        }
+    }
+
+    pub(super) fn store(&mut self, request: StoreRequest) {
+        if self.config.storage.is_some() {
+            self.outputs.push_back(Output::Store(request));
+        }
+    }
+
+    fn ask(&mut self, now_us: u64, question: Question, request: StoreRequest) {
+        let Some(patience) = self.config.storage else { return };
+        let until = now_us + patience.as_micros() as u64;
+        if self.asked.until.is_empty() {
+            self.arm(until, Timer::Unanswered);
+        }
+        self.asked.until.push_back((until, question));
+        self.outputs.push_back(Output::Store(request));
+    }
+
+    /// Goes on without the answers that have taken too long.
+    pub(super) fn give_up_on_storage(&mut self, now: Now) {
+        while let Some((_, question)) =
+            self.asked.until.pop_front_if(|(until, _)| *until <= now.mono_us)
+        {
+            let late = match &question {
+                Question::User(user) => self.asked.users.contains_key(user),
+                Question::Channel(channel) => self.asked.channels.contains_key(channel),
+                Question::Act(ticket) => self.asked.acts.contains_key(ticket),
+            };
+            if !late {
+                continue;
+            }
+            self.stats.storage_late += 1;
+            self.asked.silent = true;
+            match question {
+                Question::User(user) => self.user_loaded(now, user, None),
+                Question::Channel(channel) => self.channel_loaded(now, &channel, None),
+                Question::Act(ticket) => self.act_kept(ticket, false),
+            }
+        }
+        if let Some(&(until, _)) = self.asked.until.front() {
+            self.arm(until, Timer::Unanswered);
+        }
+    }
+
+    // Users.
+
+    /// Whether a connection has to wait until it is known who its user was; then it is welcomed later.
+    pub(super) fn waits_for_user(
+        &mut self,
+        now: Now,
+        user: UserId,
+        presence: Presence,
+        guise: &Option<Box<Guise>>,
+    ) -> bool {
+        if self.config.storage.is_none() {
+            return false;
+        }
+        let silent = self.asked.silent;
+        if let Some(waiters) = self.asked.users.get_mut(&user) {
+            waiters.extend((!silent).then(|| (presence, guise.clone())));
+            return !silent;
+        }
+        if self.users.get(user).is_some() {
+            return false;
+        }
+        let waiter = (!silent).then(|| (presence, guise.clone()));
+        self.asked.users.insert(user, waiter.into_iter().collect());
+        self.ask(now.mono_us, Question::User(user), StoreRequest::LoadUser { user });
+        !silent
+    }
+
+    /// A connection that may be waiting for its user's record is gone.
+    pub(super) fn forget_waiting(&mut self, user: UserId, conn: ConnId) {
+        if let Some(waiters) = self.asked.users.get_mut(&user) {
+            waiters.retain(|(presence, _)| presence.conn != conn);
+        }
+    }
+
+    fn user_loaded(&mut self, now: Now, user: UserId, found: Option<Box<Profile>>) {
+        let waiters = self.asked.users.remove(&user).unwrap_or_default();
+        if let Some(found) = &found
+            && self.users.get(user).is_some()
+        {
+            self.user_known_late(now, user, found);
+        }
+        if waiters.is_empty() || self.stopping {
+            return;
+        }
+        let first_ms = now.wall_ms;
+        let profile = match found {
+            Some(found) => Profile { version: 0, ..*found },
+            None => {
+                self.store(StoreRequest::SeeUser { user, first_ms, last_ms: first_ms });
+                Profile::new(user, first_ms)
+            }
+        };
+        for (presence, guise) in waiters {
+            let welcome = self.arrive(user, true, presence, guise, || profile.clone());
+            self.welcome_at(now, presence.shard, presence.conn, welcome);
+        }
+    }
+
+    /// Life went on without the record. What the user has not changed since is as it was.
+    fn user_known_late(&mut self, now: Now, user: UserId, found: &Profile) {
+        let Some(record) = self.users.get_mut(user) else { return };
+        let profile = Rc::make_mut(&mut record.profile);
+        profile.first_seen_ms = profile.first_seen_ms.min(found.first_seen_ms);
+        if profile.version > 0 {
+            return;
+        }
+        *profile = Profile { version: 1, ..found.clone() };
+        self.spread_profile(user);
+        self.keep_user(now, user);
+    }
+
+    /// A user's record has changed.
+    pub(super) fn keep_user(&mut self, now: Now, user: UserId) {
+        if let Some(record) = self.users.get(user).filter(|record| record.durable) {
+            let profile = Box::new((*record.profile).clone());
+            self.store(StoreRequest::SaveUser { profile, seen_ms: now.wall_ms });
+        }
+    }
+
+    // Channels.
+
+    /// Whether a connection has to wait until it is known what the channel was; then it joins later.
+    pub(super) fn waits_for_channel(&mut self, now: Now, slot: u32, request: &JoinRequest) -> bool {
+        if self.config.storage.is_none() {
+            return false;
+        }
+        let name = request.name();
+        match self.asked.channels.get(&name) {
+            Some(loading) if loading.answered => return false,
+            Some(_) => {}
+            None if self.by_name.contains_key(&name) => return false,
+            None => {
+                // One for which there is no room is not asked for: it is refused.
+                if self.channels.len() >= self.config.channels_max as usize {
+                    return false;
+                }
+                self.ask_for_channel(now.mono_us, &name);
+            }
+        }
+        if self.asked.silent {
+            return false;
+        }
+        let (id, conn) = (self.conns[slot].id, self.conns[slot].extra());
+        if conn.awaits.is_some() {
+            // It waits for something else as well, and goes on to this after that.
+            conn.deferred = Some(request.clone());
+            self.arm_deferred(now.mono_us + 10_000, slot);
+            return true;
+        }
+        conn.awaits = Some(Awaits::Channel(request.clone()));
+        if let Some(loading) = self.asked.channels.get_mut(&name) {
+            loading.waiters.push(id);
+        }
+        true
+    }
+
+    fn ask_for_channel(&mut self, now_us: u64, name: &ChannelName) {
+        if self.config.storage.is_none() {
+            return;
+        }
+        self.asked.channels.insert(name.clone(), Loading::default());
+        let (channel, history) = (name.clone(), self.config.ring());
+        let request = StoreRequest::LoadChannel { channel, history };
+        self.ask(now_us, Question::Channel(name.clone()), request);
+    }
+
+    fn channel_loaded(&mut self, now: Now, name: &ChannelName, found: Option<Box<StoredChannel>>) {
+        let waiters = match self.asked.channels.get_mut(name) {
+            Some(loading) => {
+                loading.answered = true;
+                std::mem::take(&mut loading.waiters)
+            }
+            None => Vec::new(),
+        };
+        let waits = |conn: &ConnId| {
+            self.conns.find(*conn).filter(|&slot| {
+                matches!(self.conns[slot].awaits(), Some(Awaits::Channel(to)) if to.name() == *name)
+            })
+        };
+        let first = waiters.iter().find_map(waits);
+        if let Some(found) = found
+            && !self.stopping
+        {
+            let first = first.and_then(|slot| self.conns[slot].profile.as_ref());
+            let seats = self.asked.channels.get(name).and_then(|loading| loading.seats.first());
+            let first = first.map(|profile| profile.user);
+            let first = first.or(seats.map(|wish| wish.profile.user));
+            self.restore(now, name, *found, first);
+        }
+        for conn in waiters {
+            // It may have gone elsewhere, or wait for another channel by now.
+            let Some(slot) = self.conns.find(conn) else { continue };
+            let extra = self.conns[slot].extra();
+            let request = match extra.awaits.take() {
+                Some(Awaits::Channel(request)) if request.name() == *name => request,
+                other => {
+                    extra.awaits = other;
+                    continue;
+                }
+            };
+            let key = self.conns.key(slot);
+            self.join(now, slot, request);
+            if let Some(slot) = self.conns.slot(key) {
+                self.resume(slot);
+            }
+        }
+        self.seats_go_on(now, name);
+        self.asked.channels.remove(name);
+        if let Some(&idx) = self.by_name.get(name)
+            && self.channels[idx as usize].roster.is_empty()
+        {
+            self.arm_empty(now, idx);
+        }
+    }
+
+    /// Makes a channel what it was, for the first who enters. One that exists already gets what can be added.
+    fn restore(
+        &mut self,
+        now: Now,
+        name: &ChannelName,
+        found: StoredChannel,
+        first: Option<UserId>,
+    ) {
+        let StoredChannel { settings, crown, bans, history } = found;
+        let (idx, new) = match (self.by_name.get(name), first) {
+            (Some(&idx), _) => (idx, false),
+            (None, Some(_)) if self.channels.len() < self.config.channels_max as usize => {
+                (self.create_channel(name.clone(), None), true)
+            }
+            _ => return,
+        };
+        let (history_max, bans_max) = (self.config.ring() as usize, self.config.bans_max);
+        let channel = &mut self.channels[idx as usize];
+        channel.kept = true;
+        if new && !channel.kind.is_lobby() {
+            channel.settings = settings.unwrap_or_else(|| Settings::new(channel.kind));
+            // It lies for its last holder; others may take it after the usual while.
+            let (start, end) = dropped_at(Position::OFF_SCREEN);
+            let user = crown.or(first).expect("a channel is made anew for somebody");
+            channel.crown = Some(Crown { user, held: false, since_ms: now.wall_ms, start, end });
+        }
+        let known: Vec<crate::MessageId> =
+            channel.history.iter().map(|message| message.id).collect();
+        let mut all: VecDeque<ChatMessage> =
+            history.into_iter().filter(|message| !known.contains(&message.id)).collect();
+        all.extend(std::mem::take(&mut channel.history));
+        all.drain(..all.len().saturating_sub(history_max));
+        channel.history = all;
+        if new {
+            for n in 0..channel.history.len() {
+                channel.history[n].seq = channel.room.next_seq();
+            }
+        }
+        let serial = channel.serial;
+        for (user, until_ms) in bans {
+            let channel = &mut self.channels[idx as usize];
+            let left_ms = until_ms.saturating_sub(now.wall_ms).min(u64::MAX / 2_000);
+            if left_ms == 0 || channel.bans.until(user, now.mono_us).is_some() {
+                continue;
+            }
+            let until_us = now.mono_us.saturating_add(left_ms * 1_000);
+            channel.bans.insert(user, until_us, now.mono_us, bans_max);
+            self.arm(until_us, Timer::BanEnds { channel: idx, serial });
+        }
+    }
+
+    /// There is something about a channel to keep from now on.
+    pub(super) fn keep_channel(&mut self, idx: u32) {
+        if self.config.storage.is_some() {
+            self.channels[idx as usize].kept = true;
+            self.save_channel(idx);
+        }
+    }
+
+    /// A channel's settings or crown have changed.
+    pub(super) fn save_channel(&mut self, idx: u32) {
+        let channel = &self.channels[idx as usize];
+        if channel.kept {
+            let (name, settings) = (channel.name.clone(), Box::new(channel.settings.clone()));
+            let crown = channel.crown.map(|crown| crown.user);
+            self.store(StoreRequest::SaveChannel { channel: name, settings, crown });
+        }
+    }
+
+    /// Keeps what was said.
+    pub(super) fn keep_message(&mut self, idx: u32, message: &ChatMessage) {
+        if self.config.storage.is_none() {
+            return;
+        }
+        if !self.channels[idx as usize].kept {
+            self.keep_channel(idx);
+        }
+        let channel = self.channels[idx as usize].name.clone();
+        let number = message.id.0;
+        let message = Box::new(message.clone());
+        self.store(StoreRequest::SaveMessage { channel, number, message });
+    }
+
+    /// Whether a seat has to wait until it is known what its room was.
+    pub(super) fn seat_waits(&mut self, now: Now, name: &ChannelName, wish: SeatWish) -> bool {
+        if self.config.storage.is_none() {
+            return false;
+        }
+        match self.asked.channels.get(name) {
+            Some(loading) if loading.answered => return false,
+            Some(_) => {}
+            None if self.by_name.contains_key(name) => return false,
+            None if self.channels.len() >= self.config.channels_max as usize => return false,
+            None => self.ask_for_channel(now.mono_us, name),
+        }
+        if self.asked.silent {
+            return false;
+        }
+        if let Some(loading) = self.asked.channels.get_mut(name) {
+            loading.seats.push(wish);
+        }
+        true
+    }
+
+    /// What seats had to wait for is known.
+    fn seats_go_on(&mut self, now: Now, name: &ChannelName) {
+        let loading = self.asked.channels.get_mut(name);
+        let wishes = loading.map(|loading| std::mem::take(&mut loading.seats)).unwrap_or_default();
+        for SeatWish { from, conn, profile, request } in wishes {
+            match from {
+                Some(from) => self.on_sit(now, from, conn, Profile::clone(&profile), request),
+                None => self.on_sit_elsewhere(now, conn, request),
+            }
+        }
+    }
+
+    /// A seat that may be waiting for its room is gone.
+    pub(super) fn forget_waiting_seat(&mut self, conn: ConnId) {
+        for loading in self.asked.channels.values_mut() {
+            loading.seats.retain(|wish| wish.conn != conn);
+        }
+    }
+
+    /// A seat that may be waiting for its room belongs to somebody who is called otherwise now.
+    pub(super) fn rename_waiting_seat(&mut self, conn: ConnId, profile: &Rc<Profile>) {
+        let wishes = self.asked.channels.values_mut().flat_map(|loading| &mut loading.seats);
+        for wish in wishes.filter(|wish| wish.conn == conn) {
+            wish.profile = profile.clone();
+        }
+    }
+
+    // Moderation.
+
+    /// Keeps what a moderator did. The channel is told as soon as that is certain to last.
+    pub(super) fn moderate(&mut self, now: Now, act: ModerationAct, notices: Vec<Notice>) {
+        let (channel, by) = (act.channel.clone(), act.by);
+        let unconfirmed = Unconfirmed { channel, by, notices };
+        if self.config.storage.is_none() {
+            return self.confirm(&unconfirmed);
+        }
+        if !matches!(act.kind, ModerationKind::Kick)
+            && let Some(&idx) = self.by_name.get(&act.channel)
+            && !self.channels[idx as usize].kept
+        {
+            self.keep_channel(idx);
+        }
+        self.asked.tickets += 1;
+        let ticket = self.asked.tickets;
+        self.asked.acts.insert(ticket, unconfirmed);
+        let request = StoreRequest::Moderate { ticket, act: Box::new(act) };
+        self.ask(now.mono_us, Question::Act(ticket), request);
+    }
+
+    fn act_kept(&mut self, ticket: u64, lasts: bool) {
+        let Some(unconfirmed) = self.asked.acts.remove(&ticket) else { return };
+        self.confirm(&unconfirmed);
+        // It holds all the same, for as long as the process does, and the moderator knows.
+        if !lasts
+            && let Some(&idx) = self.by_name.get(&unconfirmed.channel)
+            && let Some(by) = unconfirmed.by
+            && let Some(by) = self.channels[idx as usize].roster.find(by)
+        {
+            self.tell_participant(idx, by, &[Event::Notice(&Notice::NotKept)]);
+        }
+    }
+
+    fn confirm(&mut self, act: &Unconfirmed) {
+        if let Some(&idx) = self.by_name.get(&act.channel) {
+            for notice in &act.notices {
+                self.broadcast(idx, None, Class::Prompt, Event::Notice(notice));
+            }
+        }
+    }
+
+    /// Welcomes a connection of a user whose record is here, wherever the connection is.
+    fn welcome_at(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        conn: ConnId,
+        welcome: Option<(Rc<Profile>, crate::NoteQuota)>,
+    ) {
+        if shard == self.id {
+            return self.welcomed(now, conn, welcome);
+        }
+        let welcome = welcome.map(|(profile, quota)| Box::new(((*profile).clone(), quota)));
+        self.mesh(shard, crate::mesh::Mesh::Welcome { conn, welcome });
+    }
+}

@@ -1,0 +1,168 @@
+//! What the core asks to be kept, and what it is answered: plain data. Where and how it is kept, the core does not
+//! know, and it never waits: questions pause those who depend on the answer, nobody else.
+
+use crate::{ChannelName, ChatMessage, Profile, Settings, UserId};
+
+/// One thing to keep, or to look up.
+#[derive(Clone, PartialEq, Debug)]
+pub enum StoreRequest {
+    /// Who a user was. Answered by [`StoreReply::User`].
+    LoadUser {
+        /// Whose record.
+        user: UserId,
+    },
+    /// What a channel was. Answered by [`StoreReply::Channel`].
+    LoadChannel {
+        /// Which.
+        channel: ChannelName,
+        /// How many of the last messages.
+        history: u32,
+    },
+    /// A user's record as it is now.
+    SaveUser {
+        /// The record.
+        profile: Box<Profile>,
+        /// When, milliseconds since 1970.
+        seen_ms: u64,
+    },
+    /// A user came for the first time, or went.
+    SeeUser {
+        /// Who.
+        user: UserId,
+        /// When the user was first seen, milliseconds since 1970.
+        first_ms: u64,
+        /// When last.
+        last_ms: u64,
+    },
+    /// A channel's settings and crown as they are now. It is kept from the first of these on.
+    SaveChannel {
+        /// Which.
+        channel: ChannelName,
+        /// Its settings.
+        settings: Box<Settings>,
+        /// Who wears the crown, or did last; lobbies have none.
+        crown: Option<UserId>,
+    },
+    /// A channel that is kept has ended, because nobody was there.
+    EndChannel {
+        /// Which.
+        channel: ChannelName,
+        /// When, milliseconds since 1970.
+        at_ms: u64,
+    },
+    /// Something was said in a channel that is kept.
+    SaveMessage {
+        /// Where.
+        channel: ChannelName,
+        /// The message's number: unique in its channel, restarts included.
+        number: u64,
+        /// What.
+        message: Box<ChatMessage>,
+    },
+    /// A channel's chat was cleared.
+    ClearMessages {
+        /// Where.
+        channel: ChannelName,
+    },
+    /// A channel's moderator acted. Answered by [`StoreReply::Kept`] once it is certain to last.
+    Moderate {
+        /// Names it in the answer.
+        ticket: u64,
+        /// What was done.
+        act: Box<ModerationAct>,
+    },
+}
+
+/// What the moderator of a channel did.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ModerationAct {
+    /// Where.
+    pub channel: ChannelName,
+    /// What.
+    pub kind: ModerationKind,
+    /// Whom it hits.
+    pub user: UserId,
+    /// What that user is called.
+    pub name: Box<str>,
+    /// Who did it; `None` for the operator, who keeps a log of their own acts.
+    pub by: Option<UserId>,
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// Kinds of moderation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ModerationKind {
+    /// Removed, and may come again.
+    Kick,
+    /// Removed, and may not come until then (milliseconds since 1970).
+    Ban {
+        /// When it ends.
+        until_ms: u64,
+    },
+    /// May come again.
+    Unban,
+}
+
+/// An answer. One that cannot be had is an answer, too: nothing is known, nothing was kept.
+#[derive(Clone, PartialEq, Debug)]
+pub enum StoreReply {
+    /// Who a user was; `None` for one nobody has seen.
+    User {
+        /// Whose record.
+        user: UserId,
+        /// The record; its version counts for nothing.
+        found: Option<Box<Profile>>,
+    },
+    /// What a channel was; `None` for one that is not kept.
+    Channel {
+        /// Which.
+        channel: ChannelName,
+        /// What it was.
+        found: Option<Box<StoredChannel>>,
+    },
+    /// What became of a moderator's act.
+    Kept {
+        /// Which.
+        ticket: u64,
+        /// Whether it is certain to last.
+        lasts: bool,
+    },
+}
+
+/// A channel as it was.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct StoredChannel {
+    /// Its settings, where they are known.
+    pub settings: Option<Settings>,
+    /// Who wore the crown last.
+    pub crown: Option<UserId>,
+    /// Who may not come in, and until when (milliseconds since 1970).
+    pub bans: Vec<(UserId, u64)>,
+    /// What was said last, oldest first.
+    pub history: Vec<ChatMessage>,
+}
+
+impl StoreRequest {
+    /// What to answer when it cannot be asked at all; `None` where nobody waits.
+    #[must_use]
+    pub fn unanswered(&self) -> Option<StoreReply> {
+        match self {
+            StoreRequest::LoadUser { user } => Some(StoreReply::User { user: *user, found: None }),
+            StoreRequest::LoadChannel { channel, .. } => {
+                Some(StoreReply::Channel { channel: channel.clone(), found: None })
+            }
+            StoreRequest::Moderate { ticket, .. } => {
+                Some(StoreReply::Kept { ticket: *ticket, lasts: false })
+            }
+            _ => None,
+        }
+    }
+}
+
+// What travels between threads is plain data.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<StoreRequest>();
+    is_send::<StoreReply>();
+};

@@ -1,0 +1,444 @@
+//! One connection: quinn-proto's state machine, what the endpoint knows besides, and the link that sessions act
+//! through.
+
+use super::{Event, FLUSH_US_MAX, Link, Lost, Read, StreamId, WriteFault};
+use crate::admission::Grant;
+use bytes::Bytes;
+use quinn_proto::{
+    ConnectionError, Dir, ReadError, ReadableError, StreamEvent, VarInt, WriteError,
+};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// Names a connection of one shard's endpoint, for ever.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ConnKey {
+    /// Its place, which another connection may have after it.
+    pub slot: u32,
+    /// Tells those apart that had one place.
+    pub generation: u32,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// The handshake has to be complete by then, microseconds.
+    Handshake { until_us: u64 },
+    /// It is complete.
+    Live,
+    /// The session was told that it is lost; QUIC still answers what comes late.
+    Closed,
+}
+
+/// The last word of a connection is on its way.
+#[derive(Clone, Copy, Debug)]
+struct LastWord {
+    stream: StreamId,
+    code: u32,
+    until_us: u64,
+}
+
+/// A client that seems to have moved, and has not shown yet that it hears us there.
+#[derive(Clone, Copy, Debug)]
+struct Moving {
+    to: SocketAddr,
+    /// Answers to challenges that had come before.
+    responses: u64,
+}
+
+pub(super) struct Connection {
+    pub(super) proto: quinn_proto::Connection,
+    pub(super) key: ConnKey,
+    pub(super) phase: Phase,
+    pub(super) grant: Grant,
+    /// When its timer rings, if one is set.
+    pub(super) armed_us: Option<u64>,
+    /// Whether it waits in the endpoint's queue of those that may have something to tell.
+    pub(super) may_tell: bool,
+    /// The same for something to send.
+    pub(super) may_send: bool,
+    address: SocketAddr,
+    heard_us: u64,
+    moving: Option<Moving>,
+    last_word: Option<LastWord>,
+}
+
+/// The clock of an endpoint: quinn-proto takes the library's instants, and we give it the time since one of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    zero: Instant,
+    zero_us: u64,
+}
+
+impl Clock {
+    pub(super) fn starting_at(zero_us: u64) -> Self {
+        Clock { zero: Instant::now(), zero_us }
+    }
+
+    pub(super) fn instant(&self, us: u64) -> Instant {
+        self.zero + Duration::from_micros(us.saturating_sub(self.zero_us))
+    }
+
+    /// Rounded up, so that what is due then is due.
+    pub(super) fn us(&self, instant: Instant) -> u64 {
+        let nanos = instant.saturating_duration_since(self.zero).as_nanos();
+        self.zero_us.saturating_add(nanos.div_ceil(1_000) as u64)
+    }
+}
+
+impl Connection {
+    pub(super) fn new(
+        proto: quinn_proto::Connection,
+        key: ConnKey,
+        grant: Grant,
+        now_us: u64,
+        handshake_us: u64,
+    ) -> Self {
+        Connection {
+            address: proto.remote_address(),
+            proto,
+            key,
+            phase: Phase::Handshake { until_us: now_us + handshake_us },
+            grant,
+            armed_us: None,
+            may_tell: false,
+            may_send: false,
+            heard_us: now_us,
+            moving: None,
+            last_word: None,
+        }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Notes that a datagram came and was handled; the address that the client has moved to, if it has shown so.
+    pub(super) fn heard(&mut self, now_us: u64) -> Option<SocketAddr> {
+        self.heard_us = now_us;
+        let remote = self.proto.remote_address();
+        if remote == self.address {
+            self.moving = None;
+            return None;
+        }
+        if self.phase != Phase::Live {
+            return None;
+        }
+        let responses = self.proto.stats().frame_rx.path_response;
+        match self.moving {
+            // It takes an answer to a challenge that was sent there; earlier ones were about other paths.
+            Some(Moving { to, responses: before }) if to == remote => {
+                if responses == before {
+                    return None;
+                }
+                self.moving = None;
+                self.address = remote;
+                Some(remote)
+            }
+            _ => {
+                self.moving = Some(Moving { to: remote, responses });
+                None
+            }
+        }
+    }
+
+    /// When it wants to be looked at.
+    pub(super) fn deadline_us(&mut self, clock: &Clock) -> Option<u64> {
+        let own = match (self.phase, &self.last_word) {
+            (Phase::Handshake { until_us }, _) => Some(until_us),
+            (Phase::Live, Some(word)) => Some(word.until_us),
+            _ => None,
+        };
+        self.proto.poll_timeout().map(|at| clock.us(at)).into_iter().chain(own).min()
+    }
+
+    /// Lets time pass; whether the handshake has taken too long.
+    pub(super) fn handle_timeout(&mut self, clock: &Clock, now_us: u64, out: &mut Events) -> bool {
+        if let Phase::Handshake { until_us } = self.phase
+            && until_us <= now_us
+        {
+            return true;
+        }
+        let now = clock.instant(now_us);
+        if self.proto.poll_timeout().is_some_and(|at| at <= now) {
+            self.proto.handle_timeout(now);
+        }
+        if let Some(word) = self.last_word
+            && word.until_us <= now_us
+        {
+            self.close_now(clock, now_us, word.code, "", out);
+        }
+        false
+    }
+
+    /// Says what QUIC has to say.
+    pub(super) fn tell(&mut self, clock: &Clock, now_us: u64, out: &mut Events) {
+        while let Some(event) = self.proto.poll() {
+            if self.phase == Phase::Closed {
+                continue;
+            }
+            let told = match event {
+                quinn_proto::Event::Connected => {
+                    self.phase = Phase::Live;
+                    Event::Connected
+                }
+                quinn_proto::Event::ConnectionLost { reason } => {
+                    self.phase = Phase::Closed;
+                    out.push(self.key, Event::Lost(lost(&reason)));
+                    continue;
+                }
+                quinn_proto::Event::Stream(event) => {
+                    self.tell_of_stream(event, clock, now_us, out);
+                    continue;
+                }
+                quinn_proto::Event::DatagramReceived => {
+                    if !matches!(self.phase, Phase::Live) {
+                        // Nobody vouches for what is not repeated and may be a replay (protocol page, section 16).
+                        while self.proto.datagrams().recv().is_some() {}
+                        continue;
+                    }
+                    Event::Datagrams
+                }
+                quinn_proto::Event::HandshakeDataReady | quinn_proto::Event::DatagramsUnblocked => {
+                    continue;
+                }
+            };
+            self.push(told, out);
+        }
+    }
+
+    fn tell_of_stream(&mut self, event: StreamEvent, clock: &Clock, now_us: u64, out: &mut Events) {
+        match event {
+            StreamEvent::Opened { dir } => {
+                while let Some(stream) = self.proto.streams().accept(dir) {
+                    let stream = ours(stream);
+                    self.push(Event::Opened(stream), out);
+                    self.push(Event::Readable(stream), out);
+                }
+            }
+            StreamEvent::Readable { id } => self.push(Event::Readable(ours(id)), out),
+            StreamEvent::Writable { id } => self.push(Event::Writable(ours(id)), out),
+            StreamEvent::Finished { id } => {
+                self.word_is_over(ours(id), clock, now_us, out);
+                self.push(Event::Delivered(ours(id)), out);
+            }
+            StreamEvent::Stopped { id, error_code } => {
+                self.word_is_over(ours(id), clock, now_us, out);
+                self.push(Event::Stopped { stream: ours(id), code: error_code.into() }, out);
+            }
+            StreamEvent::Available { dir: Dir::Uni } => self.push(Event::Credit, out),
+            StreamEvent::Available { dir: Dir::Bi } => {}
+        }
+    }
+
+    fn push(&self, event: Event, out: &mut Events) {
+        if self.phase != Phase::Closed && (self.last_word.is_none() || event == Event::Connected) {
+            out.push(self.key, event);
+        }
+    }
+
+    fn word_is_over(&mut self, stream: StreamId, clock: &Clock, now_us: u64, out: &mut Events) {
+        if let Some(word) = self.last_word
+            && word.stream == stream
+        {
+            self.close_now(clock, now_us, word.code, "", out);
+        }
+    }
+
+    fn close_now(&mut self, clock: &Clock, now_us: u64, code: u32, reason: &str, out: &mut Events) {
+        if self.phase != Phase::Closed {
+            let reason = Bytes::copy_from_slice(reason.as_bytes());
+            self.proto.close(clock.instant(now_us), code.into(), reason);
+            self.phase = Phase::Closed;
+            out.push(self.key, Event::Lost(Lost::ByUs));
+        }
+    }
+}
+
+/// Events that wait to be taken.
+#[derive(Debug, Default)]
+pub(super) struct Events(pub(super) VecDeque<(ConnKey, Event)>);
+
+impl Events {
+    pub(super) fn push(&mut self, key: ConnKey, event: Event) {
+        self.0.push_back((key, event));
+    }
+}
+
+/// A connection of an endpoint, for its session to act on.
+pub struct EndpointLink<'a> {
+    conn: &'a mut Connection,
+    events: &'a mut Events,
+    clock: Clock,
+    now_us: u64,
+    datagram_bytes_max: Option<usize>,
+}
+
+impl std::fmt::Debug for EndpointLink<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EndpointLink").field("conn", &self.conn.key).finish_non_exhaustive()
+    }
+}
+
+impl Link for EndpointLink<'_> {
+    fn read(&mut self, stream: StreamId, max: usize, into: &mut Vec<u8>) -> Read {
+        let Some(id) = theirs(stream).filter(|_| stream.is_of_client()) else { return Read::Gone };
+        let mut stream = self.conn.proto.recv_stream(id);
+        let mut chunks = match stream.read(true) {
+            Ok(chunks) => chunks,
+            Err(ReadableError::ClosedStream | ReadableError::IllegalOrderedRead) => {
+                return Read::Gone;
+            }
+        };
+        let mut left = max;
+        let read = loop {
+            if left == 0 {
+                break Read::More;
+            }
+            match chunks.next(left) {
+                Ok(Some(chunk)) => {
+                    left -= chunk.bytes.len();
+                    into.extend_from_slice(&chunk.bytes);
+                }
+                Ok(None) => break Read::Finished,
+                Err(ReadError::Blocked) => break Read::Blocked,
+                Err(ReadError::Reset(code)) => break Read::Reset(code.into()),
+            }
+        };
+        // What it gives back to the client is sent with the rest of the turn.
+        let _ = chunks.finalize();
+        read
+    }
+
+    fn write(&mut self, stream: StreamId, bytes: &[u8]) -> Result<usize, WriteFault> {
+        let id = self.sending(stream).ok_or(WriteFault::Gone)?;
+        let mut written = 0;
+        // Until it says that it is blocked, without which it would not say that it no longer is.
+        while written < bytes.len() {
+            match self.conn.proto.send_stream(id).write(&bytes[written..]) {
+                Ok(count) => written += count,
+                Err(WriteError::Blocked) => break,
+                Err(WriteError::Stopped(code)) => return Err(WriteFault::Stopped(code.into())),
+                Err(WriteError::ClosedStream) => return Err(WriteFault::Gone),
+            }
+        }
+        Ok(written)
+    }
+
+    fn open_one_way(&mut self) -> Option<StreamId> {
+        self.conn.proto.streams().open(Dir::Uni).map(ours)
+    }
+
+    fn finish(&mut self, stream: StreamId) {
+        if let Some(id) = self.sending(stream) {
+            let _ = self.conn.proto.send_stream(id).finish();
+        }
+    }
+
+    fn reset(&mut self, stream: StreamId, code: u32) {
+        if let Some(id) = self.sending(stream) {
+            let _ = self.conn.proto.send_stream(id).reset(code.into());
+        }
+    }
+
+    fn stop(&mut self, stream: StreamId, code: u32) {
+        if let Some(id) = theirs(stream).filter(|_| stream.is_of_client()) {
+            let _ = self.conn.proto.recv_stream(id).stop(code.into());
+        }
+    }
+
+    fn set_priority(&mut self, stream: StreamId, priority: u8) {
+        if let Some(id) = self.sending(stream) {
+            let _ = self.conn.proto.send_stream(id).set_priority(priority.into());
+        }
+    }
+
+    fn send_datagram(&mut self, bytes: &[u8]) -> bool {
+        self.conn.proto.datagrams().send(Bytes::copy_from_slice(bytes), true).is_ok()
+    }
+
+    fn datagram_bytes_max(&self) -> Option<usize> {
+        self.datagram_bytes_max
+    }
+
+    fn receive_datagram(&mut self, into: &mut Vec<u8>) -> bool {
+        into.clear();
+        let Some(datagram) = self.conn.proto.datagrams().recv() else { return false };
+        into.extend_from_slice(&datagram);
+        true
+    }
+
+    fn close(&mut self, code: u32, reason: &str) {
+        self.conn.close_now(&self.clock, self.now_us, code, reason, self.events);
+    }
+
+    fn close_after(&mut self, stream: StreamId, code: u32) {
+        if self.conn.last_word.is_some() {
+            return;
+        }
+        self.finish(stream);
+        // One that was finished before may still be on its way; one that is not there any more has arrived.
+        let waits = self
+            .sending(stream)
+            .is_some_and(|id| self.conn.proto.send_stream(id).priority().is_ok());
+        if waits {
+            let until_us = self.now_us + FLUSH_US_MAX;
+            self.conn.last_word = Some(LastWord { stream, code, until_us });
+        } else {
+            self.close(code, "");
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.conn.phase == Phase::Live
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.conn.address
+    }
+
+    fn heard_us(&self) -> u64 {
+        self.conn.heard_us
+    }
+}
+
+impl<'a> EndpointLink<'a> {
+    pub(super) fn new(
+        conn: &'a mut Connection,
+        events: &'a mut Events,
+        clock: Clock,
+        now_us: u64,
+    ) -> Self {
+        let datagram_bytes_max = conn.proto.datagrams().max_size();
+        EndpointLink { conn, events, clock, now_us, datagram_bytes_max }
+    }
+
+    /// The stream as one that we may send on.
+    fn sending(&self, stream: StreamId) -> Option<quinn_proto::StreamId> {
+        theirs(stream).filter(|_| !(stream.is_of_client() && stream.is_one_way()))
+    }
+}
+
+fn ours(stream: quinn_proto::StreamId) -> StreamId {
+    StreamId(VarInt::from(stream).into())
+}
+
+fn theirs(stream: StreamId) -> Option<quinn_proto::StreamId> {
+    VarInt::from_u64(stream.0).ok().map(quinn_proto::StreamId::from)
+}
+
+fn lost(reason: &ConnectionError) -> Lost {
+    match reason {
+        ConnectionError::ApplicationClosed(close) => Lost::ByPeer(close.error_code.into()),
+        ConnectionError::ConnectionClosed(close) => Lost::Transport(close.error_code.into()),
+        ConnectionError::TransportError(error) => Lost::Transport(error.code.into()),
+        ConnectionError::TimedOut => Lost::Silence,
+        ConnectionError::Reset => Lost::Reset,
+        ConnectionError::LocallyClosed => Lost::ByUs,
+        // Neither happens to a server with ids of eight bytes.
+        ConnectionError::VersionMismatch | ConnectionError::CidsExhausted => Lost::Transport(1),
+    }
+}

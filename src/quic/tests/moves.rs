@@ -1,0 +1,154 @@
+//! Clients whose address changes, and datagrams that come to another shard than their connection's.
+
+use super::world::{Fate, Packet, SERVER, World};
+use crate::quic::Event;
+use quinn_proto::{ConnectionError, Dir};
+use std::net::SocketAddr;
+
+/// Checklist 109: the session sees one move and nothing else, whichever shard the datagrams come to.
+#[test]
+fn a_new_port_leads_to_the_same_session() {
+    for shards in [1, 2, 4] {
+        let mut world = World::new(20, shards);
+        let client = world.connected("203.0.113.1:1000");
+        let at = world.session_at(world.clients[client].address);
+        for port in 2000..2010 {
+            let address = SocketAddr::new(world.clients[client].address.ip(), port);
+            world.say(client, Dir::Bi, &[9; 50_000]);
+            world.run_for(7_000);
+            world.clients[client].address = address;
+            world.hear_echo(client, &[port as u8; 50_000]);
+            world.run_until(|world| world.echo(at).events.contains(&Event::Moved { address }));
+        }
+        let events = &world.echo(at).events;
+        let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
+        assert_eq!(count(|event| matches!(event, Event::Moved { .. })), 10);
+        assert_eq!(count(|event| matches!(event, Event::Arrived { .. } | Event::Lost(_))), 1);
+        assert_eq!(world.count(|counts| counts.connected), 1);
+        assert_eq!(world.count(|counts| counts.moves), 10);
+        assert_eq!(world.count(|counts| counts.forwards_sent) > 0, shards > 1);
+    }
+}
+
+/// Checklist 110: what goes to an address that has not shown that it hears is at most three times what came from it.
+#[test]
+fn a_new_address_gets_three_times_what_it_sent_until_it_answers() {
+    let mut world = World::new(21, 2);
+    let client = world.connected("203.0.113.1:1000");
+    let at = world.session_at(world.clients[client].address);
+    world.hear_echo(client, &[1; 100_000]);
+    world.run_for(1_000_000);
+    let stream = world.with_link(at, |link| link.open_one_way().unwrap()).unwrap();
+    // An echo of the client's own address would reach it: nothing that is sent to the new one does.
+    world.clients[client].conn.ping();
+    let victim: SocketAddr = "203.0.113.99:7".parse().unwrap();
+    let before = world.clients[client].sent.len();
+    let home = world.clients[client].address;
+    world.clients[client].address = victim;
+    world.run_for(1_000);
+    world.clients[client].address = home;
+    let sent: usize = world.clients[client].sent[before..].iter().map(Vec::len).sum();
+    world.fate.lose = 1000;
+    world.run_for(10_000);
+    world.bytes_from_server = 0;
+    world.with_link(at, |link| link.write(stream, &[5; 60_000])).unwrap().unwrap();
+    world.run_for(50_000);
+    assert!(sent > 0);
+    let to_victim = world.bytes_from_server as usize;
+    assert!(to_victim <= 3 * sent, "{to_victim} for {sent}");
+}
+
+/// Checklist 111: every datagram that went to the wrong shard is handled once, at its home.
+#[test]
+fn a_datagram_is_forwarded_once_and_never_loops() {
+    let mut world = World::new(22, 4);
+    let client = world.connected("203.0.113.1:1000");
+    let home = world.session_at(world.clients[client].address).0;
+    let before = world.count(|counts| counts.datagrams_received);
+    let mut sent = 0;
+    for n in 0..200u16 {
+        world.clients[client].conn.ping();
+        world.clients[client].address.set_port(3000 + n);
+        sent += u64::from(world.shard_of(world.clients[client].address) != home);
+        world.run_for(1_000);
+    }
+    world.run_for(1_000_000);
+    let received = world.count(|counts| counts.datagrams_received) - before;
+    let forwarded = world.count(|counts| counts.forwards_sent);
+    assert!(sent > 100 && forwarded >= sent && forwarded <= received, "{sent} {forwarded}");
+    assert_eq!(world.count(|counts| counts.forwards_received), forwarded);
+    assert_eq!(world.shards[home].counts().forwards_sent, 0);
+    world.hear_echo(client, b"unimpressed");
+}
+
+/// Checklist 112.
+#[test]
+fn foreign_ids_get_no_answer_and_ids_of_the_dead_get_a_reset() {
+    let mut world = World::new(23, 2);
+    let client = world.connected("203.0.113.1:1000");
+    world.hear_echo(client, b"hello");
+    world.run_for(1_000_000);
+    let from: SocketAddr = "203.0.113.50:5".parse().unwrap();
+    let mut bytes = world.clients[client].sent.last().unwrap().clone();
+    bytes.resize(100, 0);
+    let ours = bytes.clone();
+    bytes[3] ^= 1;
+    world.send(Packet { from, to: SERVER, bytes });
+    world.run_for(100_000);
+    assert_eq!(world.count(|counts| counts.datagrams_foreign), 1);
+    assert!(world.strays.is_empty());
+    // The process starts again, with the same secrets. The id leads to its home, which knows nothing of it.
+    world.start_server(2);
+    world.send(Packet { from, to: SERVER, bytes: ours });
+    world.run_for(100_000);
+    assert_eq!(world.strays.len(), 1);
+    assert!(world.strays[0].bytes.len() < 100, "smaller than what caused it");
+    world.run_for(100_000);
+    world.clients[client].conn.ping();
+    world.run_until(|world| world.clients[client].lost.is_some());
+    assert_eq!(world.clients[client].lost, Some(ConnectionError::Reset));
+}
+
+/// Checklist 114: QUIC repairs what a full queue between shards drops.
+#[test]
+fn forwards_that_are_dropped_are_made_up_for() {
+    let mut world = World::new(24, 2);
+    let client = world.connected("203.0.113.1:1000");
+    let home = world.session_at(world.clients[client].address).0;
+    let port = (2000..).find(|port| {
+        world.shard_of(SocketAddr::new(world.clients[client].address.ip(), *port)) != home
+    });
+    world.clients[client].address.set_port(port.unwrap());
+    let stream = world.say(client, Dir::Bi, &[3; 100_000]);
+    for _ in 0..200 {
+        world.run_for(500);
+        while world.shards[1 - home].poll_forward().is_some() {
+            world.shards[1 - home].forwarded(false);
+        }
+    }
+    world.run_until(|world| world.clients[client].finished.contains(&stream));
+    assert_eq!(world.clients[client].received[&stream], [3; 100_000]);
+}
+
+#[test]
+fn moving_and_losing_together_lose_nothing() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, 3);
+        let client = world.connected("203.0.113.1:1000");
+        world.fate = Fate { lose: 30, repeat: 30, damage: 5, delay_us: 10_000, jitter_us: 10_000 };
+        let stream = world.say(client, Dir::Bi, &[seed as u8; 150_000]);
+        for port in 4000..4020 {
+            world.run_for(150_000);
+            world.clients[client].address.set_port(port);
+            // A client that only waits would not be heard from its new address, and nobody could reach it there.
+            world.clients[client].conn.ping();
+        }
+        while !world.clients[client].finished.contains(&stream) {
+            assert!(world.now_us < 120_000_000, "seed {seed}");
+            world.clients[client].conn.ping();
+            world.run_for(1_000_000);
+        }
+        assert_eq!(world.clients[client].received[&stream], vec![seed as u8; 150_000]);
+        assert_eq!(world.count(|counts| counts.connected), 1);
+    }
+}

@@ -1,0 +1,56 @@
+//! Networks that lose, reorder, repeat and damage what they carry.
+
+use super::world::{Fate, World, settings, shared};
+use crate::quic::Settings;
+use std::time::Duration;
+
+/// Runs a case with many seeds, and says which one failed.
+fn each_seed(seeds: std::ops::Range<u64>, case: impl Fn(u64)) {
+    for seed in seeds {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(seed)));
+        if let Err(reason) = outcome {
+            eprintln!("failed with seed {seed}");
+            std::panic::resume_unwind(reason);
+        }
+    }
+}
+
+#[test]
+fn handshakes_survive_a_third_lost() {
+    each_seed(0..40, |seed| {
+        // Four of ten first flights in a row get lost now and then, and they come ever more seldom.
+        let patient = Settings { handshake: Duration::from_secs(60), ..settings() };
+        let mut world = World::with(seed, 2, shared(patient));
+        world.fate = Fate { lose: 300, ..Fate::GOOD };
+        let client = world.connect("203.0.113.1:1000");
+        world.run_until(|world| world.clients[client].connected);
+        let at = world.session_at(world.clients[client].address);
+        world.run_until(|world| world.echo(at).is_connected());
+    });
+}
+
+#[test]
+fn what_is_said_arrives_whole_whatever_the_network_does() {
+    each_seed(100..130, |seed| {
+        let mut world = World::new(seed, 4);
+        let client = world.connected("203.0.113.1:1000");
+        world.fate = Fate { lose: 20, repeat: 50, damage: 20, delay_us: 10_000, jitter_us: 20_000 };
+        let text: Vec<u8> = (0..200_000u32).map(|n| (n / 7) as u8).collect();
+        world.hear_echo(client, &text);
+        assert_eq!(world.clients[client].lost, None);
+    });
+}
+
+#[test]
+fn a_dark_time_only_delays() {
+    each_seed(200..210, |seed| {
+        let mut world = World::new(seed, 2);
+        let client = world.connected("203.0.113.1:1000");
+        world.say(client, quinn_proto::Dir::Bi, &[1; 100_000]);
+        world.run_for(15_000);
+        world.fate.lose = 1000;
+        world.run_for(5_000_000);
+        world.fate.lose = 0;
+        world.hear_echo(client, &[2; 100_000]);
+    });
+}
