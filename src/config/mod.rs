@@ -150,6 +150,8 @@ pub struct Config {
     pub admin_listen: Option<SocketAddr>,
     /// The password of staff messages; `None` for no staff messages.
     pub admin_password: Option<Hidden>,
+    /// The QUIC door; `None` where it stays shut.
+    pub quic: Option<crate::quic::Settings>,
     /// Limits of the doors and the driver.
     pub limits: DoorLimits,
     /// Packets waiting for other shards over which a shard keeps back cursor moves for them.
@@ -234,6 +236,7 @@ impl Config {
             log: log(&read)?,
             admin_listen: read.off_or("admin.listen", "ADDRESS:PORT or \"off\"")?,
             admin_password: read.optional("admin.password").map(Hidden::new),
+            quic: None,
             limits: DoorLimits {
                 connections: read.capacity("limits.connections"),
                 connections_per_address: read.capacity("limits.connections_per_address"),

@@ -4,6 +4,7 @@
 //! waits behind it. Nothing is dropped.
 
 use super::{peers::Peer, report::Report, wake::Bell};
+use crate::quic::Arrival;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::{
     collections::VecDeque,
@@ -25,6 +26,8 @@ pub(super) enum Packet {
     Message(MeshMessage),
     /// A connection.
     Handover(Box<(Bundle, Peer)>),
+    /// A datagram that belongs to a connection there.
+    Datagram(Box<Arrival>),
     /// What the storage answers.
     Stored(StoreReply),
     /// Say what you have counted.
@@ -122,6 +125,17 @@ impl Mesh {
         self.drain_backlog(to);
     }
 
+    /// Sends what may get lost, if nothing waits ahead of it and it leaves half of the queue to what may not; whether
+    /// it did.
+    pub(super) fn send_if_room(&mut self, to: ShardId, packet: Packet) -> bool {
+        let is_crowded = !self.backlog[to.index()].is_empty()
+            || self.addresses[to.index()].queue.len() >= QUEUE_MESSAGES / 2;
+        if !is_crowded {
+            self.send(to, packet);
+        }
+        !is_crowded
+    }
+
     fn drain_backlog(&mut self, to: ShardId) {
         let backlog = &mut self.backlog[to.index()];
         while let Some(packet) = backlog.pop_front() {
@@ -175,6 +189,17 @@ impl Mesh {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn what_may_get_lost_leaves_room_for_what_may_not() {
+        let (mut ends, _) = connect(2).unwrap();
+        let (to, _reports) = bounded(1);
+        let sent =
+            (0..).take_while(|_| ends[0].send_if_room(ShardId(1), Packet::Report(to.clone())));
+        assert_eq!(sent.count(), QUEUE_MESSAGES / 2);
+        ends[0].send(ShardId(1), Packet::Report(to.clone()));
+        assert_eq!((ends[0].backlog_len(), ends[1].inbox_len()), (0, QUEUE_MESSAGES / 2 + 1));
+    }
 
     #[test]
     fn a_shard_that_is_stuck_holds_nobody_up() {

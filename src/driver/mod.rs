@@ -25,11 +25,14 @@ mod poller;
 mod mesh;
 mod wake;
 
+mod quic;
+
 mod clock;
 mod pace;
 mod panics;
 mod report;
 
+pub use quic::QuicStats;
 pub use report::{DriverStats, Report};
 
 use crate::{
@@ -39,6 +42,7 @@ use crate::{
     config::Config,
     doors::{self, Protocol},
     identity::{Identity, SecretError, number_key},
+    quic::{Certificates, SetupError, UdpSocket},
     storage,
 };
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
@@ -61,6 +65,17 @@ pub enum DriverError {
         /// Why.
         source: io::Error,
     },
+    /// Datagrams cannot be received at an address.
+    #[error("cannot receive datagrams at {address}: {source} (quic.listen, --quic)")]
+    Datagrams {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// QUIC has no secrets or no certificate.
+    #[error(transparent)]
+    Quic(#[from] SetupError),
     /// A shard's thread or executor cannot be made.
     #[error("cannot start shard {}: {reason}", shard.0)]
     Start {
@@ -91,6 +106,18 @@ pub struct Shards {
 pub struct Control {
     addresses: Vec<Address>,
     admission: Arc<Admission>,
+    quic: Option<QuicDoor>,
+}
+
+/// What is to be known about QUIC from outside the shards.
+#[derive(Clone, Debug)]
+pub struct QuicDoor {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What it shows to clients, to be read again after it was renewed.
+    pub certificates: Arc<Certificates>,
+    /// Bytes that the kernel keeps of what has come, for each shard.
+    pub receive_buffer: usize,
 }
 
 impl Shards {
@@ -129,12 +156,14 @@ impl Shards {
                 passed.sockets().map(adopt).collect::<io::Result<_>>()?
             });
         }
+        let (quic, starts) = datagrams(&config, &admission)?;
         panics::end_process_on_panic();
         let mut shards = Shards {
-            control: Control { addresses, admission: admission.clone() },
+            control: Control { addresses, admission: admission.clone(), quic },
             threads: Vec::new(),
         };
-        for ((id, mesh), listeners) in (0..config.shards).map(ShardId).zip(ends).zip(listeners) {
+        let parts = ends.into_iter().zip(listeners).zip(starts);
+        for (id, ((mesh, listeners), quic)) in (0..config.shards).map(ShardId).zip(parts) {
             let start = turn::Start {
                 id,
                 config: config.clone(),
@@ -142,6 +171,7 @@ impl Shards {
                 admission: admission.clone(),
                 storage: storage.clone(),
                 listeners,
+                quic,
                 mesh,
                 seeds: Seeds { placement, local: random()? },
             };
@@ -225,6 +255,12 @@ impl Control {
         self.addresses.len()
     }
 
+    /// The QUIC door, where it is open.
+    #[must_use]
+    pub fn quic(&self) -> Option<&QuicDoor> {
+        self.quic.as_ref()
+    }
+
     /// Connections and refusals of the whole process.
     #[must_use]
     pub fn admission(&self) -> &Admission {
@@ -238,6 +274,33 @@ fn listeners_of_one_shard(config: &Config) -> Result<Vec<Listener>, DriverError>
         Err(source) => Err(DriverError::Listen { address, source }),
     };
     config.listen.iter().map(listen).collect()
+}
+
+/// One UDP socket for each shard, all at one address. They are bound here, one after the other, so that the kernel
+/// numbers them as we do.
+fn datagrams(
+    config: &Config,
+    admission: &Arc<Admission>,
+) -> Result<(Option<QuicDoor>, Vec<Option<quic::Start>>), DriverError> {
+    let Some(settings) = &config.quic else {
+        return Ok((None, (0..config.shards).map(|_| None).collect()));
+    };
+    let shared = crate::quic::Shared::open(settings.clone(), &config.data, admission.clone())?;
+    let fail = |source| DriverError::Datagrams { address: settings.listen, source };
+    let (mut address, mut receive_buffer) = (settings.listen, 0);
+    let mut starts = Vec::new();
+    for _ in 0..config.shards {
+        let socket = UdpSocket::bind(address, settings.receive_buffer, settings.send_buffer);
+        let socket = socket.map_err(fail)?;
+        // The first may have asked for any port; the others take the same.
+        address = socket.local_address().map_err(fail)?;
+        receive_buffer = socket.receive_buffer().map_err(fail)?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        starts.push(Some(quic::Start { shared: shared.clone(), socket, seed }));
+    }
+    let door = QuicDoor { address, certificates: shared.certificates().clone(), receive_buffer };
+    Ok((Some(door), starts))
 }
 
 /// The way of the storage's answers.

@@ -36,6 +36,8 @@ pub(super) enum Token {
     Mesh,
     /// The time that was set has come.
     Timer,
+    /// The socket of datagrams has some, or has room for some.
+    Datagrams,
     /// The n-th listener has connections.
     Listener(u32),
     /// A peer; the generation tells those apart that had the same place one after the other.
@@ -48,7 +50,8 @@ impl Token {
         match self {
             Token::Mesh => 0,
             Token::Timer => 1,
-            Token::Listener(n) => 2 + u64::from(n),
+            Token::Datagrams => 2,
+            Token::Listener(n) => 3 + u64::from(n),
             Token::Peer { idx, generation } => u64::from(generation) << 32 | u64::from(idx),
         }
     }
@@ -58,7 +61,8 @@ impl Token {
             0 => match packed {
                 0 => Token::Mesh,
                 1 => Token::Timer,
-                n => Token::Listener((n - 2) as u32),
+                2 => Token::Datagrams,
+                n => Token::Listener((n - 3) as u32),
             },
             generation => Token::Peer { idx: packed as u32, generation },
         }
@@ -206,7 +210,8 @@ mod tests {
     #[test]
     fn tokens_survive_packing() {
         let peer = Token::Peer { idx: u32::MAX, generation: 1 };
-        for token in [Token::Mesh, Token::Timer, Token::Listener(0), Token::Listener(900), peer] {
+        let shared = [Token::Mesh, Token::Timer, Token::Datagrams];
+        for token in shared.into_iter().chain([Token::Listener(0), Token::Listener(900), peer]) {
             assert_eq!(Token::unpack(token.pack()), token);
         }
     }

@@ -1,5 +1,6 @@
 //! What a shard has counted, as it is handed to whoever asks.
 
+use super::QuicStats;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use tutti_shards::{Gauges, ShardId, Stats};
@@ -48,6 +49,8 @@ pub struct DriverStats {
     pub mesh_inbox: u64,
     /// Sockets, those before and after being the core's included.
     pub sockets: u64,
+    /// What QUIC has counted; all zero while it is off.
+    pub quic: QuicStats,
     /// Flushes that were put off to send more at once.
     pub flushes_delayed: u64,
     /// How long turns took, microseconds.
@@ -72,6 +75,7 @@ impl DriverStats {
             mesh_backlog: 0,
             mesh_inbox: 0,
             sockets: 0,
+            quic: QuicStats::default(),
             flushes_delayed: 0,
             turn_us: Histogram::new_with_bounds(1, 10_000_000, 2).expect(bounds),
         }

@@ -8,6 +8,7 @@ use super::{
     panics,
     peers::{Closing, Held, Peer, Peers, Phase, Sending},
     poller::{EVENTS, Interest, Poller, Ready, Token},
+    quic::{self, Quic},
     report::{DriverStats, Report},
 };
 use crate::{
@@ -51,6 +52,7 @@ pub(super) struct Start {
     pub(super) admission: Arc<Admission>,
     pub(super) storage: storage::Handle,
     pub(super) listeners: Vec<Listener>,
+    pub(super) quic: Option<quic::Start>,
     pub(super) mesh: Mesh,
     pub(super) seeds: Seeds,
 }
@@ -63,6 +65,7 @@ pub(super) struct Driver {
     peers: Peers,
     mesh: Mesh,
     listeners: Vec<Listener>,
+    quic: Option<Quic>,
     /// When the listeners are watched again, after descriptors ran out.
     accept_again_us: Option<u64>,
     /// Connections that have to finish their greeting, oldest first, of each protocol.
@@ -86,12 +89,15 @@ pub(super) struct Driver {
 impl Driver {
     /// To be called on the shard's own executor.
     pub(super) fn new(start: Start) -> io::Result<Self> {
-        let Start { id, config, shared, admission, storage, listeners, mesh, seeds } = start;
+        let Start { id, config, shared, admission, storage, listeners, quic, mesh, seeds } = start;
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
             poller.add_listener(listener.socket.as_fd(), Token::Listener(n as u32))?;
         }
+        let now_us = clock::now().mono_us;
+        let quic =
+            quic.map(|start| Quic::new(start, id, config.shards, now_us, &poller)).transpose()?;
         let doors = Doors::new(shared);
         let core = Arc::new(config.core.clone());
         let core = Shard::new(id, config.shards, core, seeds, doors.wire());
@@ -104,6 +110,7 @@ impl Driver {
             peers: Peers::new(poller),
             mesh,
             listeners,
+            quic,
             accept_again_us: None,
             greeting: std::array::from_fn(|_| VecDeque::new()),
             closing: VecDeque::new(),
@@ -139,7 +146,9 @@ impl Driver {
             }
             self.core.set_mesh_crowded(self.mesh.backlog_len() > self.config.mesh_backlog_mark);
             self.take_time(now);
+            self.tell_quic(now);
             let delayed_until = self.flush();
+            self.flush_quic();
             self.mesh.settle();
             let end = clock::now();
             self.stats.turns += 1;
@@ -183,6 +192,7 @@ impl Driver {
         let stop = self.stop_at_us.map(|at| at.min(now.mono_us + 10_000));
         [
             self.core.next_deadline_us(),
+            self.quic.as_ref().and_then(Quic::deadline_us),
             self.greeting.iter().filter_map(|queue| queue.front()).map(|&(at, _)| at).min(),
             self.closing.front().map(|&(at, _)| at),
             self.hangup.front().map(|&(at, _)| at),
@@ -201,6 +211,15 @@ impl Driver {
             Token::Mesh => self.mesh.bell.hush(),
             Token::Timer => self.peers.poller.hush_timer(),
             Token::Listener(n) => self.accept(now, n as usize),
+            Token::Datagrams => {
+                let Some(quic) = &mut self.quic else { return };
+                if event.writable {
+                    quic.unblock(&self.peers.poller);
+                }
+                if event.readable {
+                    quic.receive(now.mono_us, &mut self.mesh);
+                }
+            }
             Token::Peer { .. } => {
                 if event.writable
                     && let Some(idx) = self.peers.find(event.token)
@@ -543,6 +562,11 @@ impl Driver {
             match packet {
                 Packet::Message(message) => self.core.handle_mesh(now, from, message),
                 Packet::Handover(handover) => self.adopt(now, from, *handover),
+                Packet::Datagram(arrival) => {
+                    if let Some(quic) = &mut self.quic {
+                        quic.receive_forwarded(&arrival);
+                    }
+                }
                 Packet::Stored(reply) => self.core.stored(now, reply),
                 Packet::Report(to) => {
                     // Whoever asked may have stopped waiting.
@@ -571,6 +595,22 @@ impl Driver {
                 tracing::warn!(%conn, %error, "cannot watch a connection from another shard");
                 self.core.peer_gone(now, adopted);
             }
+        }
+    }
+
+    /// Tells sessions what has happened to their connections.
+    fn tell_quic(&mut self, now: Now) {
+        let Some(quic) = &mut self.quic else { return };
+        quic.endpoint.set_full(self.mesh.backlog_len() > self.config.mesh_backlog);
+        quic.endpoint.handle_timeout(now.mono_us);
+        while let Some((key, event)) = quic.endpoint.poll_event(now.mono_us) {
+            tracing::trace!(?key, ?event, "quic");
+        }
+    }
+
+    fn flush_quic(&mut self) {
+        if let Some(quic) = &mut self.quic {
+            quic.flush(clock::now().mono_us, &self.peers.poller);
         }
     }
 
@@ -684,6 +724,9 @@ impl Driver {
             }
         }
         self.listeners.clear();
+        if let Some(quic) = &mut self.quic {
+            quic.endpoint.stop();
+        }
         for idx in self.peers.indices() {
             if let Some(Peer { phase: Phase::Greeting(_), .. }) = self.peers.get_mut(idx) {
                 drop(self.peers.remove(idx));
@@ -700,6 +743,7 @@ impl Driver {
             mesh_backlog: self.mesh.backlog_len() as u64,
             mesh_inbox: self.mesh.inbox_len() as u64,
             sockets: self.peers.len() as u64,
+            quic: self.quic.as_ref().map(Quic::stats).unwrap_or_default(),
             limits: self.stats.limits.clone().into_iter().chain(self.doors.limit_hits()).collect(),
             ..self.stats.clone()
         };

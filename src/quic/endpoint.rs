@@ -69,6 +69,7 @@ pub struct Endpoint {
     segments_max: usize,
     counts: Counts,
     stopping: bool,
+    is_full: bool,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -117,6 +118,7 @@ impl Endpoint {
             segments_max: 1,
             counts: Counts::default(),
             stopping: false,
+            is_full: false,
         }
     }
 
@@ -237,7 +239,7 @@ impl Endpoint {
 
     fn judge(&self, now_us: u64, incoming: &Incoming) -> Answer {
         let settings = &self.shared.settings;
-        if self.stopping {
+        if self.stopping || self.is_full {
             return Answer::Refuse;
         }
         if self.handshakes >= settings.ignore_above {
@@ -305,6 +307,12 @@ impl Endpoint {
     #[must_use]
     pub fn deadline_us(&self) -> Option<u64> {
         if self.has_work() { Some(0) } else { self.timers.first() }
+    }
+
+    /// The same, apart from what waits to be taken.
+    #[must_use]
+    pub fn timer_us(&self) -> Option<u64> {
+        self.timers.first()
     }
 
     /// Whether events or datagrams wait to be taken.
@@ -376,6 +384,11 @@ impl Endpoint {
             batch.push(&transmit, &self.scratch[..transmit.size]);
         }
         self.senders.push_front(slot);
+    }
+
+    /// Whether the shard can take on no more for the moment.
+    pub fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
     }
 
     /// Takes no new connections from now on.

@@ -155,6 +155,8 @@ impl Certificates {
             .with_cert_resolver(self.clone());
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+        // Each takes a place among the sessions, and whoever comes back gets a new one.
+        config.send_tls13_tickets = 1;
         // QUIC knows these two values only (RFC 9001, section 4.6.1).
         config.max_early_data_size = if early_data { u32::MAX } else { 0 };
         Ok(config)

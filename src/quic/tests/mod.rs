@@ -6,6 +6,7 @@ mod life;
 mod moves;
 mod network;
 mod resume;
+mod sockets;
 mod world;
 
 use super::*;
