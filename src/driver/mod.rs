@@ -31,6 +31,7 @@ mod clock;
 mod pace;
 mod panics;
 mod report;
+mod sessions;
 
 pub use quic::QuicStats;
 pub use report::{DriverStats, Report};
@@ -40,7 +41,7 @@ use crate::{
     admission::Admission,
     assets::{Assets, AssetsError, Sources},
     config::Config,
-    doors::{self, Protocol},
+    doors::{self, Protocol, quic::SessionError},
     identity::{Identity, SecretError, number_key},
     quic::{Certificates, SetupError, UdpSocket},
     storage,
@@ -90,6 +91,9 @@ pub enum DriverError {
     /// The pages cannot be read.
     #[error(transparent)]
     Assets(#[from] AssetsError),
+    /// The sessions of QUIC cannot be set up.
+    #[error(transparent)]
+    Sessions(#[from] SessionError),
     /// The system has no randomness or no descriptors.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
@@ -285,6 +289,12 @@ fn datagrams(
     let Some(settings) = &config.quic else {
         return Ok((None, (0..config.shards).map(|_| None).collect()));
     };
+    let sessions = Arc::new(config.sessions.open(
+        config.core.number_key,
+        clock::now().wall_ms,
+        settings.idle_timeout,
+        settings.datagrams,
+    )?);
     let shared = crate::quic::Shared::open(settings.clone(), &config.data, admission.clone())?;
     let fail = |source| DriverError::Datagrams { address: settings.listen, source };
     let (mut address, mut receive_buffer) = (settings.listen, 0);
@@ -297,7 +307,12 @@ fn datagrams(
         receive_buffer = socket.receive_buffer().map_err(fail)?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        starts.push(Some(quic::Start { shared: shared.clone(), socket, seed }));
+        starts.push(Some(quic::Start {
+            shared: shared.clone(),
+            socket,
+            seed,
+            sessions: sessions.clone(),
+        }));
     }
     let door = QuicDoor { address, certificates: shared.certificates().clone(), receive_buffer };
     Ok((Some(door), starts))

@@ -9,6 +9,7 @@ use super::{
     peers::{Closing, Held, Peer, Peers, Phase, Sending},
     poller::{EVENTS, Interest, Poller, Ready, Token},
     quic::{self, Quic},
+    sessions::Sinks,
     report::{DriverStats, Report},
 };
 use crate::{
@@ -41,6 +42,8 @@ const EXHAUSTED_US: u64 = 100_000;
 /// How long the loop waits for traffic before it goes to sleep, microseconds. What else the executor runs waits as
 /// long at worst.
 const MOMENT_US: u64 = 50_000;
+/// So often sessions and core answer each other in one turn. The rest follows in the next, at once.
+const SETTLEMENTS: usize = 8;
 /// How soon packets are tried again that another shard's queue had no room for, microseconds.
 const BACKLOG_RETRY_US: u64 = 1_000;
 
@@ -148,6 +151,7 @@ impl Driver {
             self.take_time(now);
             self.tell_quic(now);
             let delayed_until = self.flush();
+            self.settle_quic(now);
             self.flush_quic();
             self.mesh.settle();
             let end = clock::now();
@@ -234,7 +238,7 @@ impl Driver {
             }
         }
         if self.core.is_pressed() {
-            self.core.flush(now, &mut self.peers, false);
+            self.flush_core(now, false);
             self.act(now);
         }
     }
@@ -460,7 +464,8 @@ impl Driver {
         let (key, interest) = (*key, Interest { write: false, ..peer.interest });
         // Watched again by the send that does not take all.
         self.peers.set_interest(idx, interest);
-        self.core.handle_writable(now, key, &mut self.peers);
+        let sessions = self.quic.as_mut().map(|quic| &mut quic.sessions);
+        self.core.handle_writable(now, key, &mut Sinks { peers: &mut self.peers, sessions });
         self.act(now);
     }
 
@@ -575,7 +580,7 @@ impl Driver {
             }
             self.act(now);
             if self.core.is_pressed() {
-                self.core.flush(now, &mut self.peers, false);
+                self.flush_core(now, false);
                 self.act(now);
             }
         }
@@ -602,10 +607,29 @@ impl Driver {
     fn tell_quic(&mut self, now: Now) {
         let Some(quic) = &mut self.quic else { return };
         quic.endpoint.set_full(self.mesh.backlog_len() > self.config.mesh_backlog);
-        quic.endpoint.handle_timeout(now.mono_us);
-        while let Some((key, event)) = quic.endpoint.poll_event(now.mono_us) {
-            tracing::trace!(?key, ?event, "quic");
+        quic.tell(now);
+        quic.take_time(now);
+        self.settle_quic(now);
+    }
+
+    /// Lets sessions and core answer each other until both have said everything, within reason.
+    fn settle_quic(&mut self, now: Now) {
+        for _ in 0..SETTLEMENTS {
+            let Some(quic) = &mut self.quic else { return };
+            if !quic.settle(now, &mut self.core) {
+                return;
+            }
+            self.act(now);
+            if self.core.pending() == Pending::Prompt {
+                self.flush_core(now, true);
+                self.act(now);
+            }
         }
+    }
+
+    fn flush_core(&mut self, now: Now, bulk_waits: bool) {
+        let sessions = self.quic.as_mut().map(|quic| &mut quic.sessions);
+        self.core.flush(now, &mut Sinks { peers: &mut self.peers, sessions }, bulk_waits);
     }
 
     fn flush_quic(&mut self) {
@@ -661,6 +685,11 @@ impl Driver {
                     }
                     Output::Close { key, conn, reason, mut unsent } => {
                         tracing::debug!(shard = self.core.id().0, %conn, ?reason, "closed");
+                        if let Some(quic) = &mut self.quic
+                            && quic.closed(key, reason, &mut unsent)
+                        {
+                            continue;
+                        }
                         let idx = self.peers.find_key(key).expect("what is closed is here");
                         if let Some(Peer { phase: Phase::Live { session, .. }, .. }) =
                             self.peers.get_mut(idx)
@@ -669,13 +698,21 @@ impl Driver {
                         }
                         self.close(now, idx, unsent, None);
                     }
-                    Output::SeatEnded { .. } => {}
+                    Output::SeatEnded { key, last } => {
+                        let quic = self.quic.as_mut().expect("only sessions of QUIC have seats");
+                        quic.seat_ended(key, last);
+                    }
                     Output::Store(request) => {
                         if let Err(request) = self.storage.request(self.core.id(), request) {
                             self.unanswered.extend(request.unanswered());
                         }
                     }
-                    Output::Resume { key } => self.resumed.push_back(key),
+                    Output::Resume { key } => {
+                        if let Some(quic) = &mut self.quic {
+                            quic.resumed(key);
+                        }
+                        self.resumed.push_back(key);
+                    }
                 }
             }
             if let Some(reply) = self.unanswered.pop_front() {
@@ -698,7 +735,7 @@ impl Driver {
             }
             pending => {
                 let bulk_waits = pending == Pending::Prompt && self.pace.may_delay(now.mono_us);
-                self.core.flush(now, &mut self.peers, bulk_waits);
+                self.flush_core(now, bulk_waits);
                 if !bulk_waits {
                     self.pace.flushed(clock::now().mono_us);
                 }
@@ -725,7 +762,7 @@ impl Driver {
         }
         self.listeners.clear();
         if let Some(quic) = &mut self.quic {
-            quic.endpoint.stop();
+            quic.stop(now);
         }
         for idx in self.peers.indices() {
             if let Some(Peer { phase: Phase::Greeting(_), .. }) = self.peers.get_mut(idx) {

@@ -18,7 +18,10 @@ pub mod frame;
 pub mod host;
 pub mod payload;
 pub mod session;
+pub mod settings;
 pub mod wire;
+
+pub use settings::{SessionError, SessionSettings};
 
 /// What a client is told is wrong (protocol page, section 14.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

@@ -421,7 +421,9 @@ impl World {
                             host.closed(key, reason, unsent);
                         }
                         Output::Resume { key } => host.resumed(key),
-                        Output::Handover { .. } => panic!("nobody here is handed over"),
+                        Output::Handover { .. } | Output::Store(_) => {
+                            panic!("nobody here is handed over, and nothing is kept")
+                        }
                     }
                 }
                 busy |= host.is_unsettled();
