@@ -74,8 +74,11 @@ pub struct Flags {
     #[arg(long, global = true, value_enum)]
     pub mode: Option<ModeFlag>,
     /// Where metrics and health are served [default: 127.0.0.1:9090]
-    #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = admin)]
+    #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = address_or_off)]
     pub admin: Option<String>,
+    /// Where QUIC clients send their datagrams [default: off]
+    #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = address_or_off)]
+    pub quic: Option<String>,
     /// off lifts rates, quotas and counts, for benchmarks on trusted hosts
     #[arg(long, global = true, value_enum)]
     pub limits: Option<LimitsFlag>,
@@ -116,7 +119,7 @@ fn cpus(text: &str) -> Result<String, String> {
     }
 }
 
-fn admin(text: &str) -> Result<String, String> {
+fn address_or_off(text: &str) -> Result<String, String> {
     match text {
         "off" => Ok(text.to_owned()),
         _ => match text.parse::<SocketAddr>() {
@@ -176,6 +179,7 @@ impl Flags {
             ("--sounds", "sounds_dir", self.sounds.clone()),
             ("--mode", "mode", mode),
             ("--admin", "admin.listen", self.admin.clone()),
+            ("--quic", "quic.listen", self.quic.clone()),
             ("--limits", "limits.enabled", limits),
         ] {
             if let Some(value) = value {
@@ -259,6 +263,7 @@ mod tests {
             "tutti --cpus 3-1",
             "tutti --mode fast",
             "tutti --admin on",
+            "tutti --quic 4433",
             "tutti --limits none",
             "tutti --nonsense",
             "tutti nonsense",

@@ -5,12 +5,12 @@ use crate::{
     admin::{Admin, AdminError},
     check::{ThisHost, Unfit, cap_connections, raise_descriptors, ready_to_start, shortfalls},
     config::Config,
-    driver::{DriverError, Shards},
+    driver::{Control, DriverError, QuicDoor, Shards},
     notify::Notifier,
     storage::{OpenError, Storage},
 };
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 use std::{io, thread};
@@ -63,7 +63,7 @@ pub fn serve(mut config: Config, passed: &Passed) -> Result<(), ServeError> {
         Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }
     // Before any other thread is there, so that no signal is missed.
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(ServeError::Signals)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(ServeError::Signals)?;
     let admin = config.admin_listen.map(Admin::open).transpose()?;
     let ready = admin.as_ref().map(Admin::readiness);
     let storage = Storage::open(&config)?;
@@ -79,6 +79,10 @@ pub fn serve(mut config: Config, passed: &Passed) -> Result<(), ServeError> {
     let waiter = thread::spawn(move || {
         let mut told = false;
         for signal in &mut signals {
+            if signal == SIGHUP {
+                reload(&control);
+                continue;
+            }
             if told {
                 tracing::warn!(signal, "told to stop twice: ending at once");
                 std::process::exit(EXIT_AT_ONCE);
@@ -95,6 +99,9 @@ pub fn serve(mut config: Config, passed: &Passed) -> Result<(), ServeError> {
     for address in &config.listen {
         tracing::info!(shards = config.shards, cpus = ?config.cpus, "listening on http://{address}");
     }
+    if let Some(quic) = shards.control().quic() {
+        quic_starts(quic, &config);
+    }
     if let Some(address) = config.admin_listen {
         tracing::info!("metrics on http://{address}/metrics");
     }
@@ -106,4 +113,32 @@ pub fn serve(mut config: Config, passed: &Passed) -> Result<(), ServeError> {
     let _ = waiter.join();
     tracing::info!("stopped");
     Ok(ended?)
+}
+
+/// Says where QUIC clients find the server and how they know it.
+fn quic_starts(quic: &QuicDoor, config: &Config) {
+    let (address, fingerprint) = (quic.address, quic.certificates.fingerprint());
+    tracing::info!("QUIC on {address}, certificate SHA-256 {fingerprint}");
+    let asked = config.quic.as_ref().map_or(0, |settings| settings.receive_buffer);
+    // Linux counts what it knows about each datagram as well, and says twice what it was asked for.
+    if quic.receive_buffer / 2 < asked {
+        tracing::warn!(
+            "the kernel keeps {} bytes of datagrams for each shard, not {asked}: bursts will be lost; `tutti check` names net.core.rmem_max",
+            quic.receive_buffer / 2
+        );
+    }
+}
+
+/// Reads again what can be while everybody stays: the certificate. What cannot be read changes nothing.
+fn reload(control: &Control) {
+    let Some(quic) = control.quic() else {
+        return tracing::info!("told to reload, and there is nothing that can be");
+    };
+    match quic.certificates.reload() {
+        Ok(()) => tracing::info!(
+            "the certificate was read again: SHA-256 {}",
+            quic.certificates.fingerprint()
+        ),
+        Err(error) => tracing::error!(%error, "the old certificate stays"),
+    }
 }

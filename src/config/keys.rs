@@ -4,9 +4,26 @@
 //! here, so a key cannot exist in one of them only. The defaults stand here as text; a test holds them against
 //! [`tutti_shards::Config::default`].
 
+mod quic;
+mod sessions;
 mod table;
 
-pub use table::KEYS;
+/// Every key, table by table.
+pub const KEYS: &[Key] = &joined::<{ table::TABLE.len() + QUIC.len() }>(table::TABLE, QUIC);
+
+/// Those of the QUIC door.
+const QUIC: &[Key] =
+    &joined::<{ quic::QUIC.len() + sessions::SESSIONS.len() }>(quic::QUIC, sessions::SESSIONS);
+
+const fn joined<const N: usize>(first: &[Key], second: &[Key]) -> [Key; N] {
+    let mut all = [first[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    all
+}
 
 /// What values a key takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,9 +6,11 @@
 pub mod keys;
 mod origins;
 mod print;
+mod quic;
 mod raw;
 mod relations;
 mod salts;
+mod sessions;
 
 pub use origins::Origins;
 pub use print::{print_default, print_effective};
@@ -152,6 +154,8 @@ pub struct Config {
     pub admin_password: Option<Hidden>,
     /// The QUIC door; `None` where it stays shut.
     pub quic: Option<crate::quic::Settings>,
+    /// The settings of its sessions.
+    pub sessions: crate::doors::quic::SessionSettings,
     /// Limits of the doors and the driver.
     pub limits: DoorLimits,
     /// Packets waiting for other shards over which a shard keeps back cursor moves for them.
@@ -237,6 +241,7 @@ impl Config {
             admin_listen: read.off_or("admin.listen", "ADDRESS:PORT or \"off\"")?,
             admin_password: read.optional("admin.password").map(Hidden::new),
             quic: None,
+            sessions: sessions::read(&read, mode, false)?,
             limits: DoorLimits {
                 connections: read.capacity("limits.connections"),
                 connections_per_address: read.capacity("limits.connections_per_address"),
@@ -276,6 +281,8 @@ impl Config {
                 },
             },
         };
+        config.quic = quic::read(&read, &config.data)?;
+        config.sessions = sessions::read(&read, config.mode, config.quic.is_some())?;
         config.check_addresses(&read)?;
         if !read.flag("limits.enabled") {
             config.core = config.core.without_limits();

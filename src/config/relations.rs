@@ -39,6 +39,11 @@ const RELATIONS: &[Below] = &[
         "limits.outbox_total_bytes",
         "one connection's share cannot exceed the whole",
     ),
+    less(
+        "quic.retry_above",
+        "quic.ignore_above",
+        "clients are asked to show their address before they are not answered at all",
+    ),
     at_most("mesh.backlog_mark", "mesh.backlog", "cursors wait before connections are refused"),
     less("limits.ping_ms", "limits.silence_ms", "a ping needs time for its answer"),
     less("hot.demote_rate", "hot.promote_rate", "a channel would keep changing"),

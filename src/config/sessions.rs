@@ -1,6 +1,6 @@
 //! The settings of the QUIC door's sessions.
 
-use super::{ConfigError, Hidden, Mode, Reader};
+use super::{ConfigError, Hidden, Mode, Reader, Value};
 use crate::doors::quic::{SessionSettings, auth::SECRET_BYTES_MIN};
 
 /// Reads them. With `open`, that is with a QUIC address, somebody has to be able to come in.
@@ -18,16 +18,9 @@ pub(super) fn read(
         ));
     }
     let token_public_key = read.optional("quic.token_public_key");
-    if token_secret.is_some() && token_public_key.is_some() {
-        return Err(read.refuse(
-            "quic.token_public_key",
-            "nothing beside quic.token_secret: tokens are checked in one way",
-            "a file".to_owned(),
-        ));
-    }
-    let names = match read.text("quic.names").as_str() {
-        "auto" => mode == Mode::Development,
-        other => other == "true",
+    let names = match read.value("quic.names") {
+        Value::Bool(on) => on,
+        _ => mode == Mode::Development,
     };
     if open && !names && token_secret.is_none() && token_public_key.is_none() {
         return Err(read.refuse(

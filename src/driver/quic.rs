@@ -9,7 +9,7 @@ use super::{
     poller::{Interest, Poller, Token},
 };
 use crate::doors::quic::{host::Host, session::SessionConfig};
-use crate::quic::{ConnKey, Arrival, Batch, Counts, Endpoint, Shared, UdpCounts, UdpSocket};
+use crate::quic::{Arrival, Batch, ConnKey, Counts, Endpoint, Shared, UdpCounts, UdpSocket};
 use std::{io, os::fd::AsFd, sync::Arc};
 use tutti_shards::ShardId;
 
@@ -53,7 +53,13 @@ impl Quic {
         let mut endpoint = Endpoint::new(shared, me, shards, now_us, seed);
         endpoint.set_segments_max(socket.segments_max());
         poller.add(socket.as_fd(), Token::Datagrams, Interest::READ)?;
-        Ok(Quic { endpoint, sessions: Host::new(sessions), socket, batch: Batch::default(), is_blocked: false })
+        Ok(Quic {
+            endpoint,
+            sessions: Host::new(sessions),
+            socket,
+            batch: Batch::default(),
+            is_blocked: false,
+        })
     }
 
     /// Takes in what has come, and sends on what belongs to other shards.

@@ -9,8 +9,8 @@ use super::{
     peers::{Closing, Held, Peer, Peers, Phase, Sending},
     poller::{EVENTS, Interest, Poller, Ready, Token},
     quic::{self, Quic},
-    sessions::Sinks,
     report::{DriverStats, Report},
+    sessions::Sinks,
 };
 use crate::{
     admission::Admission,

@@ -21,7 +21,7 @@ pub(super) const SESSIONS: &[Key] = &[
         "quic.token_public_key",
         Kind::Text("a PEM file"),
         "",
-        "The public key that tokens (JWT, RS256 or EdDSA) are checked with, in place of quic.token_secret.",
+        "The public key that tokens (JWT, RS256 or EdDSA) are checked with, in place of quic.token_secret, which then does not count.",
         "None.",
     ),
     key(

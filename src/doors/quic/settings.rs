@@ -69,13 +69,13 @@ impl SessionSettings {
         datagrams: bool,
     ) -> Result<SessionConfig, SessionError> {
         let token = match (&self.token_secret, &self.token_public_key) {
-            (Some(secret), _) => Some(TokenKey::Secret(secret.expose().as_bytes().into())),
-            (None, Some(path)) => {
+            (_, Some(path)) => {
                 let fail = |source| SessionError::Read { path: path.clone(), source };
                 let text = std::fs::read_to_string(path).map_err(fail)?;
                 let key = TokenKey::parse_pem(&text);
                 Some(key.map_err(|_| SessionError::NoKey { path: path.clone() })?)
             }
+            (Some(secret), None) => Some(TokenKey::Secret(secret.expose().as_bytes().into())),
             (None, None) => None,
         };
         let auth = Auth {

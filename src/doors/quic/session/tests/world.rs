@@ -31,7 +31,6 @@ pub(super) const ACK: u64 = 6;
 pub(super) struct Wired {
     /// What the client has sent and the session has not read.
     to_server: BTreeMap<StreamId, (Vec<u8>, bool)>,
-    pub(super) reset: Vec<(u64, u64)>,
     /// What the client has received.
     pub(super) received: BTreeMap<u64, Vec<u8>>,
     pub(super) finished: Vec<u64>,
