@@ -7,7 +7,7 @@
 #   perf/run.sh --report         only the reports, from what is in perf/out
 #
 # Rows: idle notes100 notes1000 spread cursors joins saturate100 saturate50x20 members channels shards mixed syscalls
-#       tcp-chat tcp-idle storage
+#       tcp-chat tcp-idle storage quic-handshakes quic-room quic-flood quic-idle
 #
 # Environment:
 #   TUTTI        the server binary (default: target/release/tutti, built here); "none" leaves it out
@@ -20,7 +20,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 ALL="idle notes100 notes1000 spread cursors joins saturate100 saturate50x20 members channels shards mixed syscalls
-tcp-chat tcp-idle storage"
+tcp-chat tcp-idle storage quic-handshakes quic-room quic-flood quic-idle"
 ALL=${ALL//$'\n'/ }
 BIN=${CARGO_TARGET_DIR:-target}/release
 OUT=perf/out
@@ -55,13 +55,19 @@ if [ "${1:-}" != --inside ]; then
         [ -n "$build" ] || { echo "there is no peer $peer in perf/peers/peers.toml" >&2; exit 2; }
         sh -c "$build" > /dev/null || { echo "the peer $peer cannot be built (PEERS=none leaves peers out): $build" >&2; exit 1; }
     done
+    speaking() {
+        "$BIN/report" --peers | awk -F'\t' -v names=" $PEERS " -v speaks="$1" \
+            '$4 == speaks && index(names, " " $1 " ") { printf "%s ", $1 }'
+    }
+    QUIC_PEERS=$(speaking quic)
+    PEERS=$(speaking mpp)
     # A namespace may only choose among the host's allowed algorithms; put the list back afterwards.
     allowed=$(cat $ALLOWED)
     if [[ " $allowed " != *" cubic "* ]]; then
         trap 'echo "$allowed" > $ALLOWED' EXIT
         echo "$allowed cubic" > $ALLOWED
     fi
-    TUTTI=$TUTTI PEERS=$PEERS unshare -n "$0" --inside "$@"
+    TUTTI=$TUTTI PEERS=$PEERS QUIC_PEERS=$QUIC_PEERS unshare -n "$0" --inside "$@"
     exit
 fi
 shift
@@ -78,7 +84,7 @@ DATA=$OUT/data
 FAILED=()
 trap 'stop_server' EXIT
 
-# What is spoken to servers (ws, or tcp for the line chat), and what Tutti is told besides; a row may set both.
+# What is spoken to servers (ws, tcp for the line chat, or quic), and what Tutti is told besides; a row may set both.
 WIRE=ws
 MORE=
 
@@ -88,6 +94,8 @@ start_server() {
     local doors="--listen 127.0.0.1:$PORT" lines="" cpus=$SERVER_CPU
     if [ $WIRE = tcp ]; then
         doors="--listen 127.0.0.1:$((PORT + 1000)) --tcp 127.0.0.1:$PORT" lines=--lines
+    elif [ $WIRE = quic ]; then
+        doors="--listen 127.0.0.1:$((PORT + 1000)) --quic 127.0.0.1:$PORT"
     fi
     local tutti="exec $TUTTI serve $doors --limits off --admin off $MORE"
     case $1 in
@@ -247,6 +255,16 @@ run_row() {
             WIRE=tcp on "$FLOORS tutti tutti-2" tcp-joins tcp-joins
             ;;
         storage) compare_storage ;;
+        quic-handshakes) WIRE=quic on "tutti $QUIC_PEERS" quic-handshakes quic-handshakes ;;
+        quic-room)
+            WIRE=quic on "tutti $QUIC_PEERS" quic-room quic-room
+            WIRE=quic on "tutti $QUIC_PEERS" quic-most quic-room --rate 20 --seconds 2 --find-max "$HOLDS"
+            ;;
+        quic-flood)
+            WIRE=quic on tutti quic-alone quic-flood --set flooders.abuse.rate=0.01
+            WIRE=quic on tutti quic-flood quic-flood
+            ;;
+        quic-idle) WIRE=quic on "tutti $QUIC_PEERS" quic-idle quic-idle --seconds 5 ;;
         syscalls)
             count_system_calls floor-send
             count_system_calls tutti

@@ -10,7 +10,7 @@ use crate::scenario::Setting;
 use crate::scenario::presets;
 use crate::watch::machine::parse_cpus;
 
-/// Open-loop load for any Multiplayer Piano server, and for the TCP line chat.
+/// Open-loop load for any Multiplayer Piano server, for the TCP line chat, and for the QUIC door.
 ///
 /// Without arguments it runs the canonical scenario against a server on this machine and prints two lines:
 /// throughput, and latency from the intended send time. Every delivery is accounted for.
@@ -21,7 +21,8 @@ pub struct Cli {
     #[arg(value_name = "SCENARIO", conflicts_with_all = ["compare", "join", "render"])]
     pub scenario: Option<String>,
 
-    /// The server [default: ws://127.0.0.1:8080/, and tcp://127.0.0.1:8023 for scenarios of terminals]
+    /// The server [default: by the scenario's dialect, ws://127.0.0.1:8080/, tcp://127.0.0.1:8023 or
+    /// quic://127.0.0.1:4433]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// The server's name in tables and plots
@@ -73,7 +74,7 @@ pub struct Cli {
     /// Messages a second of each who sends
     #[arg(long, value_name = "RATE", help_heading = "Changing the scenario")]
     pub rate: Option<f64>,
-    /// `text`, `quick` for the binary dialect, or `line` for the TCP line chat
+    /// `text`, `quick` for the binary dialect, `line` for the TCP line chat, or `quic`
     #[arg(long, value_name = "DIALECT", help_heading = "Changing the scenario")]
     pub dialect: Option<String>,
 

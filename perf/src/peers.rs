@@ -11,12 +11,26 @@ use serde::Deserialize;
 pub struct Peer {
     /// Its name in reports.
     pub name: String,
+    /// What it speaks.
+    #[serde(default)]
+    pub speaks: Speaks,
     /// How it is built, in a sentence.
     pub how: String,
     /// The command that builds it.
     pub build: String,
     /// The command that starts it, with `{port}` and perhaps `{cpu}`.
     pub start: String,
+}
+
+/// The protocol of a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speaks {
+    /// Multiplayer Piano over WebSocket.
+    #[default]
+    Mpp,
+    /// The QUIC door's protocol.
+    Quic,
 }
 
 #[derive(Deserialize)]

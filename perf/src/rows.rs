@@ -207,6 +207,7 @@ pub fn rows(figures: &Figures) -> Vec<Row> {
     }
     terminals(figures, &mut rows);
     storage(figures, &mut rows);
+    quic(figures, &mut rows);
     let calls = |server: &str| {
         let rate = run("syscalls", server)?.traffic.delivered_per_s;
         Some(figures.syscalls_per_s.get(server)? / rate)
@@ -303,6 +304,62 @@ fn storage(figures: &Figures, rows: &mut Vec<Row>) {
             Budget::AtMost(10.0),
         )
         .against(seconds("tutti").map(|s| (s, "without"))),
+    );
+}
+
+/// The QUIC door, against a server the usual way.
+fn quic(figures: &Figures, rows: &mut Vec<Row>) {
+    let of = |row: &str, server: &str, figure: &dyn Fn(&RunResult) -> Option<f64>| {
+        figure(figures.run(row, server)?)
+    };
+    let mut against = |what: &str,
+                       unit: Unit,
+                       row: &str,
+                       figure: &dyn Fn(&RunResult) -> Option<f64>,
+                       budget: Budget| {
+        let peer = of(row, "quinn", figure).map(|value| (value, "quinn"));
+        rows.push(Row::new(what, unit, of(row, "tutti", figure), budget).against(peer));
+    };
+    // What one costs says how many a core makes, whichever side was the slower one.
+    let handshakes = |run: &RunResult| Some(1e6 / run.figures.get("server_us_per_arrival")?);
+    against(
+        "QUIC handshakes with login, a second and core",
+        Unit::PerSecond,
+        "quic-handshakes",
+        &handshakes,
+        Budget::AtLeastTimes(0.9),
+    );
+    let delivered = |run: &RunResult| Some(1e6 / run.server.as_ref()?.us_per_delivery?);
+    against(
+        "QUIC room of 100, deliveries a second and core at the highest rate that holds",
+        Unit::PerSecond,
+        "quic-most",
+        &delivered,
+        Budget::AtLeastTimes(1.5),
+    );
+    against(
+        "QUIC room of 100, 100 messages/s, p99",
+        Unit::Micros,
+        "quic-room",
+        &|run| latency_us(run, "p99"),
+        Budget::AtMost(5000.0),
+    );
+    against(
+        "idle QUIC connection, memory each at 5,000",
+        Unit::Bytes,
+        "quic-idle",
+        &|run| rss_each(run, 5_000),
+        Budget::AtMost(24.0 * 1024.0),
+    );
+    let p99 = |row: &str| of(row, "tutti", &|run| latency_us(run, "p99"));
+    rows.push(
+        Row::new(
+            "QUIC room beside a flooded one, p99",
+            Unit::Micros,
+            p99("quic-flood"),
+            Budget::AtMostTimes(1.2),
+        )
+        .against(p99("quic-alone").map(|us| (us, "alone"))),
     );
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::net::source::{Sources, forwarded_address};
 use crate::scenario::Dialect;
-use crate::watch::process::is_listening;
+use crate::watch::process::{self, is_listening};
 
 /// The key of every handshake; its answer is a constant (the example of RFC 6455, section 1.3).
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -17,6 +17,8 @@ const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// The port of the line chat, unless a URL names one.
 const LINE_PORT: u16 = 8023;
+/// The port of the QUIC door, unless a URL names one.
+const QUIC_PORT: u16 = 4433;
 
 /// The port that a PROXY header claims; any but 0.
 const CLAIMED_PORT: u16 = 40_000;
@@ -28,8 +30,10 @@ pub struct Endpoint {
     pub url: String,
     /// Where it listens.
     pub address: SocketAddr,
-    /// What a request names; `None` where nothing is requested, because lines are spoken.
+    /// What a request names; `None` where nothing is requested.
     request: Option<Request>,
+    /// Whether it listens for datagrams.
+    udp: bool,
     /// Where connections come from.
     pub sources: Sources,
     /// Whether each connection claims an address of its own.
@@ -49,10 +53,12 @@ impl Endpoint {
         match dialect {
             Dialect::Text | Dialect::Quick => "ws://127.0.0.1:8080/",
             Dialect::Line => "tcp://127.0.0.1:8023",
+            Dialect::Quic => "quic://127.0.0.1:4433",
         }
     }
 
-    /// Reads a `ws://HOST[:PORT][/PATH]`, or a `tcp://HOST[:PORT]` when lines are spoken, and looks the host up.
+    /// Reads a `ws://HOST[:PORT][/PATH]`, a `tcp://HOST[:PORT]` when lines are spoken, or a `quic://HOST[:PORT]`, and
+    /// looks the host up.
     ///
     /// # Errors
     /// A URL of another kind, or a host that is not known.
@@ -63,6 +69,7 @@ impl Endpoint {
         let (rest, port) = match dialect {
             Dialect::Text | Dialect::Quick => (url.strip_prefix("ws://"), 80),
             Dialect::Line => (url.strip_prefix("tcp://"), LINE_PORT),
+            Dialect::Quic => (url.strip_prefix("quic://"), QUIC_PORT),
         };
         let Some(rest) = rest else {
             let (usual, dialect) = (Self::usual_url(dialect), dialect.name());
@@ -82,9 +89,11 @@ impl Endpoint {
             .with_context(|| format!("{url}: the host cannot be looked up"))?
             .next()
             .with_context(|| format!("{url}: the host has no address"))?;
-        let request = (dialect != Dialect::Line)
+        let request = matches!(dialect, Dialect::Text | Dialect::Quick)
             .then(|| Request { host: host.to_owned(), path: path.to_owned() });
-        Ok(Self { url: url.to_owned(), address, request, sources, forwarded_for })
+        let udp = dialect == Dialect::Quic;
+        ensure!(!(udp && forwarded_for), "--forwarded-for has no meaning over QUIC: use --sources");
+        Ok(Self { url: url.to_owned(), address, request, udp, sources, forwarded_for })
     }
 
     /// Waits until the server listens, at most `patience`. A server on this machine is not connected to
@@ -96,7 +105,10 @@ impl Endpoint {
         let deadline = Instant::now() + patience;
         loop {
             let there = if self.address.ip().is_loopback() {
-                is_listening(self.address.port())?
+                is_listening(self.address.port(), self.udp)?
+            } else if self.udp {
+                // Nothing answers but to a handshake, which people will try.
+                true
             } else {
                 std::net::TcpStream::connect_timeout(&self.address, Duration::from_secs(2)).is_ok()
             };
@@ -114,6 +126,11 @@ impl Endpoint {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// The process that listens there, when it is on this machine and may be seen.
+    pub(crate) fn listener(&self) -> Option<u32> {
+        self.address.ip().is_loopback().then(|| process::listener(self.address.port(), self.udp))?
     }
 
     /// What the `index`-th connection says first: an HTTP request, or of lines at most where it comes from.

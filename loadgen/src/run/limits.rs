@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::net::target::Endpoint;
-use crate::scenario::Scenario;
+use crate::scenario::{Dialect, Scenario};
 
 /// Descriptors that are not connections: rings, epoll instances, files.
 const BESIDE: u64 = 100;
@@ -15,7 +15,13 @@ const BESIDE: u64 = 100;
 /// # Errors
 /// When there are not, with the command that helps.
 pub(super) fn check(scenario: &Scenario, endpoint: &Endpoint) -> Result<()> {
-    let needed = scenario.total() as u64 + BESIDE;
+    let addresses = endpoint.sources.count(endpoint.address);
+    // All connections of one address share a socket over QUIC.
+    let sockets = match scenario.dialect {
+        Dialect::Quic => scenario.total().min(addresses),
+        _ => scenario.total(),
+    };
+    let needed = sockets as u64 + BESIDE;
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit)?;
@@ -31,10 +37,9 @@ pub(super) fn check(scenario: &Scenario, endpoint: &Endpoint) -> Result<()> {
     let ports =
         std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let range: Vec<usize> = ports.split_whitespace().filter_map(|port| port.parse().ok()).collect();
-    let addresses = endpoint.sources.count(endpoint.address);
     if let [first, last] = range[..]
         && let ports = last.saturating_sub(first) + 1
-        && ports * addresses < scenario.total()
+        && ports * addresses < sockets
     {
         bail!(
             "{} connections from {addresses} address(es) with {ports} ports each do not fit: use more addresses \

@@ -111,9 +111,8 @@ pub fn run(mut setup: Setup) -> Result<RunResult> {
 fn watch(setup: &Setup) -> Watched {
     let mut watched =
         Watched { pid: setup.pid, cgroup: setup.cgroup.clone(), metrics: setup.metrics.clone() };
-    let address = setup.endpoint.address;
-    if !watched.is_readable() && address.ip().is_loopback() {
-        watched.pid = process::listener(address.port());
+    if !watched.is_readable() {
+        watched.pid = setup.endpoint.listener();
     }
     watched
 }

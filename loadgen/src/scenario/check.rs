@@ -89,12 +89,12 @@ impl Scenario {
             if group.channels == 0 || group.members == 0 {
                 return fault("`channels` and `members` are at least 1".to_owned());
             }
-            if self.dialect == Dialect::Line
-                && let Some(what) = unknown_to_terminals(group)
-            {
-                return fault(format!(
-                    "{what} does not exist in the line chat (dialect = \"line\")"
-                ));
+            if let Some(what) = unknown_to(self.dialect, group) {
+                let dialect = self.dialect.name();
+                return fault(format!("{what} does not exist with dialect = \"{dialect}\""));
+            }
+            if !group.seats && (group.streams().next().is_some() || group.roams.is_some()) {
+                return fault("who sends or roams has `seats = true`".to_owned());
             }
             if let Some(with) = &group.with {
                 let Some(other) = self.groups.iter().find(|other| other.name == *with) else {
@@ -172,17 +172,29 @@ impl Scenario {
     }
 }
 
-/// What a group does that nobody can do in a terminal.
-fn unknown_to_terminals(group: &Group) -> Option<String> {
+/// What a group does that the dialect has no words for.
+fn unknown_to(dialect: Dialect, group: &Group) -> Option<String> {
+    if matches!(dialect, Dialect::Text | Dialect::Quick) {
+        return None;
+    }
     if let Some((kind, _)) = group.streams().find(|(kind, _)| *kind != Kind::Chat) {
         return Some(format!("a {}", kind.name()));
     }
     if group.list {
         return Some("a list to follow".to_owned());
     }
+    if dialect == Dialect::Quic && group.reads != Reads::Always {
+        return Some("a slow reader".to_owned());
+    }
     let how = group.abuse.map(|abuse| abuse.how)?;
-    let framed = matches!(how, Nuisance::BadJson | Nuisance::HugeFrames);
-    framed.then(|| "abuse by frames".to_owned())
+    let unknown = match dialect {
+        Dialect::Quic => !matches!(
+            how,
+            Nuisance::Silent | Nuisance::Connects | Nuisance::Flood | Nuisance::Channels
+        ),
+        _ => matches!(how, Nuisance::BadJson | Nuisance::HugeFrames),
+    };
+    unknown.then(|| "such abuse".to_owned())
 }
 
 #[cfg(test)]
@@ -225,6 +237,7 @@ mod tests {
         check(("with = \"a\"", "with = \"c\""), "no group is called");
         check(("with = \"a\"", "chat = { rate = 1 }"), "a group that stays and reads");
         check(("\"never\"", "{ slowly = 0 }"), "reads \"never\"");
-        check(("measure_s = 5", "dialect = \"line\""), "a note does not exist in the line chat");
+        check(("measure_s = 5", "dialect = \"line\""), "a note does not exist with dialect");
+        check(("rate = 5 }", "rate = 5 }\nseats = false"), "`seats = true`");
     }
 }

@@ -53,7 +53,8 @@ pub struct Scenario {
     /// Send what one sender owes at once in one call, as a client does that was held up. Cheaper for both sides.
     #[serde(default)]
     pub merge: bool,
-    /// `text` (JSON), `quick` (the binary dialect of quick-mpp-server), or `line` (the TCP line chat).
+    /// `text` (JSON), `quick` (the binary dialect of quick-mpp-server), `line` (the TCP line chat), or
+    /// `quic` (the QUIC door).
     #[serde(default)]
     pub dialect: Dialect,
     /// Connections a second while people arrive; 0 is as fast as the server takes them.
@@ -102,6 +103,9 @@ pub struct Group {
     /// Following the channel list (`+ls`).
     #[serde(default)]
     pub list: bool,
+    /// Whether they take a seat in their channel; without one they are there once the server knows them.
+    #[serde(default = "yes")]
+    pub seats: bool,
     /// Whether they read what they are sent.
     #[serde(default)]
     pub reads: Reads,
@@ -226,6 +230,8 @@ pub enum Dialect {
     Quick,
     /// Lines of a terminal, over plain TCP.
     Line,
+    /// Frames of the QUIC door.
+    Quic,
 }
 
 impl Dialect {
@@ -236,6 +242,7 @@ impl Dialect {
             Dialect::Text => "text",
             Dialect::Quick => "quick",
             Dialect::Line => "line",
+            Dialect::Quic => "quic",
         }
     }
 }
@@ -333,6 +340,10 @@ impl Kind {
             Kind::Ping => "ping",
         }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> f64 {

@@ -21,6 +21,10 @@ const ALL: &[(&str, &str)] = &[
     ("tcp-idle", include_str!("../../../perf/scenarios/tcp-idle.toml")),
     ("tcp-joins", include_str!("../../../perf/scenarios/tcp-joins.toml")),
     ("tcp-churn", include_str!("../../../perf/scenarios/tcp-churn.toml")),
+    ("quic-handshakes", include_str!("../../../perf/scenarios/quic-handshakes.toml")),
+    ("quic-room", include_str!("../../../perf/scenarios/quic-room.toml")),
+    ("quic-flood", include_str!("../../../perf/scenarios/quic-flood.toml")),
+    ("quic-idle", include_str!("../../../perf/scenarios/quic-idle.toml")),
     ("mixed", include_str!("../../../perf/scenarios/mixed.toml")),
 ];
 

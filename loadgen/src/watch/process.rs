@@ -118,19 +118,19 @@ pub(crate) fn slab_bytes() -> io::Result<u64> {
         * 1024)
 }
 
-/// Whether something listens on TCP `port` in this network namespace. Found without connecting, so
+/// Whether something listens on `port` of TCP, or of UDP, in this network namespace. Found without connecting, so
 /// that a process can be looked at before its first connection.
 ///
 /// # Errors
 /// When `/proc` cannot be read.
-pub(crate) fn is_listening(port: u16) -> io::Result<bool> {
-    Ok(!listening_inodes(port)?.is_empty())
+pub(crate) fn is_listening(port: u16, udp: bool) -> io::Result<bool> {
+    Ok(!listening_inodes(port, udp)?.is_empty())
 }
 
-/// The process that listens on TCP `port` in this network namespace, as far as it may be seen.
-pub(crate) fn listener(port: u16) -> Option<u32> {
+/// The process that listens on `port` of TCP, or of UDP, in this network namespace, as far as it may be seen.
+pub(crate) fn listener(port: u16, udp: bool) -> Option<u32> {
     let wanted: Vec<String> =
-        listening_inodes(port).ok()?.iter().map(|inode| format!("socket:[{inode}]")).collect();
+        listening_inodes(port, udp).ok()?.iter().map(|inode| format!("socket:[{inode}]")).collect();
     if wanted.is_empty() {
         return None;
     }
@@ -151,14 +151,20 @@ pub(crate) fn listener(port: u16) -> Option<u32> {
     None
 }
 
-fn listening_inodes(port: u16) -> io::Result<Vec<String>> {
+fn listening_inodes(port: u16, udp: bool) -> io::Result<Vec<String>> {
     let wanted = format!(":{port:04X}");
+    // LISTEN of TCP; UDP sockets without a peer have the state CLOSE.
+    let (state, tables) = match udp {
+        false => ("0A", ["/proc/net/tcp", "/proc/net/tcp6"]),
+        true => ("07", ["/proc/net/udp", "/proc/net/udp6"]),
+    };
     let mut inodes = Vec::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+    for table in tables {
         let Ok(table) = fs::read_to_string(table) else { continue };
         for line in table.lines() {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            if let [_, local, _, "0A", _, _, _, _, _, inode, ..] = fields[..]
+            if let [_, local, _, found, _, _, _, _, _, inode, ..] = fields[..]
+                && found == state
                 && local.ends_with(&wanted)
             {
                 inodes.push(inode.to_owned());
@@ -188,9 +194,13 @@ mod tests {
     fn a_listener_is_seen_and_its_absence_too() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
-        assert!(is_listening(port).expect("readable"));
-        assert_eq!(super::listener(port), Some(std::process::id()));
+        assert!(is_listening(port, false).expect("readable"));
+        assert_eq!(super::listener(port, false), Some(std::process::id()));
         drop(listener);
-        assert!(!is_listening(port).expect("readable"));
+        assert!(!is_listening(port, false).expect("readable"));
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let port = socket.local_addr().expect("bound").port();
+        assert!(is_listening(port, true).expect("readable"));
+        assert_eq!(super::listener(port, true), Some(std::process::id()));
     }
 }

@@ -15,6 +15,7 @@
 
 pub(crate) mod line;
 pub(crate) mod mark;
+pub(crate) mod quic;
 pub(crate) mod quick;
 pub(crate) mod text;
 
@@ -31,6 +32,8 @@ pub(crate) enum Message<'a> {
     Quick(&'a [u8]),
     /// A line without its end.
     Line(&'a [u8]),
+    /// A frame of the QUIC door, header included.
+    Frame(&'a [u8]),
 }
 
 /// What a message is, as far as a load generator tells them apart.
@@ -60,6 +63,8 @@ pub(crate) enum What {
     Refusal,
     /// The server closes
     Farewell,
+    /// The server asks whether anybody is there, by a message
+    Ping,
     /// Anything else.
     Other,
 }
@@ -75,6 +80,7 @@ pub(crate) fn each_message<'a>(
         Dialect::Text => text::each_message(payload, each),
         Dialect::Quick => quick::each_message(payload, each),
         Dialect::Line => each(line::what(payload), Message::Line(payload)),
+        Dialect::Quic => each(quic::what(payload), Message::Frame(payload)),
     }
 }
 
@@ -92,14 +98,15 @@ pub(crate) fn read<'a>(what: What, message: Message<'a>) -> Option<Marked<'a>> {
         Message::Text(text) => text::read(what, text),
         Message::Quick(payload) => quick::read(what, payload),
         Message::Line(line) => line::read(line),
+        Message::Frame(frame) => quic::read(frame),
     }
 }
 
-/// The receiver's own participant id in the answer to a join; terminals chose their own.
+/// The receiver's own participant id in the answer to a join; people with a nick chose their own.
 pub(crate) fn own_id(message: Message<'_>) -> Option<&[u8]> {
     match message {
         Message::Text(text) => text::own_id(text),
-        Message::Quick(_) | Message::Line(_) => None,
+        Message::Quick(_) | Message::Line(_) | Message::Frame(_) => None,
     }
 }
 
@@ -108,6 +115,7 @@ pub(crate) fn channel_id(message: Message<'_>) -> Option<&[u8]> {
     match message {
         Message::Text(text) => text::channel_id(text),
         Message::Line(line) => line::room(line),
+        Message::Frame(frame) => quic::room(frame),
         Message::Quick(_) => None,
     }
 }
@@ -116,13 +124,16 @@ pub(crate) fn channel_id(message: Message<'_>) -> Option<&[u8]> {
 pub(crate) fn notification_text(message: Message<'_>) -> String {
     match message {
         Message::Text(text) => text::notification_text(text),
-        Message::Quick(bytes) | Message::Line(bytes) => {
-            String::from_utf8_lossy(&bytes[..bytes.len().min(100)]).into_owned()
-        }
+        Message::Quick(bytes) | Message::Line(bytes) => shortened(bytes),
+        Message::Frame(frame) => shortened(quic::reason(frame).unwrap_or_default()),
     }
 }
 
-/// Appends a message as it goes over the wire: in a frame, or as a line.
+fn shortened(text: &[u8]) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(100)]).into_owned()
+}
+
+/// Appends a message as it goes over the wire: in a frame, or as a line. Those of QUIC are frames already.
 pub(crate) fn wrap(out: &mut Vec<u8>, dialect: Dialect, message: &[u8], mask: [u8; 4]) {
     match dialect {
         Dialect::Text => ws::put_masked(out, ws::TEXT, message, mask),
@@ -131,16 +142,18 @@ pub(crate) fn wrap(out: &mut Vec<u8>, dialect: Dialect, message: &[u8], mask: [u
             out.extend_from_slice(message);
             out.push(b'\n');
         }
+        Dialect::Quic => out.extend_from_slice(message),
     }
 }
 
-/// Writes `hi`, which in a terminal is the `nick`.
+/// Writes `hi`, which for some is their `nick`.
 pub(crate) fn put_hi(out: &mut Vec<u8>, dialect: Dialect, nick: &str) {
     out.clear();
     match dialect {
         Dialect::Text => out.extend_from_slice(br#"[{"m":"hi"}]"#),
         Dialect::Quick => quick::put_hi(out),
         Dialect::Line => out.extend_from_slice(nick.as_bytes()),
+        Dialect::Quic => quic::put_hi(out, nick),
     }
 }
 
@@ -158,6 +171,7 @@ pub(crate) fn put_join(out: &mut Vec<u8>, dialect: Dialect, channel: &str) {
             out.extend_from_slice(b"/join ");
             out.extend_from_slice(channel.as_bytes());
         }
+        Dialect::Quic => quic::put_join(out, channel),
     }
 }
 
@@ -168,17 +182,19 @@ pub(crate) fn put_follow_list(out: &mut Vec<u8>, dialect: Dialect) {
         Dialect::Text => out.extend_from_slice(br#"[{"m":"+ls"}]"#),
         Dialect::Quick => quick::put_follow_list(out),
         Dialect::Line => out.extend_from_slice(b"/rooms"),
+        Dialect::Quic => quic::put_list(out),
     }
 }
 
-/// Writes a marked message; `size` is the number of notes.
-pub(crate) fn put(out: &mut Vec<u8>, dialect: Dialect, mark: Mark, size: usize) {
+/// Writes a marked message; `size` is the number of notes, `room` the number of the sender's room, where it has one.
+pub(crate) fn put(out: &mut Vec<u8>, dialect: Dialect, mark: Mark, size: usize, room: u64) {
     out.clear();
     match dialect {
         Dialect::Text => text::put(out, mark, size),
         Dialect::Quick => quick::put(out, mark, size),
-        // A scenario in which terminals send anything else is refused.
+        // A scenario in which they send anything else is refused.
         Dialect::Line => mark::put_line(out, mark),
+        Dialect::Quic => quic::put_mark(out, mark, room),
     }
 }
 

@@ -50,13 +50,14 @@ fn almost_messages() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn look_at(payload: &[u8]) {
-    for dialect in [Dialect::Text, Dialect::Quick, Dialect::Line] {
+    for dialect in [Dialect::Text, Dialect::Quick, Dialect::Line, Dialect::Quic] {
         let anew = print_anew(payload, dialect);
         each_message(anew.as_deref().unwrap_or(payload), dialect, |what, message| {
             read(what, message);
             own_id(message);
             channel_id(message);
             notification_text(message);
+            quic::room_id(payload);
             for what in [What::Note, What::Chat, What::Cursor, What::Time] {
                 if let Some(Marked::Chat { line, .. }) = read(what, message) {
                     mark::read_line(line);

@@ -95,6 +95,14 @@ impl Worker {
                 self.send_raw(idx, &TEBIBYTE);
                 self.send_raw(idx, &[b'x'; 1024]);
             }
+            Nuisance::Flood if self.quic.is_some() => {
+                let room = self.peers[idx as usize].room_id;
+                let mut message = std::mem::take(&mut self.message);
+                message.clear();
+                wire::quic::put_text(&mut message, "buy buy buy", room, random >> 12);
+                self.send(idx, &message, Dialect::Quic);
+                self.message = message;
+            }
             Nuisance::Flood if self.speaks_lines() => {
                 self.send(idx, b"buy buy buy", Dialect::Line);
             }

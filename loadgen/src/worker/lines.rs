@@ -17,22 +17,26 @@ impl Worker {
             return filled.len();
         }
         let mut at = 0;
-        for end in memchr::memchr_iter(b'\n', filled) {
+        let ends = memchr::memchr_iter(b'\n', filled).chain(std::iter::once(filled.len()));
+        for end in ends {
+            let line = &filled[at..end];
+            if line.len() > LINE_BYTES_MAX {
+                self.gone(idx, "a line of more than 64 KiB");
+                return filled.len();
+            }
+            if end == filled.len() {
+                break;
+            }
             self.tallies.frames += 1;
-            self.hear(idx, &filled[at..end], Dialect::Line, at_us);
+            self.hear(idx, line, Dialect::Line, at_us);
             at = end + 1;
             // What a line caused may have ended the connection.
             if self.peers[idx as usize].attempt != attempt {
                 return filled.len();
             }
         }
-        let rest = &filled[at..];
-        if self.peers[idx as usize].state == State::Opening && rest == PROMPT {
+        if self.peers[idx as usize].state == State::Opening && &filled[at..] == PROMPT {
             self.upgraded(idx);
-            return filled.len();
-        }
-        if rest.len() > LINE_BYTES_MAX {
-            self.gone(idx, "a line of more than 64 KiB");
             return filled.len();
         }
         at

@@ -33,21 +33,12 @@ impl Worker {
         let address = self.endpoint.address;
         let from = self.endpoint.sources.of(everybody, address);
         peer.since_us = since_us;
+        if self.quic.is_some() {
+            return self.connect_quic(idx, from);
+        }
         let fd = match socket::connect(address, from) {
             Ok(fd) => fd,
-            Err(error) => {
-                let text = match error.raw_os_error() {
-                    Some(libc::EMFILE | libc::ENFILE) => {
-                        bail!("out of file descriptors; raise the limit: ulimit -n")
-                    }
-                    Some(libc::EADDRNOTAVAIL) => {
-                        "no local port or address is free (--sources)".to_owned()
-                    }
-                    _ => error.to_string(),
-                };
-                self.gone(idx, &text);
-                return Ok(());
-            }
+            Err(error) => return self.unconnected(idx, &error),
         };
         let group = &self.scenario.groups[usize::from(peer.person.group)];
         if group.reads != Reads::Always {
@@ -59,6 +50,19 @@ impl Worker {
         self.poller.add(&fd, token, true).context("epoll")?;
         peer.fd = Some(fd);
         self.set_state(idx, State::Connecting);
+        Ok(())
+    }
+
+    /// A connection could not even begin.
+    pub(super) fn unconnected(&mut self, idx: u32, error: &std::io::Error) -> Result<()> {
+        let text = match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE) => {
+                bail!("out of file descriptors; raise the limit: ulimit -n")
+            }
+            Some(libc::EADDRNOTAVAIL) => "no local port or address is free (--sources)".to_owned(),
+            _ => error.to_string(),
+        };
+        self.gone(idx, &text);
         Ok(())
     }
 
@@ -94,6 +98,9 @@ impl Worker {
 
     /// Sends one message at once.
     pub(super) fn send(&mut self, idx: u32, message: &[u8], dialect: Dialect) {
+        if dialect == Dialect::Quic {
+            return self.send_frames(idx, message, true);
+        }
         let mask = self.mask_key();
         let peer = &mut self.peers[idx as usize];
         if !peer.output.is_empty() {
@@ -109,6 +116,9 @@ impl Worker {
 
     /// Keeps one message for the end of this turn.
     pub(super) fn queue(&mut self, idx: u32, message: &[u8], dialect: Dialect) {
+        if dialect == Dialect::Quic {
+            return self.send_frames(idx, message, false);
+        }
         let mask = self.mask_key();
         let peer = &mut self.peers[idx as usize];
         if peer.output.is_empty() {
@@ -125,6 +135,9 @@ impl Worker {
             self.send_output(idx);
         }
         self.queued = queued;
+        if let Some(quic) = &mut self.quic {
+            quic.flush();
+        }
     }
 
     /// Sends bytes as they are; what the socket does not take waits.
@@ -241,6 +254,8 @@ impl Worker {
         let at = match self.scenario.dialect {
             Dialect::Line => self.lines(idx, filled, at_us),
             Dialect::Text | Dialect::Quick => self.frames(idx, filled, at_us),
+            // Has no descriptor that is read here.
+            Dialect::Quic => filled.len(),
         };
         let peer = &mut self.peers[idx as usize];
         // Unless that connection has ended meanwhile.

@@ -8,9 +8,11 @@
 //! as an [`Order`], what has happened goes back as [`News`].
 //!
 //! Reading order: `orders` (the words between threads), this file (the loop), `peer`, `link` (a connection's
-//! life), `frames` and `lines` (what is read), `talk` (what it says), `play` (a run), then `roam` and `abuse`.
+//! life), `frames`, `lines` and `datagrams` (what is read), `talk` (what it says), `play` (a run), then `roam` and
+//! `abuse`.
 
 mod abuse;
+mod datagrams;
 mod frames;
 mod lines;
 mod link;
@@ -33,8 +35,9 @@ use crate::books::Books;
 use crate::histogram;
 use crate::net::clock::Clock;
 use crate::net::poller::Poller;
+use crate::net::quic::{Heard, Quic};
 use crate::net::target::Endpoint;
-use crate::scenario::Scenario;
+use crate::scenario::{Dialect, Scenario};
 use crate::schedule::xorshift;
 
 pub(crate) use orders::{News, Order, Outcome, Plan, Shared, SliceNews, Tallies, Timed};
@@ -114,6 +117,11 @@ pub(crate) struct Worker {
     queued: Vec<u32>,
     /// Sockets that were not read to their end.
     unread: Vec<u32>,
+    /// All connections, when they are QUIC's.
+    quic: Option<Box<Quic>>,
+    /// Its sockets that have something to read.
+    datagrams: Vec<usize>,
+    heard: Heard,
     agenda: BinaryHeap<Reverse<(u64, Task)>>,
     random: u64,
     /// Raised with every reset, so that a new crowd meets fresh channels.
@@ -146,14 +154,18 @@ impl Worker {
     /// # Errors
     /// When the process is out of descriptors.
     pub(crate) fn new(start: Start) -> Result<Self> {
-        let Start { number, threads, clock, endpoint, scenario, run, prefix, shared, orders, news } =
-            start;
+        let Start { number, threads, clock, endpoint, scenario, run, .. } = start;
+        let Start { prefix, shared, orders, news, .. } = start;
         // Timers fire when they are asked to, not up to 50 us later.
         rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?;
         let mut offsets = vec![0];
         for group in &scenario.groups {
             offsets.push(offsets[offsets.len() - 1] + group.total());
         }
+        let quic = match scenario.dialect {
+            Dialect::Quic => Some(Box::new(Quic::new(endpoint.address)?)),
+            _ => None,
+        };
         Ok(Self {
             number,
             threads,
@@ -174,6 +186,9 @@ impl Worker {
             frame: Vec::new(),
             queued: Vec::new(),
             unread: Vec::new(),
+            quic,
+            datagrams: Vec::new(),
+            heard: Heard::default(),
             agenda: BinaryHeap::new(),
             random: clock.now_us().wrapping_mul(2 * number as u64 + 1) | 1,
             generation: 0,
@@ -202,10 +217,7 @@ impl Worker {
                 Some(Order::Arrive { until }) => self.arrive(until),
                 Some(Order::Play(plan)) => self.play(&plan),
                 Some(Order::Settle { sent, patience }) => self.settle(&sent, patience),
-                Some(Order::Reset) => {
-                    self.reset();
-                    Ok(())
-                }
+                Some(Order::Reset) => self.reset(),
                 None => Ok(()),
             };
             // Between orders pings are answered and closes noticed.
@@ -240,21 +252,23 @@ impl Worker {
         let now_us = self.clock.now_us();
         let turn_us = self.scenario.turn_us;
         if turn_us == 0 {
-            let patience_us = if self.unread.is_empty() {
-                until_us.saturating_sub(now_us).min(WAIT_US_MAX)
+            let patience_us = if self.unread.is_empty() && self.datagrams.is_empty() {
+                until_us.saturating_sub(now_us).min(WAIT_US_MAX).min(self.until_timer_us())
             } else {
                 0
             };
-            return self.read_ready(patience_us * 1000);
+            self.read_ready(patience_us * 1000)?;
+            return self.take_datagrams();
         }
         if now_us >= self.next_read_us {
             self.read_ready(0)?;
+            self.take_datagrams()?;
             self.next_read_us = now_us + turn_us;
             self.read_lazy(now_us)?;
         }
         let wake_us = until_us.min(self.next_read_us);
         let pause_us = wake_us.saturating_sub(self.clock.now_us());
-        if pause_us > 0 && self.unread.is_empty() {
+        if pause_us > 0 && self.unread.is_empty() && self.datagrams.is_empty() {
             std::thread::sleep(Duration::from_micros(pause_us));
         }
         Ok(())
@@ -277,6 +291,10 @@ impl Worker {
                 let ready = self.poller.ready(i);
                 // The upper half tells a new connection from the one that had this place before.
                 let (idx, attempt) = (ready.token as u32, (ready.token >> 32) as u32);
+                if attempt == datagrams::SOCKET {
+                    self.note_datagrams(idx as usize);
+                    continue;
+                }
                 if self.peers.get(idx as usize).is_none_or(|peer| peer.attempt != attempt) {
                     continue;
                 }
@@ -329,7 +347,12 @@ impl Worker {
     }
 
     /// Drops every connection at once and forgets it.
-    fn reset(&mut self) {
+    fn reset(&mut self) -> Result<()> {
+        if let Some(quic) = &mut self.quic {
+            quic.reset()?;
+        }
+        self.datagrams.clear();
+        self.heard = Heard::default();
         self.peers.clear();
         self.held = 0;
         self.queued.clear();
@@ -341,6 +364,7 @@ impl Worker {
         self.generation += 1;
         self.forget();
         self.shared.forget(self.number);
+        Ok(())
     }
 
     /// A new random number.
@@ -366,6 +390,9 @@ impl Worker {
     fn drop_connection(&mut self, idx: u32) {
         let peer = &mut self.peers[idx as usize];
         self.held -= peer.held();
+        if let (Some(quic), Some(handle)) = (&mut self.quic, peer.quic) {
+            quic.close(handle);
+        }
         peer.drop_connection();
         self.set_state(idx, State::Absent);
     }

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use crate::books::Person;
+use crate::net::quic::Handle;
 use crate::net::ws;
 use crate::scenario::{Dialect, Group, Nuisance};
 use crate::wire;
@@ -40,6 +41,8 @@ pub(super) enum Goal {
     Connected,
     /// A WebSocket, or the prompt.
     Upgraded,
+    /// To be known by the server.
+    Known,
     /// A seat in a channel.
     Seated,
 }
@@ -50,6 +53,7 @@ impl Goal {
         match group.abuse.map(|abuse| abuse.how) {
             Some(Nuisance::Slowloris | Nuisance::Silent | Nuisance::Connects) => Goal::Connected,
             Some(Nuisance::Garbage | Nuisance::HugeFrames) => Goal::Upgraded,
+            _ if !group.seats => Goal::Known,
             _ => Goal::Seated,
         }
     }
@@ -63,6 +67,8 @@ pub(super) struct Peer {
     /// The channel that they are in or want to be in.
     pub(super) channel: u32,
     pub(super) fd: Option<OwnedFd>,
+    /// The connection instead of a descriptor, over QUIC.
+    pub(super) quic: Option<Handle>,
     pub(super) state: State,
     pub(super) goal: Goal,
     /// Whether nothing that happens to it is a fault.
@@ -79,6 +85,8 @@ pub(super) struct Peer {
     pub(super) ended: bool,
     /// When what is under way was meant to begin.
     pub(super) since_us: u64,
+    /// The number of the room that it sits in, where rooms have one.
+    pub(super) room_id: u64,
     /// The participant id that the server gave, or the nick.
     pub(super) id: Box<[u8]>,
     /// The channel that was asked for last, and the one that it sits in.
@@ -104,6 +112,7 @@ impl Peer {
             room,
             channel,
             fd: None,
+            quic: None,
             state: State::Absent,
             goal: Goal::of(group),
             nuisance: group.abuse.is_some(),
@@ -113,6 +122,7 @@ impl Peer {
             writable: false,
             ended: false,
             since_us: 0,
+            room_id: 0,
             id: Box::default(),
             wanted: Box::default(),
             seat: Box::default(),
@@ -133,6 +143,8 @@ impl Peer {
     /// Forgets the connection.
     pub(super) fn drop_connection(&mut self) {
         self.fd = None;
+        self.quic = None;
+        self.room_id = 0;
         self.attempt += 1;
         self.writable = false;
         self.ended = false;

@@ -142,8 +142,14 @@ impl Worker {
             >> 40;
         let chosen = (draw as f64) < self.scenario.probes * (1 << 24) as f64;
         let few = self.scenario.honest() <= PROBES_MIN;
-        peer.prompt =
-            chosen || few || settings.list || settings.roams.is_some() || settings.abuse.is_some();
+        // Connections of one socket are read from together.
+        let shared = self.quic.is_some();
+        peer.prompt = chosen
+            || shared
+            || few
+            || settings.list
+            || settings.roams.is_some()
+            || settings.abuse.is_some();
         self.peers.push(peer);
         (self.peers.len() - 1) as u32
     }
@@ -202,7 +208,8 @@ impl Worker {
                         number: due.number,
                         intended_us: due.intended_us,
                     };
-                    wire::put(&mut message, dialect, mark, line.size);
+                    let room = self.peers[idx as usize].room_id;
+                    wire::put(&mut message, dialect, mark, line.size, room);
                     match self.scenario.merge {
                         true => self.queue(idx, &message, dialect),
                         false => self.send(idx, &message, dialect),

@@ -10,10 +10,10 @@ impl Worker {
     #[inline]
     pub(super) fn hear(&mut self, idx: u32, payload: &[u8], dialect: Dialect, at_us: u64) {
         let peer = &self.peers[idx as usize];
-        // What nuisances hear of each other concerns nobody. A terminal also hears the lobby on its way, and what
-        // was said before it came.
-        let overhears =
-            dialect == Dialect::Line && (peer.recalls || !peer.state.is_ready()) || peer.nuisance;
+        // What nuisances hear of each other concerns nobody. Some also hear the lobby on their way, and terminals what
+        // was said before they came.
+        let by_lobby = matches!(dialect, Dialect::Line | Dialect::Quic);
+        let overhears = by_lobby && (peer.recalls || !peer.state.is_ready()) || peer.nuisance;
         let mut books = self.books.as_mut().filter(|_| !overhears);
         // What changes the connection itself is seldom, and is looked at afterwards.
         let mut seldom = Vec::new();
@@ -32,6 +32,7 @@ impl Worker {
             | What::Notification
             | What::Refusal
             | What::Farewell
+            | What::Ping
             | What::History
             | What::HistoryEnd => seldom.push((what, message)),
             What::Other => {}
@@ -47,19 +48,27 @@ impl Worker {
             // History comes within one message, but for terminals.
             (What::History, Message::Line(_)) => peer.recalls = true,
             (What::HistoryEnd, Message::Line(_)) => peer.recalls = false,
-            (What::Hi, _) => self.greeted(idx),
+            (What::Hi, _) => self.greeted(idx, at_us),
             (What::Channel, _) => self.seated(idx, message, at_us),
             (What::List, Message::Text(text)) => self.listed(text, at_us),
+            (What::Ping, Message::Frame(ping)) => {
+                self.tallies.pings += 1;
+                let mut message = std::mem::take(&mut self.message);
+                message.clear();
+                wire::quic::put_pong(&mut message, ping);
+                self.send(idx, &message, Dialect::Quic);
+                self.message = message;
+            }
             (What::Farewell, _) => peer.farewell = wire::notification_text(message).into(),
             (What::Refusal, _) => self.gone(idx, &wire::notification_text(message)),
             (What::Notification, _) => {
                 let text = wire::notification_text(message);
                 self.tallies.notifications += 1;
                 self.tallies.first_notification.get_or_insert_with(|| text.clone());
-                if let Message::Line(_) = message {
+                if let Message::Line(_) | Message::Frame(_) = message {
                     match peer.state {
-                        // It is the answer to the wish for a seat.
-                        State::Joining | State::Moving => self.gone(idx, &text),
+                        // It is the answer to the wish to be let in.
+                        State::Greeting | State::Joining | State::Moving => self.gone(idx, &text),
                         _ => peer.farewell = text.into(),
                     }
                 }
@@ -77,7 +86,7 @@ impl Worker {
         let mut message = std::mem::take(&mut self.message);
         let dialect = self.scenario.dialect;
         let mut nick = String::new();
-        if dialect == Dialect::Line {
+        if matches!(dialect, Dialect::Line | Dialect::Quic) {
             self.nicks += 1;
             nick = wire::line::nick(self.run, self.number, self.nicks);
             self.peers[idx as usize].id = nick.as_bytes().into();
@@ -87,11 +96,16 @@ impl Worker {
         self.message = message;
     }
 
-    fn greeted(&mut self, idx: u32) {
-        if self.peers[idx as usize].state == State::Greeting {
-            let channel = self.channel_name(idx);
-            self.set_state(idx, State::Joining);
-            self.join(idx, &channel);
+    fn greeted(&mut self, idx: u32, at_us: u64) {
+        let peer = &self.peers[idx as usize];
+        match (peer.state, peer.goal) {
+            (State::Greeting, Goal::Known) => self.settled(idx, State::Greeting, at_us),
+            (State::Greeting, _) => {
+                let channel = self.channel_name(idx);
+                self.set_state(idx, State::Joining);
+                self.join(idx, &channel);
+            }
+            _ => {}
         }
     }
 
@@ -100,6 +114,13 @@ impl Worker {
         self.peers[idx as usize].wanted = channel.into();
         let mut message = std::mem::take(&mut self.message);
         let dialect = self.scenario.dialect;
+        let left = std::mem::take(&mut self.peers[idx as usize].room_id);
+        if left != 0 {
+            // Where one may sit in many rooms, one is left for the other.
+            message.clear();
+            wire::quic::put_leave(&mut message, left);
+            self.send(idx, &message, dialect);
+        }
         wire::put_join(&mut message, dialect, channel);
         self.send(idx, &message, dialect);
         self.message = message;
@@ -119,7 +140,7 @@ impl Worker {
             return;
         }
         let own_id = wire::own_id(channel);
-        if own_id.is_none() && !matches!(channel, Message::Line(_)) {
+        if own_id.is_none() && !matches!(channel, Message::Line(_) | Message::Frame(_)) {
             let text = "a `ch` without the receiver's own id".to_owned();
             Tallies::count(&mut self.tallies.errors, &text);
             return;
@@ -134,11 +155,20 @@ impl Worker {
             return;
         }
         peer.seat = std::mem::take(&mut peer.wanted);
+        if let Message::Frame(frame) = channel {
+            peer.room_id = wire::quic::room_id(frame).unwrap_or_default();
+        }
         if let Some(id) = own_id
             && *peer.id != *id
         {
             peer.id = id.into();
         }
+        self.settled(idx, state, at_us);
+    }
+
+    /// Somebody is where they wanted to be, and was in `state` before.
+    fn settled(&mut self, idx: u32, state: State, at_us: u64) {
+        let peer = &self.peers[idx as usize];
         let since_us = peer.since_us;
         let (place, person, peer_is_nuisance) = (peer.channel, peer.person, peer.nuisance);
         let group = usize::from(person.group);

@@ -2,7 +2,7 @@
 //!
 //! `report OUT_DIR PERF_DIR` reads `ROW.SERVER.json` as `run.sh` leaves them and writes `REPORT.md`, `SCALING.md` and
 //! `plots/`. A figure that is missing is shown as missing, never as passed. `report --peers` prints the peers, a line
-//! each, with tabs between name, build and start.
+//! each, with tabs between name, build, start and what it speaks (mpp or quic).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,11 @@ fn main() -> Result<()> {
     match &args[..] {
         [flag] if flag == Path::new("--peers") => {
             for peer in peers::read(Path::new("perf/peers/peers.toml"))? {
-                println!("{}\t{}\t{}", peer.name, peer.build, peer.start);
+                let speaks = match peer.speaks {
+                    peers::Speaks::Mpp => "mpp",
+                    peers::Speaks::Quic => "quic",
+                };
+                println!("{}\t{}\t{}\t{speaks}", peer.name, peer.build, peer.start);
             }
             Ok(())
         }
