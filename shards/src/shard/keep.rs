@@ -24,10 +24,13 @@ use std::{
     rc::Rc,
 };
 
+/// A connection that waits for its user's record, and how its user looks.
+type UserWish = (Presence, Option<Box<Guise>>);
+
 /// What the storage was asked and has not answered.
 #[derive(Debug)]
 pub(super) struct Asked {
-    users: HashMap<UserId, Vec<(Presence, Option<Box<Guise>>)>, RandomState>,
+    users: HashMap<UserId, Vec<UserWish>, RandomState>,
     channels: HashMap<ChannelName, Loading, RandomState>,
     acts: HashMap<u64, Unconfirmed, RandomState>,
     /// Until when each is waited for, soonest first. Those that were answered are still in here.
