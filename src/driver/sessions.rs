@@ -1,6 +1,6 @@
 //! The sessions of the QUIC door, as parts of the shard's turn: between the endpoint and the core.
 
-use super::{peers::Peers, quic::Quic};
+use super::{clock, peers::Peers, quic::Quic, turn::Driver};
 use crate::{
     doors::{
         Wire,
@@ -9,7 +9,10 @@ use crate::{
     quic::{ConnKey, Endpoint, Event, Link},
 };
 use std::io::IoSlice;
-use tutti_shards::{CloseReason, Key, Now, Sent, Shard, Transport};
+use tutti_shards::{CloseReason, Key, Now, Pending, Sent, Shard, Transport};
+
+/// So often sessions and core answer each other in one turn. The rest follows in the next, at once.
+const SETTLEMENTS: usize = 8;
 
 /// The connections of an endpoint, for the host of their sessions.
 struct EndpointLinks<'a> {
@@ -102,6 +105,43 @@ impl Quic {
         self.endpoint.stop();
         let (mut links, sessions) = self.links(now);
         sessions.stop(now, &mut links);
+    }
+}
+
+impl Driver {
+    /// Tells sessions what has happened to their connections.
+    pub(super) fn tell_quic(&mut self, now: Now) {
+        let Some(quic) = &mut self.quic else { return };
+        quic.endpoint.set_full(self.mesh.backlog_len() > self.config.mesh_backlog);
+        quic.tell(now);
+        quic.take_time(now);
+        self.settle_quic(now);
+    }
+
+    /// Lets sessions and core answer each other until both have said everything, within reason.
+    pub(super) fn settle_quic(&mut self, now: Now) {
+        for _ in 0..SETTLEMENTS {
+            let Some(quic) = &mut self.quic else { return };
+            if !quic.settle(now, &mut self.core) {
+                return;
+            }
+            self.act(now);
+            if self.core.pending() == Pending::Prompt {
+                self.flush_core(now, true);
+                self.act(now);
+            }
+        }
+    }
+
+    pub(super) fn flush_core(&mut self, now: Now, bulk_waits: bool) {
+        let sessions = self.quic.as_mut().map(|quic| &mut quic.sessions);
+        self.core.flush(now, &mut Sinks { peers: &mut self.peers, sessions }, bulk_waits);
+    }
+
+    pub(super) fn flush_quic(&mut self) {
+        if let Some(quic) = &mut self.quic {
+            quic.flush(clock::now().mono_us, &self.peers.poller);
+        }
     }
 }
 

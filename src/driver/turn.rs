@@ -42,8 +42,6 @@ const EXHAUSTED_US: u64 = 100_000;
 /// How long the loop waits for traffic before it goes to sleep, microseconds. What else the executor runs waits as
 /// long at worst.
 const MOMENT_US: u64 = 50_000;
-/// So often sessions and core answer each other in one turn. The rest follows in the next, at once.
-const SETTLEMENTS: usize = 8;
 /// How soon packets are tried again that another shard's queue had no room for, microseconds.
 const BACKLOG_RETRY_US: u64 = 1_000;
 
@@ -61,14 +59,14 @@ pub(super) struct Start {
 }
 
 pub(super) struct Driver {
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
     admission: Arc<Admission>,
-    core: Shard<Wire>,
+    pub(super) core: Shard<Wire>,
     doors: Doors,
-    peers: Peers,
-    mesh: Mesh,
+    pub(super) peers: Peers,
+    pub(super) mesh: Mesh,
     listeners: Vec<Listener>,
-    quic: Option<Quic>,
+    pub(super) quic: Option<Quic>,
     /// When the listeners are watched again, after descriptors ran out.
     accept_again_us: Option<u64>,
     /// Connections that have to finish their greeting, oldest first, of each protocol.
@@ -603,41 +601,6 @@ impl Driver {
         }
     }
 
-    /// Tells sessions what has happened to their connections.
-    fn tell_quic(&mut self, now: Now) {
-        let Some(quic) = &mut self.quic else { return };
-        quic.endpoint.set_full(self.mesh.backlog_len() > self.config.mesh_backlog);
-        quic.tell(now);
-        quic.take_time(now);
-        self.settle_quic(now);
-    }
-
-    /// Lets sessions and core answer each other until both have said everything, within reason.
-    fn settle_quic(&mut self, now: Now) {
-        for _ in 0..SETTLEMENTS {
-            let Some(quic) = &mut self.quic else { return };
-            if !quic.settle(now, &mut self.core) {
-                return;
-            }
-            self.act(now);
-            if self.core.pending() == Pending::Prompt {
-                self.flush_core(now, true);
-                self.act(now);
-            }
-        }
-    }
-
-    fn flush_core(&mut self, now: Now, bulk_waits: bool) {
-        let sessions = self.quic.as_mut().map(|quic| &mut quic.sessions);
-        self.core.flush(now, &mut Sinks { peers: &mut self.peers, sessions }, bulk_waits);
-    }
-
-    fn flush_quic(&mut self) {
-        if let Some(quic) = &mut self.quic {
-            quic.flush(clock::now().mono_us, &self.peers.poller);
-        }
-    }
-
     fn take_time(&mut self, now: Now) {
         if self.core.next_deadline_us().is_some_and(|at| at <= now.mono_us) {
             self.core.handle_timeout(now);
@@ -672,7 +635,7 @@ impl Driver {
     }
 
     /// Acts on all that the core has put out, in order.
-    fn act(&mut self, now: Now) {
+    pub(super) fn act(&mut self, now: Now) {
         loop {
             while let Some(output) = self.core.poll_output() {
                 match output {

@@ -6,8 +6,8 @@
 //!   time ─────────▶ └─────────┘
 //! ```
 //! It is sans-IO like everything that it stands on: it is told what happened, acts on its connection through a
-//! [`Link`], and leaves what the core should do in a queue of [`Ask`]s. What the core answers comes back as bytes of the
-//! session's seats ([`Session::seat_bytes`]) and goes out with the next [`Session::flush`].
+//! [`Link`], and leaves what the core should do in a queue of [`Ask`]s. What the core answers comes back as bytes of
+//! the session's seats ([`Session::seat_bytes`]) and goes out with the next [`Session::flush`].
 //!
 //! **Invariants worth naming.**
 //! - Before the handshake is complete nothing is done that anybody else could see (0-RTT).
