@@ -75,7 +75,7 @@ fn main() -> anyhow::Result<()> {
     }
     let host = HostCpus::of_this_process();
     let limits = Config::new(&RawConfig::default(), &host).expect("the defaults fit").limits;
-    let shared = Shared::open(settings, &data, Arc::new(Admission::new(&limits)))?;
+    let shared = Shared::open(settings, &data, Arc::new(Admission::new(&limits, Arc::default())))?;
     let mut all = Vec::new();
     let mut listen = shared.settings().listen;
     for id in 0..shards {

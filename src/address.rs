@@ -63,7 +63,8 @@ impl TrustedProxies {
 }
 
 /// A network written in mapped form (`::ffff:10.0.0.0/104`) as the IPv4 network that it is.
-fn canonical_network(network: &IpNet) -> IpNet {
+#[must_use]
+pub fn canonical_network(network: &IpNet) -> IpNet {
     if let IpNet::V6(mapped) = network
         && let (Some(v4), Some(bits)) =
             (mapped.addr().to_ipv4_mapped(), mapped.prefix_len().checked_sub(96))

@@ -6,6 +6,7 @@
 mod metrics;
 
 use crate::{
+    control::ControlCounts,
     driver::Control,
     http::{Head, Response, Status},
     storage,
@@ -72,9 +73,14 @@ impl Admin {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn serve(self, control: Control, storage: storage::Handle) -> Result<(), AdminError> {
+    pub fn serve(
+        self,
+        control: Control,
+        storage: storage::Handle,
+        operator: ControlCounts,
+    ) -> Result<(), AdminError> {
         let Admin { address, listener, readiness } = self;
-        let serving = Serving { control, storage, readiness };
+        let serving = Serving { control, storage, operator, readiness };
         thread::Builder::new()
             .name("tutti-admin".to_owned())
             .spawn(move || serving.run(&listener))
@@ -92,6 +98,7 @@ impl Admin {
 struct Serving {
     control: Control,
     storage: storage::Handle,
+    operator: ControlCounts,
     readiness: Readiness,
 }
 
@@ -148,8 +155,12 @@ impl Serving {
         match head.path() {
             "/metrics" => {
                 let reports = self.control.reports(REPORT_TIME);
-                let text =
-                    metrics::render(&reports, self.control.admission(), &self.storage.counts());
+                let text = metrics::render(
+                    &reports,
+                    self.control.admission(),
+                    &self.storage.counts(),
+                    &self.operator,
+                );
                 let response = Response {
                     status: Status::Ok,
                     content_type: "text/plain; version=0.0.4; charset=utf-8",

@@ -10,11 +10,12 @@
 
 use crate::address::AddressKey;
 use crate::config::DoorLimits;
+use crate::gate::Gate;
 use ahash::RandomState;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 /// Locks that the counts per address are spread over.
@@ -36,6 +37,26 @@ pub enum Refused {
     /// The address tries too often.
     #[error("too many connection attempts from this address")]
     Attempts,
+    /// The address is banned. The answer is HTTP 403.
+    #[error("banned")]
+    Banned,
+    /// Operators let nobody in, or few, at the moment. The answer is HTTP 503; the text is the label.
+    #[error("{0}")]
+    Panic(&'static str),
+}
+
+impl Refused {
+    /// How it is counted.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Refused::Connections => "connections",
+            Refused::Address => "connections_per_address",
+            Refused::Attempts => "accepts_per_second",
+            Refused::Banned => "banned",
+            Refused::Panic(label) => label,
+        }
+    }
 }
 
 /// How often each limit was hit and what is in use.
@@ -60,12 +81,8 @@ pub struct AdmissionCounts {
 /// The process's counts. Shared as `Arc<Admission>`; times are monotonic, from any fixed start.
 #[derive(Debug)]
 pub struct Admission {
-    connections_max: u32,
-    per_address_max: Option<u32>,
-    attempts_max: Option<u32>,
-    guesses_max: u32,
-    guess_window: Duration,
-    guess_lockout: Duration,
+    gate: Arc<Gate>,
+    limits: RwLock<Limits>,
     connections: AtomicU32,
     hasher: RandomState,
     addresses: [Mutex<HashMap<AddressKey, u32, RandomState>>; STRIPES],
@@ -76,21 +93,47 @@ pub struct Admission {
     ignored_passwords: AtomicU64,
 }
 
-impl Admission {
-    /// Starts counting, under these limits.
-    #[must_use]
-    pub fn new(limits: &DoorLimits) -> Self {
-        let hasher = RandomState::new();
-        Admission {
+/// The limits in force. Copied out by whoever looks at them, so that none is held locked.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    connections_max: u32,
+    per_address_max: Option<u32>,
+    attempts_max: Option<u32>,
+    guesses_max: u32,
+    guess_window: Duration,
+    guess_lockout: Duration,
+}
+
+impl Limits {
+    fn of(limits: &DoorLimits) -> Self {
+        Limits {
             connections_max: limits.connections.unwrap_or(u32::MAX),
             per_address_max: limits.connections_per_address,
             attempts_max: limits.accepts_per_second,
             guesses_max: limits.guesses,
             guess_window: limits.guess_window,
             guess_lockout: limits.guess_lockout,
+        }
+    }
+}
+
+impl Limits {
+    fn forgotten_at(&self, guesses: &Guesses) -> Duration {
+        guesses.ignored_until.max(guesses.window_start + self.guess_window)
+    }
+}
+
+impl Admission {
+    /// Starts counting, under these limits, those whom the gate lets in.
+    #[must_use]
+    pub fn new(limits: &DoorLimits, gate: Arc<Gate>) -> Self {
+        let hasher = RandomState::new();
+        Admission {
+            gate,
+            limits: RwLock::new(Limits::of(limits)),
             connections: AtomicU32::new(0),
             addresses: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))),
-            attempts: Attempts::new(limits.accepts_per_second.is_some()),
+            attempts: Attempts::new(),
             guessers: Mutex::new(HashMap::with_hasher(hasher.clone())),
             hasher,
             refused: Default::default(),
@@ -99,15 +142,32 @@ impl Admission {
         }
     }
 
+    /// Whom it lets in at all.
+    #[must_use]
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// From now on these limits are in force. Whoever is connected stays.
+    pub fn reconfigure(&self, limits: &DoorLimits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Limits::of(limits);
+    }
+
+    fn limits(&self) -> Limits {
+        *self.limits.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Admits an accepted connection to the process; [`Grant::charge`] follows as soon as the client's address is
     /// known, at the latest before the upgrade.
     ///
     /// # Errors
-    /// [`Refused::Connections`] when there are as many as may be.
+    /// [`Refused::Connections`] when there are as many as may be, [`Refused::Panic`] when operators let nobody in.
     pub fn admit(self: &Arc<Self>) -> Result<Grant, Refused> {
-        let more = |count: u32| (count < self.connections_max).then(|| count + 1);
+        self.gate.let_in().map_err(Refused::Panic)?;
+        let max = self.limits().connections_max;
+        let more = |count: u32| (count < max).then(|| count + 1);
         match self.connections.fetch_update(Relaxed, Relaxed, more) {
-            Ok(_) => Ok(Grant { admission: Arc::clone(self), address: None }),
+            Ok(_) => Ok(Grant { admission: Arc::clone(self), client: UNKNOWN }),
             Err(_) => Err(self.refuse(Refused::Connections)),
         }
     }
@@ -118,20 +178,22 @@ impl Admission {
     /// clients are exempt.
     ///
     /// # Errors
-    /// [`Refused::Attempts`] or [`Refused::Address`].
+    /// [`Refused::Banned`], [`Refused::Attempts`] or [`Refused::Address`].
     pub fn knock(&self, client: IpAddr, is_its_own: bool, now: Duration) -> Result<(), Refused> {
+        self.not_banned(client)?;
         if client.to_canonical().is_loopback() {
             return Ok(());
         }
+        let limits = self.limits();
         let key = AddressKey::of(client);
         let hash = self.hasher.hash_one((key, is_its_own));
-        if let Some(max) = self.attempts_max
+        if let Some(max) = limits.attempts_max
             && self.attempts.count_hash(hash, now.as_secs()) > max
         {
             return Err(self.refuse(Refused::Attempts));
         }
         let count = self.stripe(key).get(&key).copied().unwrap_or(0);
-        match self.per_address_max {
+        match limits.per_address_max {
             Some(max) if count >= max => Err(self.refuse(Refused::Address)),
             _ => Ok(()),
         }
@@ -151,32 +213,29 @@ impl Admission {
     /// Notes a wrong staff password.
     pub fn wrong_guess(&self, client: IpAddr, now: Duration) {
         self.wrong_passwords.fetch_add(1, Relaxed);
+        let limits = self.limits();
         let key = AddressKey::of(client);
         let mut guessers = lock(&self.guessers);
         if guessers.len() >= GUESSERS_MAX && !guessers.contains_key(&key) {
-            guessers.retain(|_, guesses| self.forgotten_at(guesses) > now);
+            guessers.retain(|_, guesses| limits.forgotten_at(guesses) > now);
             // All are recent: the one that would be forgotten first makes room.
             if guessers.len() >= GUESSERS_MAX
                 && let Some(first) = guessers
                     .iter()
-                    .min_by_key(|(key, guesses)| (self.forgotten_at(guesses), **key))
+                    .min_by_key(|(key, guesses)| (limits.forgotten_at(guesses), **key))
                     .map(|(key, _)| *key)
             {
                 guessers.remove(&first);
             }
         }
         let guesses = guessers.entry(key).or_insert(Guesses::since(now));
-        if now >= guesses.window_start + self.guess_window {
+        if now >= guesses.window_start + limits.guess_window {
             *guesses = Guesses::since(now);
         }
         guesses.wrong += 1;
-        if guesses.wrong >= self.guesses_max {
-            guesses.ignored_until = now + self.guess_lockout;
+        if guesses.wrong >= limits.guesses_max {
+            guesses.ignored_until = now + limits.guess_lockout;
         }
-    }
-
-    fn forgotten_at(&self, guesses: &Guesses) -> Duration {
-        guesses.ignored_until.max(guesses.window_start + self.guess_window)
     }
 
     /// Whether no connection holds a grant.
@@ -188,20 +247,37 @@ impl Admission {
     /// What is in use and how often each limit was hit.
     #[must_use]
     pub fn counts(&self) -> AdmissionCounts {
-        let refused = |why: Refused| self.refused[why as usize].load(Relaxed);
+        let refused = |counter: usize| self.refused[counter].load(Relaxed);
         AdmissionCounts {
             connections: self.connections.load(Relaxed),
             addresses: self.addresses.iter().map(|stripe| lock(stripe).len()).sum(),
-            refused_connections: refused(Refused::Connections),
-            refused_address: refused(Refused::Address),
-            refused_attempts: refused(Refused::Attempts),
+            refused_connections: refused(0),
+            refused_address: refused(1),
+            refused_attempts: refused(2),
             wrong_passwords: self.wrong_passwords.load(Relaxed),
             ignored_passwords: self.ignored_passwords.load(Relaxed),
         }
     }
 
+    fn not_banned(&self, client: IpAddr) -> Result<(), Refused> {
+        match self.gate.ban_of_address(client) {
+            None => Ok(()),
+            Some(_) => {
+                self.gate.count_banned();
+                Err(self.refuse(Refused::Banned))
+            }
+        }
+    }
+
     fn refuse(&self, why: Refused) -> Refused {
-        self.refused[why as usize].fetch_add(1, Relaxed);
+        let counter = match why {
+            Refused::Connections => 0,
+            Refused::Address => 1,
+            // The gate counts what it turns away.
+            Refused::Banned | Refused::Panic(_) => return why,
+            Refused::Attempts => 2,
+        };
+        self.refused[counter].fetch_add(1, Relaxed);
         why
     }
 
@@ -216,75 +292,97 @@ impl Admission {
 #[must_use = "dropping the grant gives it back"]
 pub struct Grant {
     admission: Arc<Admission>,
-    address: Option<AddressKey>,
+    /// Once it is charged, the client's address; one of IPv4 in mapped form, so that it takes 16 bytes. It is counted
+    /// unless it is a loopback address.
+    client: Ipv6Addr,
 }
 
+/// The client of a grant that is not charged. Nobody connects from there.
+const UNKNOWN: Ipv6Addr = Ipv6Addr::UNSPECIFIED;
+
 impl Grant {
+    /// The client's address, once it is known.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        (self.client != UNKNOWN).then(|| self.client.to_canonical())
+    }
+
+    fn counted(&self) -> Option<AddressKey> {
+        self.client().filter(|client| !client.is_loopback()).map(AddressKey::of)
+    }
+
     /// Counts the connection for its client's address. Loopback clients are exempt.
     ///
     /// The address is that of the client, resolved behind trusted proxies. A grant is charged once.
     ///
     /// # Errors
-    /// [`Refused::Attempts`] or [`Refused::Address`]; the connection is then to be refused and the grant dropped.
+    /// [`Refused::Banned`], [`Refused::Attempts`] or [`Refused::Address`]; the connection is then to be refused and the
+    /// grant dropped.
     ///
     /// # Panics
     /// When the grant has been charged before.
     pub fn charge(&mut self, client: IpAddr, now: Duration) -> Result<(), Refused> {
-        assert!(self.address.is_none(), "a grant is charged once");
+        assert!(self.client == UNKNOWN, "a grant is charged once");
         let admission = &self.admission;
+        admission.not_banned(client)?;
+        let limits = admission.limits();
         if client.to_canonical().is_loopback() {
-            return Ok(());
+            return self.count(client, None);
         }
         let key = AddressKey::of(client);
-        if let Some(max) = admission.attempts_max
+        if let Some(max) = limits.attempts_max
             && admission.attempts.count(&admission.hasher, key, now.as_secs()) > max
         {
             return Err(admission.refuse(Refused::Attempts));
         }
-        self.count(key, admission.per_address_max)
+        self.count(client, limits.per_address_max)
     }
 
     /// The same for a client whose attempt [`Admission::knock`] has counted.
     ///
     /// # Errors
-    /// [`Refused::Address`].
+    /// [`Refused::Banned`] or [`Refused::Address`].
     ///
     /// # Panics
     /// When the grant has been charged before.
     pub fn charge_known(&mut self, client: IpAddr) -> Result<(), Refused> {
-        assert!(self.address.is_none(), "a grant is charged once");
-        if client.to_canonical().is_loopback() {
-            return Ok(());
-        }
-        self.count(AddressKey::of(client), self.admission.per_address_max)
+        assert!(self.client == UNKNOWN, "a grant is charged once");
+        self.admission.not_banned(client)?;
+        let max = self.admission.limits().per_address_max;
+        self.count(client, max.filter(|_| !client.to_canonical().is_loopback()))
     }
 
     /// Counts the connection for another address from now on, whatever that one has: who walks from one network to
     /// another is not cut off for it.
     pub fn move_to(&mut self, client: IpAddr) {
         self.uncount();
-        if self.admission.per_address_max.is_some() && !client.to_canonical().is_loopback() {
-            let counted = self.count(AddressKey::of(client), Some(u32::MAX));
-            debug_assert!(counted.is_ok(), "there are fewer connections than that");
-        }
+        let counted = self.count(client, None);
+        debug_assert!(counted.is_ok(), "without a limit there is none to be over");
     }
 
-    fn count(&mut self, key: AddressKey, max: Option<u32>) -> Result<(), Refused> {
-        let Some(max) = max else { return Ok(()) };
-        let mut counts = self.admission.stripe(key);
-        let count = counts.entry(key).or_insert(0);
-        if *count >= max {
-            drop(counts);
-            return Err(self.admission.refuse(Refused::Address));
+    /// Counts it without a limit, too: there may be one after the next reload.
+    fn count(&mut self, client: IpAddr, max: Option<u32>) -> Result<(), Refused> {
+        let mapped = match client.to_canonical() {
+            IpAddr::V4(client) => client.to_ipv6_mapped(),
+            IpAddr::V6(client) => client,
+        };
+        if !client.to_canonical().is_loopback() && mapped != UNKNOWN {
+            let mut counts = self.admission.stripe(AddressKey::of(client));
+            let count = counts.entry(AddressKey::of(client)).or_insert(0);
+            if max.is_some_and(|max| *count >= max) {
+                drop(counts);
+                return Err(self.admission.refuse(Refused::Address));
+            }
+            *count += 1;
         }
-        *count += 1;
-        drop(counts);
-        self.address = Some(key);
+        self.client = mapped;
         Ok(())
     }
 
     fn uncount(&mut self) {
-        if let Some(key) = self.address.take() {
+        let counted = self.counted();
+        self.client = UNKNOWN;
+        if let Some(key) = counted {
             let mut counts = self.admission.stripe(key);
             let count = counts.get_mut(&key).expect("a charged address is counted");
             *count -= 1;
@@ -316,9 +414,8 @@ struct Attempts {
 }
 
 impl Attempts {
-    fn new(enabled: bool) -> Self {
-        let slots = if enabled { 2 * ATTEMPT_SLOTS } else { 0 };
-        Attempts { slots: (0..slots).map(|_| AtomicU64::new(0)).collect() }
+    fn new() -> Self {
+        Attempts { slots: (0..2 * ATTEMPT_SLOTS).map(|_| AtomicU64::new(0)).collect() }
     }
 
     /// Counts one more and returns how many this second has had.
@@ -385,7 +482,7 @@ mod tests {
             accepts_per_second: Some(attempts),
             ..limits("")
         };
-        Arc::new(Admission::new(&limits))
+        Arc::new(Admission::new(&limits, Arc::default()))
     }
 
     fn connect(admission: &Arc<Admission>, client: &str) -> Result<Grant, Refused> {
@@ -484,15 +581,40 @@ mod tests {
     }
 
     #[test]
-    fn unlimited_counts_nothing_per_address() {
+    fn limits_change_while_connections_are_there() {
         let mut limits = limits("limits.enabled = false");
-        let admission = Arc::new(Admission::new(&limits));
-        let grants: Vec<_> =
+        let admission = Arc::new(Admission::new(&limits, Arc::default()));
+        let mut grants: Vec<_> =
             (0..100).map(|_| connect(&admission, "203.0.113.1").unwrap()).collect();
-        assert_eq!(admission.counts().addresses, 0);
-        drop(grants);
+        limits.connections_per_address = Some(100);
+        admission.reconfigure(&limits);
+        assert_eq!(connect(&admission, "203.0.113.1").unwrap_err(), Refused::Address);
+        grants.pop();
+        let _again = connect(&admission, "203.0.113.1").unwrap();
         limits.connections = Some(0);
-        assert!(Arc::new(Admission::new(&limits)).admit().is_err());
+        admission.reconfigure(&limits);
+        assert_eq!(admission.admit().unwrap_err(), Refused::Connections);
+    }
+
+    #[test]
+    fn the_banned_hold_nothing_and_a_grant_knows_its_client() {
+        let admission = admission(100, 100, 100);
+        admission.gate().set_bans(vec![crate::storage::Ban {
+            channel: None,
+            target: "203.0.113.0/24".parse().unwrap(),
+            reason: String::new(),
+            moderator: String::new(),
+            since_ms: 0,
+            until_ms: None,
+        }]);
+        assert_eq!(connect(&admission, "203.0.113.1").unwrap_err(), Refused::Banned);
+        assert_eq!(admission.counts().connections, 0);
+        assert_eq!(admission.gate().counts().refused_banned, 1);
+        for client in ["127.0.0.1", "198.51.100.1", "2001:db8::1"] {
+            let grant = connect(&admission, client).unwrap();
+            assert_eq!(grant.client(), Some(client.parse().unwrap()));
+        }
+        assert_eq!(admission.admit().unwrap().client(), None);
     }
 
     /// The limits that a configuration file sets.

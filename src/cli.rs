@@ -35,6 +35,9 @@ pub enum Command {
     /// Give this host what a server with many connections needs, or take it back: exit code 0 well, 1 when something
     /// needs a person, 2 when something failed.
     Tune(crate::tune::Options),
+    /// Moderate and operate a running server over its control socket: exit code 0 done, 1 the server says why not, 69
+    /// no server answers.
+    Ctl(crate::ctl::Options),
     /// Print the configuration in force as TOML, with where each value came from.
     Config {
         /// Print every key with its default and documentation instead, as a file to start from.

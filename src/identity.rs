@@ -30,7 +30,7 @@ pub struct Identity {
     password: Option<Password>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum ByAddress {
     /// Development: no two connections are one user.
     Nobody,
@@ -70,6 +70,16 @@ impl Identity {
         let token_key = if config.tokens { Some(keep("token_key")?) } else { None };
         let password = config.admin_password.as_ref().map(Password::new);
         Ok(Identity { by_address, token_key, password })
+    }
+
+    /// The same with the staff password of other settings.
+    #[must_use]
+    pub fn reloaded(&self, config: &Config) -> Self {
+        Identity {
+            by_address: self.by_address.clone(),
+            token_key: self.token_key.clone(),
+            password: config.admin_password.as_ref().map(Password::new),
+        }
     }
 
     /// The user that an address stands for; `None` in development, where it stands for nobody.

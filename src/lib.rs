@@ -19,6 +19,7 @@ pub mod ws;
 pub mod address;
 pub mod admission;
 pub mod assets;
+pub mod gate;
 pub mod identity;
 
 pub mod data_folder;
@@ -26,4 +27,6 @@ pub mod storage;
 
 pub mod admin;
 pub mod check;
+pub mod control;
+pub mod ctl;
 pub mod tune;

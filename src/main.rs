@@ -8,6 +8,7 @@ use tutti::activation::Passed;
 use tutti::check::{Report, ThisHost};
 use tutti::cli::{Cli, Command, Flags, load};
 use tutti::config::{Config, print_default, print_effective};
+use tutti::control::{Hooks, LogFilter};
 use tutti::{ServeError, serve};
 
 #[global_allocator]
@@ -27,6 +28,10 @@ fn main() -> ExitCode {
         Command::Serve => run(&cli.flags),
         Command::Check { json } => check(&cli.flags, json),
         Command::Tune(options) => tune(&cli.flags, &options),
+        Command::Ctl(options) => match load(&cli.flags) {
+            Ok((_, config)) => ExitCode::from(tutti::ctl::run(&options, &config)),
+            Err(error) => complain(&error, EXIT_CONFIG),
+        },
         Command::Config { default: true } => print(&print_default(), 0),
         Command::Config { default: false } => match load(&cli.flags) {
             Ok((raw, config)) => print(&print_effective(&raw, &config), 0),
@@ -58,8 +63,8 @@ fn tune(flags: &Flags, options: &tutti::tune::Options) -> ExitCode {
 }
 
 fn run(flags: &Flags) -> ExitCode {
-    let mut config = match load(flags) {
-        Ok((_, config)) => config,
+    let (raw, mut config) = match load(flags) {
+        Ok(loaded) => loaded,
         Err(error) => return complain(&error, EXIT_CONFIG),
     };
     let passed = match Passed::take() {
@@ -67,14 +72,16 @@ fn run(flags: &Flags) -> ExitCode {
         Err(error) => return complain(&error, EXIT_CONFIG),
     };
     passed.stand_for_listen(&mut config);
-    start_logging(&config);
+    let log = start_logging(&config);
+    let flags = flags.clone();
+    let load = Box::new(move || flags.gather(std::env::vars_os()));
     // Huge pages would be filled a connection at a time: the process would start at 24 MB instead of 9, and memory
     // would grow by 2 MB steps. They bring nothing measurable here, so a kernel that cannot say no is no harm.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    match serve(config, &passed) {
+    match serve(config, &passed, raw, Hooks { load, log }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ ServeError::Unfit(_)) => complain(&error, EXIT_CONFIG),
         // Starting again would not help, so the supervisor is told not to.
@@ -83,13 +90,20 @@ fn run(flags: &Flags) -> ExitCode {
     }
 }
 
-fn start_logging(config: &Config) {
-    tracing_subscriber::fmt()
+/// Starts logging, and returns what changes the filter.
+fn start_logging(config: &Config) -> LogFilter {
+    let builder = tracing_subscriber::fmt()
         .compact()
         .with_env_filter(EnvFilter::new(&config.log))
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
-        .init();
+        .with_filter_reloading();
+    let handle = builder.reload_handle();
+    builder.init();
+    Box::new(move |filter| {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    })
 }
 
 /// Writes to standard output; whoever closes it early has read enough.

@@ -123,7 +123,7 @@ impl Pair {
         let mut raw = RawConfig::default();
         raw.add_file("test.toml", "limits.connections_per_address = \"unlimited\"").unwrap();
         let limits = Config::new(&raw, &host).unwrap().limits;
-        let admission = Arc::new(Admission::new(&limits));
+        let admission = Arc::new(Admission::new(&limits, Arc::default()));
         let shared = Shared::open(settings, &Data::Memory, admission).unwrap();
         std::fs::remove_dir_all(&dir).unwrap();
         let mut roots = rustls::RootCertStore::empty();

@@ -161,10 +161,10 @@ impl Args {
     /// Finds the server and who one is. Unknown servers are accepted if `accept_new`.
     pub(crate) fn target(&self, accept_new: bool) -> Result<Target> {
         let (host, port) = host_and_port(&self.server)?;
-        let mut found = (host.as_str(), port)
+        let found = (host.as_str(), port)
             .to_socket_addrs()
             .with_context(|| format!("cannot find the server {host} (--server)"))?;
-        let address = found.next().with_context(|| format!("{host} has no address (--server)"))?;
+        let addresses: Vec<SocketAddr> = found.collect();
         let trust = if self.insecure {
             Trust::Anything
         } else if let Some(fingerprint) = self.fingerprint {
@@ -178,7 +178,7 @@ impl Args {
             if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let wanted = ["chat", "presence", "typing", "hot", "receipts", "uploads"];
         Ok(Target {
-            address,
+            addresses,
             name: host,
             known_as,
             trust,

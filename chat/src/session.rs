@@ -30,6 +30,8 @@ const SERVER_STREAMS: u32 = 96;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a whole login may take.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long one of several addresses may take before the next is tried.
+const NEXT_ADDRESS: Duration = Duration::from_secs(3);
 /// How long a request waits for its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Frames that may wait between the parts of a session before the streams are read more slowly.
@@ -49,8 +51,8 @@ pub enum Credentials {
 /// Whom to connect to, and as whom.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Where the server is.
-    pub address: SocketAddr,
+    /// Where the server may be; the first that answers is it.
+    pub addresses: Vec<SocketAddr>,
     /// The name that its certificate has to have where authorities are trusted; a host name or an address.
     pub name: String,
     /// `HOST:PORT` as its fingerprint is remembered.
@@ -193,6 +195,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a socket for that address is bound to.
+fn any(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    }
+}
+
 /// A random text for nonces, 16 hex digits.
 pub fn random_nonce() -> String {
     let random = getrandom::u64().expect("the system has random numbers");
@@ -202,7 +212,8 @@ pub fn random_nonce() -> String {
 /// Opens sessions with one server; keeps its tickets, by which later ones begin faster.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    endpoint: Endpoint,
+    /// Each address with the socket of its family.
+    places: Vec<(SocketAddr, Endpoint)>,
     config: quinn::ClientConfig,
     verifier: Arc<Verifier>,
     target: Target,
@@ -237,13 +248,24 @@ impl Dialer {
             .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("it is a short time")));
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::new(transport));
-        let any = match target.address {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        let endpoint = Endpoint::client(any)
-            .map_err(|e| NoSession::Local(format!("cannot open a UDP socket: {e}")))?;
-        Ok(Self { endpoint, config, verifier, target })
+        let (mut places, mut fault) = (Vec::<(SocketAddr, Endpoint)>::new(), None);
+        for address in &target.addresses {
+            let same = places.iter().find(|(other, _)| other.is_ipv4() == address.is_ipv4());
+            let endpoint = match same {
+                Some((_, endpoint)) => Ok(endpoint.clone()),
+                None => Endpoint::client(any(*address)),
+            };
+            match endpoint {
+                Ok(endpoint) => places.push((*address, endpoint)),
+                // A machine without IPv6 still has the other addresses.
+                Err(e) => fault = Some(e),
+            }
+        }
+        if places.is_empty() {
+            let why = fault.map_or("no address".to_owned(), |e| e.to_string());
+            return Err(NoSession::Local(format!("cannot open a UDP socket: {why}")));
+        }
+        Ok(Self { places, config, verifier, target })
     }
 
     /// Moves to a new UDP socket, as when the network changes; sessions go on over it.
@@ -251,31 +273,44 @@ impl Dialer {
     /// # Errors
     /// Those of opening a socket.
     pub fn rebind(&self) -> std::io::Result<()> {
-        let any = match self.target.address {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        self.endpoint.rebind(std::net::UdpSocket::bind(any)?)
+        for (address, endpoint) in &self.places {
+            endpoint.rebind(std::net::UdpSocket::bind(any(*address))?)?;
+        }
+        Ok(())
     }
 
     /// Connects and logs in. `first` are frames of chat commands that are sent without waiting for the login.
     ///
     /// # Errors
-    /// Why there is no session.
+    /// Why there is no session, at the last address.
     pub async fn connect(&self, first: &[Bytes]) -> Result<(Session, Events), NoSession> {
-        let login =
-            timeout(LOGIN_TIMEOUT, self.login(first)).await.map_err(|_| NoSession::Timeout)?;
-        login.map_err(|e| match self.verifier.take_distrust() {
-            Some(distrust) => NoSession::Distrust(distrust),
-            None => e,
-        })
+        let mut result = Err(NoSession::Timeout);
+        for (n, place) in self.places.iter().enumerate() {
+            let last = n + 1 == self.places.len();
+            let patience = if last { LOGIN_TIMEOUT } else { NEXT_ADDRESS };
+            let login = timeout(patience, self.login(place, first)).await;
+            result = login.unwrap_or(Err(NoSession::Timeout)).map_err(|e| {
+                match self.verifier.take_distrust() {
+                    Some(distrust) => NoSession::Distrust(distrust),
+                    None => e,
+                }
+            });
+            // One that answers is the server, also when it refuses.
+            if !matches!(result, Err(NoSession::Timeout | NoSession::Local(_))) {
+                break;
+            }
+        }
+        result
     }
 
-    async fn login(&self, first: &[Bytes]) -> Result<(Session, Events), NoSession> {
+    async fn login(
+        &self,
+        (address, endpoint): &(SocketAddr, Endpoint),
+        first: &[Bytes],
+    ) -> Result<(Session, Events), NoSession> {
         let ended = |e: &ConnectionError| NoSession::Ended(End::new(e));
-        let connecting = self
-            .endpoint
-            .connect_with(self.config.clone(), self.target.address, &self.target.name)
+        let connecting = endpoint
+            .connect_with(self.config.clone(), *address, &self.target.name)
             .map_err(|e| NoSession::Local(e.to_string()))?;
         let (connection, early) = match connecting.into_0rtt() {
             Ok((connection, _)) => (connection, true),

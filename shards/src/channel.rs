@@ -26,6 +26,8 @@ pub(crate) struct Channel {
     pub(crate) bans: Bans,
     /// Whose words are refused here.
     pub(crate) mutes: Bans,
+    /// Whether staff have cleared the chat: what is still to be loaded of it stays away.
+    pub(crate) cleared: bool,
     /// Whether everyone is about to be sent away.
     pub(crate) closing: bool,
     pub(crate) history: VecDeque<ChatMessage>,
@@ -267,6 +269,7 @@ impl Channel {
             crown: None,
             bans: Bans::default(),
             mutes: Bans::default(),
+            cleared: false,
             closing: false,
             history: VecDeque::new(),
             fan: FanOut::default(),

@@ -2,6 +2,7 @@
 
 use crate::{
     admission::Admission,
+    control::ControlCounts,
     driver::Report,
     storage::{COMMIT_BUCKETS_US, Counts},
 };
@@ -88,7 +89,12 @@ const METRICS: &[Metric] = &[
 ];
 
 /// Renders everything.
-pub(super) fn render(reports: &[Report], admission: &Admission, storage: &Counts) -> String {
+pub(super) fn render(
+    reports: &[Report],
+    admission: &Admission,
+    storage: &Counts,
+    operator: &ControlCounts,
+) -> String {
     let mut out = String::with_capacity(16 << 10);
     for Metric { name, kind, help, value } in METRICS {
         head(&mut out, name, kind, help);
@@ -162,6 +168,7 @@ pub(super) fn render(reports: &[Report], admission: &Admission, storage: &Counts
     turn_times(&mut out, reports);
     stored(&mut out, storage);
     process(&mut out, admission);
+    operated(&mut out, admission, operator);
     out
 }
 
@@ -271,6 +278,57 @@ fn stored(out: &mut String, storage: &Counts) {
     let _ = writeln!(out, "tutti_storage_commit_seconds_bucket{{le=\"+Inf\"}} {all}");
     let _ = writeln!(out, "tutti_storage_commit_seconds_sum {sum}");
     let _ = writeln!(out, "tutti_storage_commit_seconds_count {all}");
+}
+
+/// What operators did, and whom the gate turned away.
+fn operated(out: &mut String, admission: &Admission, operator: &ControlCounts) {
+    let gate = admission.gate().counts();
+    let [requests, failures, refused, long_lines, mutes] = operator.read();
+    for (name, kind, help, value) in [
+        ("site_bans", "gauge", "Bans from the whole server.", gate.bans as u64),
+        (
+            "panic_level",
+            "gauge",
+            "The panic level. Above 0 for long: somebody forgot.",
+            gate.panic.into(),
+        ),
+        (
+            "banned_refused_total",
+            "counter",
+            "Connections and hellos of the banned.",
+            gate.refused_banned,
+        ),
+        (
+            "panic_limited_total",
+            "counter",
+            "Connections over panic.connections_per_second.",
+            gate.refused_limited,
+        ),
+        (
+            "panic_closed_total",
+            "counter",
+            "Connections while nobody is let in.",
+            gate.refused_closed,
+        ),
+        ("control_requests_total", "counter", "Requests on the control socket.", requests),
+        ("control_failures_total", "counter", "Those that were not done.", failures),
+        (
+            "control_peers_refused_total",
+            "counter",
+            "Control connections over control.peers.",
+            refused,
+        ),
+        (
+            "control_long_lines_total",
+            "counter",
+            "Control lines over control.line_bytes.",
+            long_lines,
+        ),
+        ("mutes_total", "counter", "Mutes given by operators.", mutes),
+    ] {
+        head(out, name, kind, help);
+        let _ = writeln!(out, "tutti_{name} {value}");
+    }
 }
 
 fn process(out: &mut String, admission: &Admission) {

@@ -9,12 +9,14 @@ mod print;
 mod quic;
 mod raw;
 mod relations;
+mod reload;
 mod salts;
 mod sessions;
 
 pub use origins::Origins;
 pub use print::{print_default, print_effective};
 pub use raw::{ConfigError, Origin, RawConfig, Value};
+pub use reload::{Change, changes, reloaded};
 pub use salts::Salts;
 
 use ipnet::IpNet;
@@ -166,8 +168,21 @@ pub struct Config {
     pub flush_delay_max: Duration,
     /// How long a graceful stop may take.
     pub shutdown_deadline: Duration,
+    /// The control socket.
+    pub control: crate::control::Settings,
+    /// What a panic limits.
+    pub panic: Panic,
     /// How what is kept is written.
     pub storage: crate::storage::Settings,
+}
+
+/// What a panic limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Panic {
+    /// New connections of the process in a second.
+    pub connections_per_second: u32,
+    /// Whoever was first seen less than this ago is a guest.
+    pub guest: Duration,
 }
 
 /// What the process may use of the machine's CPUs.
@@ -268,6 +283,22 @@ impl Config {
             mesh_backlog: read.length("mesh.backlog"),
             flush_delay_max: read.ms("flush.delay_max_ms"),
             shutdown_deadline: read.ms("shutdown.deadline_ms"),
+            control: crate::control::Settings {
+                socket: match read.text("control.socket").as_str() {
+                    "off" => None,
+                    "auto" => match read.text("data").as_str() {
+                        "memory" => None,
+                        dir => Some(PathBuf::from(dir).join(crate::control::FILE)),
+                    },
+                    path => Some(path.into()),
+                },
+                peers: read.length("control.peers"),
+                line_bytes: read.length("control.line_bytes"),
+            },
+            panic: Panic {
+                connections_per_second: read.u32("panic.connections_per_second"),
+                guest: read.ms("panic.guest_ms"),
+            },
             storage: crate::storage::Settings {
                 queue: read.length("storage.queue"),
                 commit: read.ms("storage.commit_ms"),

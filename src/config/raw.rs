@@ -3,7 +3,7 @@
 use super::keys::{self, KEYS, Key, Kind};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 /// Where a value came from.
@@ -14,7 +14,7 @@ pub enum Origin {
     /// A line of the configuration file, counted from 1.
     File {
         /// The file as it was named.
-        path: Rc<str>,
+        path: Arc<str>,
         /// The line of the value.
         line: usize,
     },
@@ -129,6 +129,14 @@ impl RawConfig {
         }
         let key = keys::find(name).expect("only keys of the table are asked for");
         default_value(key)
+    }
+
+    /// Takes what `other` says of a key, or that it says nothing.
+    pub(super) fn take_from(&mut self, other: &RawConfig, name: &'static str) {
+        match other.written.get(name) {
+            Some(written) => self.written.insert(name, written.clone()),
+            None => self.written.remove(name),
+        };
     }
 
     /// Where the value of a key came from.
@@ -251,7 +259,7 @@ impl RawConfig {
 }
 
 struct File<'a> {
-    path: Rc<str>,
+    path: Arc<str>,
     text: &'a str,
 }
 

@@ -99,6 +99,17 @@ impl Shared {
         let number_key = config.core.number_key;
         Shared { mpp, admission, handshake: config.limits.handshake, number_key }
     }
+
+    /// The same under other settings.
+    #[must_use]
+    pub fn reloaded(&self, config: &Config) -> Self {
+        Shared {
+            mpp: Arc::new(self.mpp.reloaded(config)),
+            admission: self.admission.clone(),
+            handshake: config.limits.handshake,
+            number_key: self.number_key,
+        }
+    }
 }
 
 /// All doors on one shard.
@@ -127,6 +138,12 @@ impl Doors {
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
         Doors { mpp: mpp::Door::new(shared.mpp.clone()), shared }
+    }
+
+    /// Goes on under other settings.
+    pub fn reload(&mut self, shared: Arc<Shared>) {
+        self.mpp.reload(shared.mpp.clone());
+        self.shared = shared;
     }
 
     /// How often limits of single messages were hit, by their labels.

@@ -3,7 +3,12 @@
 //! A shard never waits for a full queue: it keeps what did not fit, in order, and everything later to that shard
 //! waits behind it. Nothing is dropped.
 
-use super::{peers::Peer, report::Report, wake::Bell};
+use super::{
+    operate::{Answer, Ask},
+    peers::Peer,
+    report::Report,
+    wake::Bell,
+};
 use crate::quic::Arrival;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::{
@@ -32,6 +37,8 @@ pub(super) enum Packet {
     Stored(StoreReply),
     /// Say what you have counted.
     Report(Sender<Report>),
+    /// An operator asks.
+    Ask(Box<Ask>, Sender<(ShardId, Answer)>),
 }
 
 /// A packet and the shard that it is from; what is not from a shard carries the receiver's own id.

@@ -18,6 +18,9 @@
 
 mod turn;
 
+mod commands;
+mod operate;
+
 mod listen;
 mod peers;
 mod poller;
@@ -33,6 +36,7 @@ mod panics;
 mod report;
 mod sessions;
 
+pub use operate::{Answer, Ask, UserKnown};
 pub use quic::QuicStats;
 pub use report::{DriverStats, Report};
 
@@ -42,6 +46,7 @@ use crate::{
     assets::{Assets, AssetsError, Sources},
     config::Config,
     doors::{self, Protocol, quic::SessionError},
+    gate::Gate,
     identity::{Identity, SecretError, number_key},
     quic::{Certificates, SetupError, UdpSocket},
     storage,
@@ -110,6 +115,9 @@ pub struct Shards {
 pub struct Control {
     addresses: Vec<Address>,
     admission: Arc<Admission>,
+    placement: tutti_shards::Placement,
+    /// As the server was started with it.
+    shared: Arc<doors::Shared>,
     quic: Option<QuicDoor>,
 }
 
@@ -134,8 +142,9 @@ impl Shards {
         config: &Config,
         passed: &Passed,
         storage: &storage::Handle,
+        gate: &Arc<Gate>,
     ) -> Result<Self, DriverError> {
-        let admission = Arc::new(Admission::new(&config.limits));
+        let admission = Arc::new(Admission::new(&config.limits, gate.clone()));
         let assets = Assets::open(Sources {
             client: config.client_dir.as_deref(),
             sounds: config.sounds_dir.as_deref(),
@@ -163,7 +172,17 @@ impl Shards {
         let (quic, starts) = datagrams(&config, &admission)?;
         panics::end_process_on_panic();
         let mut shards = Shards {
-            control: Control { addresses, admission: admission.clone(), quic },
+            control: Control {
+                addresses,
+                admission: admission.clone(),
+                placement: tutti_shards::Placement::new(
+                    placement,
+                    config.core.number_key,
+                    config.shards,
+                ),
+                shared: shared.clone(),
+                quic,
+            },
             threads: Vec::new(),
         };
         let parts = ends.into_iter().zip(listeners).zip(starts);
@@ -251,6 +270,43 @@ impl Control {
             std::iter::from_fn(|| reports.recv_deadline(deadline).ok()).collect();
         all.sort_by_key(|report| report.shard);
         all
+    }
+
+    /// Asks one shard, and waits for its answer. `None` when there is none in time; what was asked may still be done.
+    #[must_use]
+    pub fn ask(&self, shard: ShardId, ask: Ask, timeout: Duration) -> Option<Answer> {
+        let address = self.addresses.get(shard.index())?;
+        let (to, answers) = crossbeam_channel::bounded(1);
+        let deadline = std::time::Instant::now() + timeout;
+        address.post(Packet::Ask(Box::new(ask), to), deadline);
+        answers.recv_deadline(deadline).ok().map(|(_, answer)| answer)
+    }
+
+    /// Asks all shards, and waits for their answers. One that does not answer in time is left out.
+    #[must_use]
+    pub fn ask_all(&self, ask: &Ask, timeout: Duration) -> Vec<(ShardId, Answer)> {
+        let (to, answers) = crossbeam_channel::bounded(self.addresses.len());
+        let deadline = std::time::Instant::now() + timeout;
+        for address in &self.addresses {
+            address.post(Packet::Ask(Box::new(ask.clone()), to.clone()), deadline);
+        }
+        drop(to);
+        let mut all: Vec<_> = std::iter::from_fn(|| answers.recv_deadline(deadline).ok()).collect();
+        all.sort_by_key(|&(shard, _)| shard);
+        all
+    }
+
+    /// Lets all shards go on with these settings; how many of them do.
+    pub fn reload(&self, config: &Config, timeout: Duration) -> usize {
+        self.admission.reconfigure(&config.limits);
+        let shared = Arc::new(self.shared.reloaded(config));
+        self.ask_all(&Ask::Reload(shared, Arc::new(config.clone())), timeout).len()
+    }
+
+    /// Where channels and users belong.
+    #[must_use]
+    pub fn placement(&self) -> &tutti_shards::Placement {
+        &self.placement
     }
 
     /// How many shards there are.

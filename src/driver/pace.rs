@@ -34,6 +34,11 @@ impl Pace {
         }
     }
 
+    /// From now on what can wait does so for this long at most.
+    pub(super) fn set_delay_max(&mut self, delay_max: Duration) {
+        self.delay_max_us = delay_max.as_micros() as u64;
+    }
+
     /// The shard waited for something to do.
     pub(super) fn waited(&mut self, from_us: u64, until_us: u64) {
         self.slept_us += until_us.saturating_sub(from_us);

@@ -2,8 +2,10 @@
 
 use super::{
     clock,
+    commands::run,
     listen::{self, Accepted, Listener},
     mesh::{Mesh, Packet},
+    operate::Sweep,
     pace::Pace,
     panics,
     peers::{Closing, Held, Peer, Peers, Phase, Sending},
@@ -13,7 +15,7 @@ use super::{
     sessions::Sinks,
 };
 use crate::{
-    admission::Admission,
+    admission::{Admission, Refused},
     config::Config,
     doors::{self, Commands, Doors, Greeted, Protocol, Received, Wire},
     storage,
@@ -60,29 +62,31 @@ pub(super) struct Start {
 
 pub(super) struct Driver {
     pub(super) config: Arc<Config>,
-    admission: Arc<Admission>,
+    pub(super) admission: Arc<Admission>,
+    storage: storage::Handle,
     pub(super) core: Shard<Wire>,
-    doors: Doors,
+    pub(super) doors: Doors,
     pub(super) peers: Peers,
     pub(super) mesh: Mesh,
-    listeners: Vec<Listener>,
+    pub(super) listeners: Vec<Listener>,
     pub(super) quic: Option<Quic>,
     /// When the listeners are watched again, after descriptors ran out.
-    accept_again_us: Option<u64>,
+    pub(super) accept_again_us: Option<u64>,
     /// Connections that have to finish their greeting, oldest first, of each protocol.
     greeting: [VecDeque<(u64, Token)>; Protocol::COUNT],
     /// Connections that have to take their last bytes, oldest first.
     closing: VecDeque<(u64, Token)>,
     /// Connections that have to hang up, oldest first.
     hangup: VecDeque<(u64, Token)>,
-    storage: storage::Handle,
     /// Answers to what the storage had no room for.
     unanswered: VecDeque<StoreReply>,
     resumed: VecDeque<Key>,
     commands: Commands,
     scratch: Box<[u8]>,
-    pace: Pace,
+    pub(super) pace: Pace,
     stats: DriverStats,
+    /// Connections that have still to be looked at for bans.
+    pub(super) sweep: Option<Sweep>,
     /// When the shard ends, if it was told to.
     stop_at_us: Option<u64>,
 }
@@ -122,6 +126,7 @@ impl Driver {
             commands: Commands::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             stats: DriverStats::new(),
+            sweep: None,
             stop_at_us: None,
         })
     }
@@ -147,6 +152,7 @@ impl Driver {
             }
             self.core.set_mesh_crowded(self.mesh.backlog_len() > self.config.mesh_backlog_mark);
             self.take_time(now);
+            let sweeping = self.sweep(now);
             self.tell_quic(now);
             let delayed_until = self.flush();
             self.settle_quic(now);
@@ -169,6 +175,7 @@ impl Driver {
             let told = self.mesh.is_told_to_stop() && self.stop_at_us.is_none();
             block = self.mesh.inbox_len() == 0
                 && !told
+                && !sweeping
                 && until.is_none_or(|until| until > end.mono_us);
             if !block {
                 continue;
@@ -263,7 +270,7 @@ impl Driver {
             let admitted = if self.mesh.backlog_len() > self.config.mesh_backlog {
                 Err("mesh_backlog")
             } else {
-                self.doors.admission(protocol).admit().map_err(|_| "connections")
+                self.doors.admission(protocol).admit().map_err(Refused::label)
             };
             let mut grant = match admitted {
                 Ok(grant) => grant,
@@ -424,7 +431,7 @@ impl Driver {
     }
 
     /// Sends a connection that is not the core's (any more) its last bytes.
-    fn close(&mut self, now: Now, idx: u32, bytes: Vec<u8>, body: Option<Arc<[u8]>>) {
+    pub(super) fn close(&mut self, now: Now, idx: u32, bytes: Vec<u8>, body: Option<Arc<[u8]>>) {
         let token = self.peers.token(idx);
         let Some(peer) = self.peers.get_mut(idx) else { return };
         peer.phase = Phase::Closing(Box::new(Closing::new(bytes, body)));
@@ -499,7 +506,13 @@ impl Driver {
                 Some(Received::Commands(messages)) => {
                     flow = self.core.charge(now, key, 0, messages);
                     if flow == Flow::Continue {
-                        flow = run(&mut self.core, now, key, commands);
+                        flow = run(
+                            &mut self.core,
+                            (&self.admission, &self.storage),
+                            now,
+                            key,
+                            commands,
+                        );
                     }
                 }
                 Some(Received::Reply(bytes)) => {
@@ -547,7 +560,7 @@ impl Driver {
         self.peers.set_interest(idx, interest);
         let Some(held) = held else { return };
         let Held { mut commands, mut unread } = *held;
-        let flow = run(&mut self.core, now, key, &mut commands);
+        let flow = run(&mut self.core, (&self.admission, &self.storage), now, key, &mut commands);
         if flow == Flow::Continue {
             if !unread.is_empty() {
                 self.feed(now, idx, &mut unread);
@@ -565,6 +578,7 @@ impl Driver {
             match packet {
                 Packet::Message(message) => self.core.handle_mesh(now, from, message),
                 Packet::Handover(handover) => self.adopt(now, from, *handover),
+                Packet::Ask(ask, to) => self.asked(now, *ask, to),
                 Packet::Datagram(arrival) => {
                     if let Some(quic) = &mut self.quic {
                         quic.receive_forwarded(&arrival);
@@ -593,7 +607,11 @@ impl Driver {
         };
         *key = adopted;
         match self.peers.insert(peer) {
-            Ok(_) => self.resumed.push_back(adopted),
+            Ok(idx) => {
+                self.resumed.push_back(adopted);
+                // What was swept here before it came does not know of it.
+                self.expel_banned(now, idx);
+            }
             Err(error) => {
                 tracing::warn!(%conn, %error, "cannot watch a connection from another shard");
                 self.core.peer_gone(now, adopted);
@@ -717,13 +735,7 @@ impl Driver {
             return;
         }
         self.stop_at_us = Some(now.mono_us + self.config.shutdown_deadline.as_micros() as u64);
-        if self.accept_again_us.take().is_none() {
-            // Closing alone would leave those watched that the service manager keeps open.
-            for listener in &self.listeners {
-                let _ = self.peers.poller.remove(listener.socket.as_fd());
-            }
-        }
-        self.listeners.clear();
+        self.stop_listening();
         if let Some(quic) = &mut self.quic {
             quic.stop(now);
         }
@@ -760,15 +772,4 @@ impl Driver {
 fn send_at_once(socket: &OwnedFd, bytes: &[u8]) -> bool {
     let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
     rustix::net::send(socket, bytes, flags) == Ok(bytes.len())
-}
-
-/// Gives the core commands until it wants no more of them.
-fn run(core: &mut Shard<Wire>, now: Now, key: Key, commands: &mut Commands) -> Flow {
-    while let Some(command) = commands.pop_front() {
-        let flow = core.handle_command(now, key, command);
-        if flow != Flow::Continue {
-            return flow;
-        }
-    }
-    Flow::Continue
 }

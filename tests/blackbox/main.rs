@@ -23,6 +23,8 @@
 //! | `process` | - | command line, configuration, signals |
 //! | `service` | - | the service manager: readiness, watchdog, sockets handed over |
 //! | `handover` | - | pipelined input and wandering connections |
+//! | `operate` | - | what operators do with `tutti ctl` |
+//! | `operate_limits` | - | the control socket itself: bad input, permissions, reload, drain |
 //! | `keys` | - | configuration keys that no statement turns |
 //! | `storage` | - | what survives a restart and a crash, and what is refused at the start |
 //! | `hot` | - | channels that change temperature under load |
@@ -66,6 +68,8 @@ mod keys;
 mod limits;
 mod list;
 mod notes;
+mod operate;
+mod operate_limits;
 mod pages;
 mod process;
 mod service;

@@ -7,6 +7,7 @@
 //!
 //! Everything here panics with a full account of what was seen when an expectation fails: callers are tests.
 
+pub mod ctl;
 pub mod http;
 pub mod mpp;
 pub mod server;

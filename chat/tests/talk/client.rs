@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn target(mock: &Mock, name: &str) -> Target {
     Target {
-        address: mock.address,
+        addresses: vec![mock.address],
         name: "localhost".into(),
         known_as: format!("localhost:{}", mock.address.port()),
         trust: Trust::Fingerprint(mock.fingerprint.parse().unwrap()),
@@ -116,6 +116,16 @@ async fn a_refusal_reaches_the_one_who_asked() {
     assert!(matches!(ended, Unanswered::Ended), "{ended:?}");
     while hears.next().await.is_some() {}
     assert_eq!(hears.end().code, Some(0x0D));
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_answers_leads_to_the_next() {
+    let mock = Mock::start(Manner::default());
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addresses = vec![silent.local_addr().unwrap(), mock.address];
+    let target = Target { addresses, ..target(&mock, "ann") };
+    let (session, _) = Dialer::new(target).unwrap().connect(&[]).await.unwrap();
+    assert_eq!(session.auth().username, "ann");
 }
 
 #[tokio::test]

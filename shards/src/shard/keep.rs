@@ -361,6 +361,9 @@ impl<W: Wire> Shard<W> {
             channel.history.iter().map(|message| message.id).collect();
         let mut all: VecDeque<ChatMessage> =
             history.into_iter().filter(|message| !known.contains(&message.id)).collect();
+        if channel.cleared {
+            all.clear();
+        }
         all.extend(std::mem::take(&mut channel.history));
         all.drain(..all.len().saturating_sub(history_max));
         channel.history = all;

@@ -47,14 +47,14 @@ impl<W: Wire> Shard<W> {
                 None => Outcome::NoSuchChannel,
             },
             Order::NotifyUser { user, notice } => {
-                self.to_user(now, user, Payload::Notice(Arc::new(Notice::Operator(notice))))
+                self.deliver_to_user(now, user, Payload::Notice(Arc::new(Notice::Operator(notice))))
             }
             Order::Kick { user, reason } => {
                 if let Some(record) = self.users.get_mut(user) {
                     record.connections.iter_mut().for_each(|presence| presence.doomed = true);
                 }
                 let notice = Arc::new(Notice::Kicked { reason });
-                self.to_user(now, user, Payload::Close(CloseReason::Kicked, notice))
+                self.deliver_to_user(now, user, Payload::Close(CloseReason::Kicked, notice))
             }
             Order::Disconnect { conn, reason } => {
                 let payload =
@@ -62,7 +62,12 @@ impl<W: Wire> Shard<W> {
                 let here = self.conns.find(conn).is_some();
                 let passed_on = self.forwarding.contains_key(&conn);
                 self.send_to_conns(now, &[conn], &payload);
-                if here || passed_on { Outcome::Done(1) } else { Outcome::NoSuchConnection }
+                match (here, passed_on) {
+                    (true, _) => Outcome::Done(1),
+                    // On its way, or gone meanwhile.
+                    (false, true) => Outcome::Done(0),
+                    (false, false) => Outcome::NoSuchConnection,
+                }
             }
             Order::Ban { channel, user, ms } => self.operator_ban(now, &channel, user, ms),
             Order::Unban { channel, user } => match self.find_channel(&channel) {
@@ -98,6 +103,11 @@ impl<W: Wire> Shard<W> {
             true => config,
             false => Arc::new(Config { number_key, ..Config::clone(&config) }),
         };
+    }
+
+    /// From now on events are encoded by this wire, whose formats are the same.
+    pub fn rewire(&mut self, wire: W) {
+        self.wire = wire;
     }
 
     /// Whom a connection belongs to, also when its user's shard was not heard yet.
@@ -155,7 +165,7 @@ impl<W: Wire> Shard<W> {
         self.users.get(user).map(|record| record.connections.len() as u32)
     }
 
-    fn to_user(&mut self, now: Now, user: UserId, payload: Payload) -> Outcome {
+    fn deliver_to_user(&mut self, now: Now, user: UserId, payload: Payload) -> Outcome {
         match self.count_connections(user) {
             None | Some(0) => Outcome::NoSuchUser,
             Some(connections) => {

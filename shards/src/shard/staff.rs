@@ -49,6 +49,7 @@ impl<W: Wire> Shard<W> {
                 let Some(actor) = actor else { return };
                 let channel = &mut self.channels[actor.channel as usize];
                 channel.history.clear();
+                channel.cleared = true;
                 let history = std::mem::take(&mut channel.history);
                 if channel.kept {
                     let channel = channel.name.clone();

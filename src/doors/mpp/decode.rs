@@ -52,6 +52,11 @@ impl Decoder {
         }
     }
 
+    /// Goes on counting where another stopped.
+    pub fn count_on(&mut self, before: &Decoder) {
+        self.rules.count_on(&before.rules);
+    }
+
     /// How often each limit of a single message was hit, by its label.
     pub fn limit_hits(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.rules.hits()

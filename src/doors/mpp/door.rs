@@ -61,6 +61,13 @@ impl Shared {
         let proxies = TrustedProxies::new(config.trusted_proxies.clone());
         Shared { config: config.clone(), identity, proxies, assets, admission }
     }
+
+    /// The same under other settings.
+    #[must_use]
+    pub fn reloaded(&self, config: &Config) -> Self {
+        let identity = self.identity.reloaded(config);
+        Shared::new(config, identity, self.assets.clone(), self.admission.clone())
+    }
 }
 
 /// The door on one shard.
@@ -109,6 +116,13 @@ impl Door {
         };
         let limits = ws::Limits { message_bytes: limits.message_bytes };
         Door { decoder: Decoder::new(codec), limits, shared }
+    }
+
+    /// Goes on under other settings.
+    pub fn reload(&mut self, shared: Arc<Shared>) {
+        let mut next = Door::new(shared);
+        next.decoder.count_on(&self.decoder);
+        *self = next;
     }
 
     /// How often limits of single messages were hit, by their labels.
@@ -347,15 +361,17 @@ impl Auth for Peer<'_> {
 }
 
 fn over_limit(refused: Refused) -> Greeted {
-    let why = match refused {
-        Refused::Connections => "connections",
-        Refused::Address => "connections_per_address",
-        Refused::Attempts => "accepts_per_second",
-    };
     let mut bytes = Vec::new();
     let headers = &[("Retry-After", "10")];
-    Response { headers, ..Response::plain(Status::TooManyRequests) }.write(false, &mut bytes);
-    Greeted::Answer { bytes, body: None, refused: Some(why) }
+    let response = match refused {
+        Refused::Banned => Response::text(Status::Forbidden, "You are banned from this server.\n"),
+        Refused::Panic(_) => Response { headers, ..Response::plain(Status::Unavailable) },
+        Refused::Connections | Refused::Address | Refused::Attempts => {
+            Response { headers, ..Response::plain(Status::TooManyRequests) }
+        }
+    };
+    response.write(false, &mut bytes);
+    Greeted::Answer { bytes, body: None, refused: Some(refused.label()) }
 }
 
 fn refuse(status: Status, why: &'static str) -> Greeted {

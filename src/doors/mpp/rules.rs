@@ -73,6 +73,10 @@ impl Rules {
         Rules { limits, hits: Default::default() }
     }
 
+    pub(super) fn count_on(&mut self, before: &Rules) {
+        self.hits = before.hits.clone();
+    }
+
     pub(super) fn hit(&self, limit: Hit) {
         if let Some(count) = self.hits.get(limit as usize) {
             count.set(count.get() + 1);

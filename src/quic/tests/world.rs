@@ -139,7 +139,7 @@ pub(super) fn admission(file: &str) -> Arc<Admission> {
     let mut raw = RawConfig::default();
     raw.add_file("test.toml", file).unwrap();
     let host = HostCpus { allowed: vec![0], parallelism: 1 };
-    Arc::new(Admission::new(&Config::new(&raw, &host).unwrap().limits))
+    Arc::new(Admission::new(&Config::new(&raw, &host).unwrap().limits, Arc::default()))
 }
 
 pub(super) fn shared(settings: Settings) -> Arc<Shared> {

@@ -4,7 +4,7 @@ use tutti_sim::run;
 
 /// Seeds that failed once, with what was wrong in the core. What a seed does changes with the simulator, so they are a
 /// reminder rather than a proof; rules that one shard shows are tests of the core.
-const FAILED_ONCE: [u64; 10] = [
+const FAILED_ONCE: [u64; 11] = [
     0x6,   // statistics of a channel without members at home
     0x8,   // a member that ended while its owner let it go
     0xd,   // the quota that a relayed member is told at a second hello
@@ -15,6 +15,7 @@ const FAILED_ONCE: [u64; 10] = [
     0x1e8, // a follower that was on its way for longer than ends are remembered
     0x309, // a paused connection that never went on
     0x4ab, // an old end of a channel that hid a new one
+    0x95,  // a chat that was cleared while it was loaded
 ];
 
 /// Runs them, and returns how often each rare thing happened, with its name.
