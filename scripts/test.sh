@@ -12,6 +12,7 @@
 #
 # CARGO_TARGET_DIR    where everything is built (default: target)
 # FUZZ_SECONDS        how long each fuzz target runs (default: 5); scripts/fuzz.sh runs them for longer
+# CRASH_ROUNDS        how often the server is killed under load in the step `test` (default: 20)
 # SIM_SEEDS           seeds of the simulator's own step, beyond those of `test` (default: 1000)
 # The last line is `N passed, N failed, N skipped`, counting steps.
 set -euo pipefail

@@ -35,6 +35,9 @@ pub enum Command {
     /// Give this host what a server with many connections needs, or take it back: exit code 0 well, 1 when something
     /// needs a person, 2 when something failed.
     Tune(crate::tune::Options),
+    /// Look at what is kept, copy it, or forget what is over; all of it while a server runs, too.
+    #[command(subcommand)]
+    Db(crate::storage::tool::Options),
     /// Moderate and operate a running server over its control socket: exit code 0 done, 1 the server says why not, 69
     /// no server answers.
     Ctl(crate::ctl::Options),
@@ -226,6 +229,8 @@ mod tests {
         assert_eq!(parse("tutti serve").unwrap().command, Some(Command::Serve));
         let check = Some(Command::Check { json: true });
         assert_eq!(parse("tutti check --json").unwrap().command, check);
+        let db = Some(Command::Db(crate::storage::tool::Options::Check));
+        assert_eq!(parse("tutti db check --data x").unwrap().command, db);
         let print = Some(Command::Config { default: true });
         assert_eq!(parse("tutti config --default").unwrap().command, print);
     }

@@ -75,6 +75,13 @@ impl Operator {
         if let Ok(limit) = raise_descriptors() {
             let _ = cap_connections(&mut config, limit);
         }
+        if let Some(quic) = self.control.quic() {
+            // The files that it was started with; others need a restart, as other addresses do.
+            quic.certificates.reload().map_err(|error| {
+                Failure::new("bad_configuration", format!("{error}; nothing was changed"))
+            })?;
+            tracing::info!("certificate SHA-256 {}", quic.certificates.fingerprint());
+        }
         if config.log != running.config.log {
             (self.hooks.log)(&config.log).map_err(|error| Failure::new("bad_filter", error))?;
             running.log.clone_from(&config.log);

@@ -26,6 +26,7 @@ mod counters;
 mod json;
 mod retention;
 mod schema;
+pub mod tool;
 mod users;
 mod worker;
 mod write;

@@ -21,12 +21,14 @@
 //! | `abuse` | - | handshakes, frames and JSON that break the rules |
 //! | `pages` | - | the HTTP side and the admin listener |
 //! | `process` | - | command line, configuration, signals |
+//! | `quic_transport` | - | the socket and the certificate of the QUIC door |
 //! | `service` | - | the service manager: readiness, watchdog, sockets handed over |
 //! | `handover` | - | pipelined input and wandering connections |
 //! | `operate` | - | what operators do with `tutti ctl` |
 //! | `operate_limits` | - | the control socket itself: bad input, permissions, reload, drain |
 //! | `keys` | - | configuration keys that no statement turns |
 //! | `storage` | - | what survives a restart and a crash, and what is refused at the start |
+//! | `crash` | - | killed at any moment, a full disk, `tutti db` |
 //! | `hot` | - | channels that change temperature under load |
 //!
 //! A test function takes a [`Plan`](tutti_tests::server::Plan) with the number of shards set, and its doc names
@@ -58,6 +60,7 @@ mod binary;
 mod channels;
 mod chat;
 mod connections;
+mod crash;
 mod crown;
 mod cursor;
 mod direct;
@@ -72,6 +75,7 @@ mod operate;
 mod operate_limits;
 mod pages;
 mod process;
+mod quic_transport;
 mod service;
 mod settings;
 mod storage;
