@@ -309,13 +309,9 @@ mod kept {
     }
 
     fn message(number: u64, text: &str) -> StoreRequest {
-        let message = ChatMessage {
-            id: number as u32,
-            sent_ms: wall_ms(),
-            by: profile(1),
-            text: ChatText::parse(text, 512).unwrap(),
-            reply_to: None,
-        };
+        let id = tutti_shards::MessageId(number);
+        let message =
+            ChatMessage::new(id, wall_ms(), profile(1), ChatText::parse(text, 512).unwrap());
         let message = Box::new(message);
         StoreRequest::SaveMessage { channel: name("room"), number, message }
     }
