@@ -3,7 +3,8 @@
 //! They are plain data, because those that follow a join in the same read travel with the connection to its new shard.
 
 use crate::{
-    ChannelName, ChatText, Color, Format, Guise, RoomRequest, SettingsPatch, UserId, UserName,
+    ChannelName, ChatText, Color, Format, Guise, LineCommand, Login, RoomRequest, SettingsPatch,
+    UserId, UserName,
 };
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -25,6 +26,10 @@ pub enum Command {
         /// What the door says of the user.
         guise: Box<Guise>,
     },
+    /// Says who somebody at a terminal wants to be, in place of a hello, and takes them to the lobby.
+    Login(Box<Login>),
+    /// What somebody at a terminal asks for.
+    Line(Box<LineCommand>),
     /// Ends the connection.
     Bye,
     /// Goes to a channel, creating it if need be.
@@ -284,4 +289,6 @@ pub struct ProfileChange {
     pub color: Option<Color>,
     /// The new tag, or its end.
     pub tag: Option<Option<Box<Tag>>>,
+    /// Away, or back.
+    pub away: Option<bool>,
 }

@@ -5,7 +5,8 @@
 //! hold no larger ones exactly.
 
 use crate::{
-    ChannelName, ChatMessage, ParticipantView, Profile, SettingsPatch, Tag, UserId, UserName,
+    ChannelName, ChatMessage, DoorKind, ParticipantView, Profile, SettingsPatch, Tag, UserId,
+    UserName,
 };
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -522,18 +523,6 @@ pub enum RoomEvent<'a> {
         room: RoomId,
         seq: u64,
     },
-}
-
-/// Through which door somebody comes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug, Serialize, Deserialize)]
-pub enum DoorKind {
-    /// The web piano.
-    #[default]
-    Piano,
-    /// Line chat.
-    Line,
-    /// QUIC.
-    Quic,
 }
 
 /// How somebody left a room.

@@ -9,12 +9,13 @@
 
 use super::{Output, Shard};
 use crate::{
-    ChannelName, ChatMessage, ConnId, Crown, Event, Guise, ModerationAct, ModerationKind, Notice,
-    Now, Position, Profile, SeatRequest, Settings, ShardId, StoreReply, StoreRequest,
+    ChannelName, ChatMessage, ConnId, Crown, Event, Guise, ModerationAct, ModerationKind, Nick,
+    Notice, Now, Position, Profile, SeatRequest, Settings, ShardId, StoreReply, StoreRequest,
     StoredChannel, UserId, Wire,
-    channel::dropped_at,
+    channel::{Ban, dropped_at},
     conn::{Awaits, JoinRequest},
     fan_out::Class,
+    mesh::Seeker,
     timers::Timer,
     users::Presence,
 };
@@ -25,7 +26,7 @@ use std::{
 };
 
 /// A connection that waits for its user's record, and how its user looks.
-type UserWish = (Presence, Option<Box<Guise>>);
+type UserWish = (Presence, Option<Nick>, Option<Box<Guise>>);
 
 /// What the storage was asked and has not answered.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ struct Loading {
     waiters: Vec<ConnId>,
     /// Seats that want to be there, in order.
     seats: Vec<SeatWish>,
+    /// Connections at terminals of any shard that want a seat before they come.
+    seekers: Vec<Seeker>,
     /// Whether the answer is here, and they enter now.
     answered: bool,
 }
@@ -164,20 +167,21 @@ impl<W: Wire> Shard<W> {
         now: Now,
         user: UserId,
         presence: Presence,
-        guise: &Option<Box<Guise>>,
+        nick: Option<&Nick>,
+        guise: Option<&Guise>,
     ) -> bool {
         if self.config.storage.is_none() {
             return false;
         }
         let silent = self.asked.silent;
+        let waiter = (!silent).then(|| (presence, nick.cloned(), guise.cloned().map(Box::new)));
         if let Some(waiters) = self.asked.users.get_mut(&user) {
-            waiters.extend((!silent).then(|| (presence, guise.clone())));
+            waiters.extend(waiter);
             return !silent;
         }
         if self.users.get(user).is_some() {
             return false;
         }
-        let waiter = (!silent).then(|| (presence, guise.clone()));
         self.asked.users.insert(user, waiter.into_iter().collect());
         self.ask(now.mono_us, Question::User(user), StoreRequest::LoadUser { user });
         !silent
@@ -186,7 +190,7 @@ impl<W: Wire> Shard<W> {
     /// A connection that may be waiting for its user's record is gone.
     pub(super) fn forget_waiting(&mut self, user: UserId, conn: ConnId) {
         if let Some(waiters) = self.asked.users.get_mut(&user) {
-            waiters.retain(|(presence, _)| presence.conn != conn);
+            waiters.retain(|(presence, ..)| presence.conn != conn);
         }
     }
 
@@ -208,8 +212,9 @@ impl<W: Wire> Shard<W> {
                 Profile::new(user, first_ms)
             }
         };
-        for (presence, guise) in waiters {
-            let welcome = self.arrive(user, true, presence, guise, || profile.clone());
+        for (presence, nick, guise) in waiters {
+            let looks = (nick.as_ref(), guise);
+            let welcome = self.arrive(user, true, presence, looks, || profile.clone());
             self.welcome_at(now, presence.shard, presence.conn, welcome);
         }
     }
@@ -272,23 +277,45 @@ impl<W: Wire> Shard<W> {
         true
     }
 
+    /// Whether one who seeks a seat has to wait until it is known what the channel was.
+    pub(super) fn keeps_seeker(&mut self, now: Now, seeker: &Seeker) -> bool {
+        let name = seeker.request.name();
+        if self.config.storage.is_none() || self.by_name.contains_key(&name) {
+            return false;
+        }
+        if !self.asked.channels.contains_key(&name) {
+            if self.channels.len() >= self.config.channels_max as usize {
+                return false;
+            }
+            self.ask_for_channel(now.mono_us, &name);
+        }
+        let silent = self.asked.silent;
+        match self.asked.channels.get_mut(&name) {
+            Some(loading) if !loading.answered && !silent => {
+                loading.seekers.push(seeker.clone());
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn ask_for_channel(&mut self, now_us: u64, name: &ChannelName) {
         if self.config.storage.is_none() {
             return;
         }
         self.asked.channels.insert(name.clone(), Loading::default());
-        let (channel, history) = (name.clone(), self.config.ring());
+        let (channel, history) = (name.clone(), self.config.history_kept());
         let request = StoreRequest::LoadChannel { channel, history };
         self.ask(now_us, Question::Channel(name.clone()), request);
     }
 
     fn channel_loaded(&mut self, now: Now, name: &ChannelName, found: Option<Box<StoredChannel>>) {
-        let waiters = match self.asked.channels.get_mut(name) {
+        let (waiters, seekers) = match self.asked.channels.get_mut(name) {
             Some(loading) => {
                 loading.answered = true;
-                std::mem::take(&mut loading.waiters)
+                (std::mem::take(&mut loading.waiters), std::mem::take(&mut loading.seekers))
             }
-            None => Vec::new(),
+            None => (Vec::new(), Vec::new()),
         };
         let waits = |conn: &ConnId| {
             self.conns.find(*conn).filter(|&slot| {
@@ -303,6 +330,7 @@ impl<W: Wire> Shard<W> {
             let seats = self.asked.channels.get(name).and_then(|loading| loading.seats.first());
             let first = first.map(|profile| profile.user);
             let first = first.or(seats.map(|wish| wish.profile.user));
+            let first = first.or(seekers.first().map(|seeker| seeker.profile.user));
             self.restore(now, name, *found, first);
         }
         for conn in waiters {
@@ -323,6 +351,9 @@ impl<W: Wire> Shard<W> {
             }
         }
         self.seats_go_on(now, name);
+        for seeker in seekers {
+            self.on_seek_seat(now, seeker);
+        }
         self.asked.channels.remove(name);
         if let Some(&idx) = self.by_name.get(name)
             && self.channels[idx as usize].roster.is_empty()
@@ -347,7 +378,7 @@ impl<W: Wire> Shard<W> {
             }
             _ => return,
         };
-        let (history_max, bans_max) = (self.config.ring() as usize, self.config.bans_max);
+        let (history_max, bans_max) = (self.config.history_kept() as usize, self.config.bans_max);
         let channel = &mut self.channels[idx as usize];
         channel.kept = true;
         if new && !channel.kind.is_lobby() {
@@ -376,11 +407,12 @@ impl<W: Wire> Shard<W> {
         for (user, until_ms) in bans {
             let channel = &mut self.channels[idx as usize];
             let left_ms = until_ms.saturating_sub(now.wall_ms).min(u64::MAX / 2_000);
-            if left_ms == 0 || channel.bans.until(user, now.mono_us).is_some() {
+            if left_ms == 0 || channel.bans.until(user, None, now.mono_us).is_some() {
                 continue;
             }
             let until_us = now.mono_us.saturating_add(left_ms * 1_000);
-            channel.bans.insert(user, until_us, now.mono_us, bans_max);
+            let ban = Ban { until_us, origin: None, name: user.to_string().into() };
+            channel.bans.insert(user, ban, now.mono_us, bans_max);
             self.arm(until_us, Timer::BanEnds { channel: idx, serial });
         }
     }

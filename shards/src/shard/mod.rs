@@ -21,15 +21,17 @@
 //! `relay` for members on other shards, `flush` for how bytes leave.
 
 mod announce;
-mod end;
+mod ending;
 mod flush;
 mod gauges;
 mod govern;
 mod hello;
 mod join;
 mod keep;
+mod line;
 mod list;
 mod mesh;
+mod nicks;
 mod operate;
 mod play;
 mod relay;
@@ -182,6 +184,7 @@ pub struct Shard<W> {
     by_name: HashMap<ChannelName, u32, RandomState>,
     by_number: HashMap<RoomId, u32, RandomState>,
     users: Users,
+    nicks: nicks::Nicks,
 
     /// The seats of each session, by the number of its key.
     seats: HashMap<u64, Vec<u32>, RandomState>,
@@ -262,6 +265,7 @@ impl<W: Wire> Shard<W> {
             beat_watch: Vec::new(),
             beat_armed: false,
             users: Users::new(hasher(), config.profiles_max),
+            nicks: nicks::Nicks::new(hasher()),
             relays: Slab::new(),
             relay_of: HashMap::with_hasher(hasher()),
             away: HashMap::with_hasher(hasher()),
@@ -290,7 +294,7 @@ impl<W: Wire> Shard<W> {
             n_blocked: 0,
             waiting_bytes: 0,
             timers: Timers::default(),
-            wheel: Wheel::new(config.ping_after.min(config.silence_max).min(config.hello_deadline)),
+            wheel: Wheel::new(shortest_wait(&config)),
             outputs: VecDeque::new(),
             stats: Stats::default(),
             hasher: hasher(),
@@ -355,6 +359,12 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// Whether it is known who a connection is.
+    #[must_use]
+    pub fn is_known(&self, key: Key) -> bool {
+        self.conns.slot(key).is_some_and(|slot| self.conns[slot].profile.is_some())
+    }
+
     /// The format that a connection is sent.
     #[must_use]
     pub fn format(&self, key: Key) -> Option<Format> {
@@ -363,14 +373,29 @@ impl<W: Wire> Shard<W> {
 
     /// A connection was opened: it is challenged and has to say hello.
     ///
-    /// `preface` is sent ahead of all else: what the door's transport still owes the peer.
+    /// `preface` is sent ahead of all else: what the door's transport still owes the peer. It has `waited_us` already.
     pub fn open(&mut self, now: Now, format: Format, preface: &[u8]) -> (Key, ConnId) {
+        self.open_late(now, 0, format, preface)
+    }
+
+    /// The same for a connection that has had so many microseconds of its time to say who it is.
+    pub fn open_late(
+        &mut self,
+        now: Now,
+        waited_us: u64,
+        format: Format,
+        preface: &[u8],
+    ) -> (Key, ConnId) {
         self.serial += 1;
         let id = ConnId::new(self.id, self.serial);
-        let slot = self.conns.insert(id, format, now.mono_ms());
+        let slot = self.conns.insert(id, format, now.mono_ms().saturating_sub(waited_us / 1_000));
         let key = self.conns.key(slot);
         self.stats.opened += 1;
-        let deadline = self.config.hello_deadline.min(self.config.ping_after);
+        let deadline = match format.is_line() {
+            true => self.config.line.nick_deadline.min(self.config.ping_after),
+            false => self.config.hello_deadline.min(self.config.ping_after),
+        };
+        let deadline = deadline.saturating_sub(std::time::Duration::from_micros(waited_us));
         self.wheel.arm(now.mono_us + deadline.as_micros() as u64, now.mono_us, key);
         self.deliver(slot, preface, 0);
         self.tell(slot, &[Event::Challenge]);
@@ -386,6 +411,10 @@ impl<W: Wire> Shard<W> {
             conn.heard_ms = now.mono_ms();
         }
         self.stats.bytes_received += bytes as u64;
+        if conn.format.is_line() {
+            // Its door counts lines, and throws the rest away unread.
+            return self.flow(key);
+        }
         let reason = if !conn.bytes_in.take(rates.bytes_in, now.mono_us, bytes as u64) {
             self.stats.limit(Limit::BytesIn);
             Some(CloseReason::BytesIn)
@@ -444,12 +473,14 @@ impl<W: Wire> Shard<W> {
                 self.come(now, slot, user, true, None, Some(guise));
             }
             Command::Enter { .. } => {}
+            Command::Login(login) => self.login(now, slot, *login),
             Command::Bye => self.close(now, slot, CloseReason::Bye),
             Command::Speak(format) => self.speak(slot, format),
             _ if !known => {}
             Command::Join { target, set } => self.want_join(now, slot, target, set),
             Command::SetProfile { name, color } => self.want_profile(now, slot, name, color),
             Command::FollowList(on) => self.follow_list(now, slot, on),
+            Command::Line(command) => self.line_command(now, slot, *command),
             command => self.handle_member_command(now, slot, command),
         }
         self.flow(key)
@@ -514,6 +545,7 @@ impl<W: Wire> Shard<W> {
             Command::Speak(format) => self.reformat_away(actor, format),
             Command::Admin(admin) => self.staff(now, Some(actor), actor.conn, *admin),
             Command::Room(request) => self.room_act(now, actor, *request),
+            Command::Line(command) => self.line_act(now, actor, *command),
             Command::Hello { .. } => {
                 let channel = &self.channels[actor.channel as usize];
                 let user = channel.roster[actor.participant].profile.user;
@@ -522,6 +554,7 @@ impl<W: Wire> Shard<W> {
             }
             Command::Bye
             | Command::Enter { .. }
+            | Command::Login(_)
             | Command::Join { .. }
             | Command::SetProfile { .. }
             | Command::FollowList(_) => unreachable!("handled where the connection is"),
@@ -656,7 +689,10 @@ impl<W: Wire> Shard<W> {
             return;
         }
         let before = conn.outbox.len();
-        let mark = if conn.blocked { self.config.outbox_bytes_mark as usize } else { usize::MAX };
+        let mark = match conn.blocked {
+            true => self.config.outbox_marks(conn.format).0 as usize,
+            false => usize::MAX,
+        };
         fan_out::absorb(conn, log, mark, &mut self.pool, &mut self.stats);
         if conn.blocked {
             self.waiting_bytes += (conn.outbox.len() - before) as u64;
@@ -733,7 +769,8 @@ impl<W: Wire> Shard<W> {
                 At::Here(slot) => self.conns[slot].format,
                 At::Away(_, format) => format,
             };
-            if format == Format::QUIC {
+            if format == Format::QUIC || format.is_line() {
+                // Told what changed, by events or in words.
                 continue;
             }
             let (mut bytes, hole) = encoded[format.index()].take().unwrap_or_else(|| {
@@ -766,3 +803,10 @@ impl<W: Wire> Shard<W> {
 
 /// A place in a list that is taken by nobody.
 pub(crate) const NOWHERE: u32 = NONE;
+
+/// What the wheel that looks after connections has to tell apart.
+fn shortest_wait(config: &Config) -> std::time::Duration {
+    let Config { ping_after, silence_max, hello_deadline, line, .. } = config;
+    let idle = line.idle_max.unwrap_or(line.nick_deadline);
+    (*ping_after).min(*silence_max).min(*hello_deadline).min(line.nick_deadline).min(idle)
+}

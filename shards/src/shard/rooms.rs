@@ -8,7 +8,7 @@ use crate::{
     Answer, ChatMessage, ChatText, ConnId, Departure, Emoji, Event, MessageId, MessageRef, Now,
     Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault, RoomRequest, RoomText,
     SettingsPatch, UserId, UserNumber, Wire,
-    channel::{At, Member},
+    channel::{At, Ban, Member},
     fan_out::Class,
     mesh::BanOrder,
     room_state::Turn,
@@ -42,12 +42,14 @@ pub(crate) struct Saying {
     pub(crate) reply_to: Option<MessageRef>,
     pub(crate) reply_id: Option<MessageId>,
     pub(crate) action: bool,
+    /// Digits of the handle of whoever says it.
+    pub(crate) digits: u8,
     pub(crate) nonce: Option<Box<str>>,
 }
 
 impl Saying {
     pub(crate) fn plain(text: ChatText, reply_to: Option<MessageRef>) -> Self {
-        Saying { text, reply_to, reply_id: None, action: false, nonce: None }
+        Saying { text, reply_to, reply_id: None, action: false, digits: 0, nonce: None }
     }
 }
 
@@ -64,7 +66,7 @@ impl<W: Wire> Shard<W> {
             RoomCommand::Unreact { message, emoji, of } => {
                 self.unreact(now, actor, message, &emoji, of)
             }
-            RoomCommand::Kick { user, .. } => self.kick(now, actor, user),
+            RoomCommand::Kick { user, reason } => self.room_kick(now, actor, user, reason),
             RoomCommand::Ban { user, ms } => self.room_ban(now, actor, user, ms),
             RoomCommand::Unban { user } => self.room_unban(now, actor, user),
             RoomCommand::SetRole { user, role } => self.set_role(now, actor, user, role),
@@ -148,7 +150,9 @@ impl<W: Wire> Shard<W> {
         }
         let reply_to = reply_id.and_then(|id| MessageRef::parse(&format!("{:08x}", id.short())));
         let text = ChatText::of_room(text);
-        let saying = Saying { text, reply_to, reply_id, action, nonce: nonce.map(Into::into) };
+        let digits = self.channels[actor.channel as usize].roster[actor.participant].digits;
+        let nonce_kept = nonce.map(Into::into);
+        let saying = Saying { text, reply_to, reply_id, action, digits, nonce: nonce_kept };
         let roster = &self.channels[actor.channel as usize].roster;
         let by = Profile::clone(&roster[actor.participant].profile);
         let (id, sent_ms) = self.say(now, actor.channel, by, saying);
@@ -172,17 +176,18 @@ impl<W: Wire> Shard<W> {
         let sent_ms = channel.room.last_ms.max(now.wall_ms);
         channel.room.last_ms = sent_ms;
         let seq = channel.room.next_seq();
-        let Saying { text, reply_to, reply_id, action, nonce } = saying;
+        let Saying { text, reply_to, reply_id, action, digits, nonce } = saying;
         let reply_id = reply_id.or_else(|| {
             let short = u32::from_str_radix(reply_to.as_ref()?.as_str(), 16).ok()?;
             channel.history.iter().rev().find(|said| said.id.short() == short).map(|said| said.id)
         });
         let said = ChatMessage::new(id, sent_ms, by, text);
-        let message = ChatMessage { seq, reply_to, reply_id, action, nonce, ..said };
+        let message =
+            ChatMessage { seq, reply_to, reply_id, is_action: action, digits, nonce, ..said };
         let room = channel.room.id;
         self.broadcast(idx, None, Class::Prompt, Event::Chat(&message));
         self.tell_room(idx, None, RoomEvent::Message { room, message: &message });
-        let ring = self.config.ring();
+        let ring = self.config.history_kept();
         self.keep_message(idx, &message);
         let channel = &mut self.channels[idx as usize];
         channel.remember(message, ring);
@@ -413,10 +418,17 @@ impl<W: Wire> Shard<W> {
         Ok((found, channel.role(channel.roster[found].profile.user)))
     }
 
-    fn kick(&mut self, now: Now, actor: Actor, user: UserNumber) -> Result<Outcome, RoomFault> {
+    fn room_kick(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        user: UserNumber,
+        reason: Option<Box<str>>,
+    ) -> Result<Outcome, RoomFault> {
         let (target, theirs) = self.member_by_number(actor.channel, user)?;
         self.outranks(actor, Role::Moderator, theirs)?;
-        self.remove(now, actor, target, 0);
+        let reason = reason.and_then(|reason| ChatText::parse(&reason, CHANNEL_TEXT_MAX));
+        self.remove(now, actor, target, 0, reason);
         Ok(Outcome::Done(None))
     }
 
@@ -430,7 +442,7 @@ impl<W: Wire> Shard<W> {
         let ms = ms.min(self.config.ban_max.as_millis() as u64).max(1);
         if let Ok((target, theirs)) = self.member_by_number(actor.channel, user) {
             self.outranks(actor, Role::Admin, theirs)?;
-            self.remove(now, actor, target, ms);
+            self.remove(now, actor, target, ms, None);
             return Ok(Outcome::Done(None));
         }
         // One who is gone can be banned for what is still to be seen.
@@ -439,21 +451,21 @@ impl<W: Wire> Shard<W> {
         let author = channel.history.iter().rev().find(|said| key.user(&said.by) == user);
         let author = author.map(|said| said.by.clone()).ok_or(RoomFault::NotFound)?;
         self.outranks(actor, Role::Admin, channel.role(author.user))?;
-        let order = self.order(actor, author.user, ms);
-        self.ban(now, order, author.display_name().into());
+        let order = self.order(actor, author.user, ms, None);
+        self.ban(now, order, &author);
         Ok(Outcome::Done(None))
     }
 
-    fn order(&self, actor: Actor, user: UserId, ms: u64) -> BanOrder {
+    fn order(&self, actor: Actor, user: UserId, ms: u64, reason: Option<ChatText>) -> BanOrder {
         let channel = self.channels[actor.channel as usize].name.clone();
-        BanOrder { channel, by: self.acting_user(actor), user, ms }
+        BanOrder { channel, by: self.acting_user(actor), user, ms, reason }
     }
 
-    fn remove(&mut self, now: Now, actor: Actor, target: u32, ms: u64) {
+    fn remove(&mut self, now: Now, actor: Actor, target: u32, ms: u64, reason: Option<ChatText>) {
         let profile = &self.channels[actor.channel as usize].roster[target].profile;
-        let (user, name) = (profile.user, profile.display_name().into());
-        let order = self.order(actor, user, ms);
-        self.ban(now, order, name);
+        let profile = profile.clone();
+        let order = self.order(actor, profile.user, ms, reason);
+        self.ban(now, order, &profile);
     }
 
     fn room_unban(
@@ -516,7 +528,8 @@ impl<W: Wire> Shard<W> {
         let target_user = channel.roster[target].profile.user;
         if ms > 0 {
             let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
-            channel.mutes.insert(target_user, until, now.mono_us, max);
+            let ban = Ban { until_us: until, origin: None, name: Box::default() };
+            channel.mutes.insert(target_user, ban, now.mono_us, max);
         } else if !channel.mutes.remove(target_user, now.mono_us) {
             return Ok(Outcome::Done(None));
         }
@@ -632,8 +645,11 @@ impl<W: Wire> Shard<W> {
         }
         let channel = &self.channels[idx as usize];
         let profile = channel.roster[participant].profile.clone();
-        let view =
-            crate::ParticipantView { profile: &profile, position: crate::Position::OFF_SCREEN };
+        let view = crate::ParticipantView {
+            profile: &profile,
+            position: crate::Position::OFF_SCREEN,
+            digits: 0,
+        };
         let who = crate::Occupant { view, role: channel.role(profile.user) };
         self.tell_room(idx, None, RoomEvent::Joined { room, who, at_ms: now.wall_ms, seq });
     }
@@ -656,8 +672,11 @@ impl<W: Wire> Shard<W> {
         let now = self.now;
         let channel = &self.channels[idx as usize];
         let profile = channel.roster[participant].profile.clone();
-        let view =
-            crate::ParticipantView { profile: &profile, position: crate::Position::OFF_SCREEN };
+        let view = crate::ParticipantView {
+            profile: &profile,
+            position: crate::Position::OFF_SCREEN,
+            digits: 0,
+        };
         let who = crate::Occupant { view, role: channel.role(profile.user) };
         let muted_s = self.muted_for(now, channel, participant);
         let muted_until_ms = muted_s.map(|seconds| now.wall_ms + seconds * 1_000);

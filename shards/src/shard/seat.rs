@@ -15,10 +15,10 @@
 //! A session that ends tells the owner behind all that it asked (`SeatGone`), also while it is waiting for an answer,
 //! so nobody stays listed who is not there.
 
-use super::{Actor, Output, Shard, keep::SeatWish};
+use super::{Actor, Output, Shard, join::Coming, keep::SeatWish};
 use crate::{
-    Answer, ChannelRef, ConnId, Departure, Event, Format, Key, Limit, NoteQuota, Now, Occupant,
-    Profile, RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Wire,
+    Answer, ChannelRef, ConnId, Departure, Event, Format, Key, Limit, Now, Occupant, Profile,
+    RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Wire,
     channel::{At, Member},
     conn::{Awaits, JoinRequest, Seat},
     mesh::Mesh,
@@ -94,7 +94,7 @@ impl<W: Wire> Shard<W> {
                 self.conns[slot].extra().awaits = Some(Awaits::Room { owner });
                 return;
             }
-            match self.seating(now, &profile, &request) {
+            match self.seating(now, conn, &profile, &request) {
                 Seating::Elsewhere(next) => request = next,
                 Seating::Refused(fault) => {
                     let last = self.refusal(&request, fault);
@@ -103,7 +103,7 @@ impl<W: Wire> Shard<W> {
                 Seating::In(idx) => {
                     let (conn, at) = (self.conns[slot].id, At::Here(slot));
                     let (participant, regained) =
-                        self.take_part(now, idx, &profile, NoteQuota::default());
+                        self.take_part(now, idx, &profile, Coming::default());
                     self.add_member(idx, participant, conn, at);
                     let conn_here = &mut self.conns[slot];
                     conn_here.seat = Seat::Owned { channel: idx, participant };
@@ -138,7 +138,13 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Whether a user may sit in a room that is owned here, which is made if need be.
-    fn seating(&mut self, now: Now, profile: &Profile, request: &SeatRequest) -> Seating {
+    fn seating(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        profile: &Profile,
+        request: &SeatRequest,
+    ) -> Seating {
         let found = self.by_number.get(&self.wished(&request.room)).copied();
         let (name, by_number) = match (&request.room, found) {
             (RoomWish::Numbered(_), None) => return Seating::Refused(RoomFault::NotFound),
@@ -165,7 +171,7 @@ impl<W: Wire> Shard<W> {
             }
         };
         let idx = found.expect("a room that is not made anew is there");
-        match self.admit(now, profile, &name, &JoinRequest::to(name.clone())) {
+        match self.admit(now, profile, None, conn, &JoinRequest::to(name.clone())) {
             super::join::Admission::Enter => Seating::In(idx),
             super::join::Admission::Overflow if by_number => Seating::Refused(RoomFault::Full),
             super::join::Admission::Overflow
@@ -181,7 +187,8 @@ impl<W: Wire> Shard<W> {
             }
             super::join::Admission::Refuse(limit, _) => {
                 self.stats.limit(limit);
-                let banned = self.channels[idx as usize].bans.until(profile.user, now.mono_us);
+                let banned =
+                    self.channels[idx as usize].bans.until(profile.user, None, now.mono_us);
                 Seating::Refused(match (limit, banned) {
                     (Limit::Banned, Some(until)) => {
                         RoomFault::Banned((until - now.mono_us).div_ceil(1_000))
@@ -287,7 +294,7 @@ impl<W: Wire> Shard<W> {
         if self.waits_for_room(now, Some(from), conn, &profile, &request) {
             return;
         }
-        match self.seating(now, &profile, &request) {
+        match self.seating(now, conn, &profile, &request) {
             Seating::Elsewhere(next) => {
                 self.mesh(from, Mesh::SitElsewhere { conn, request: Box::new(next) });
             }
@@ -296,8 +303,7 @@ impl<W: Wire> Shard<W> {
                 self.mesh(from, Mesh::SeatEnded { conn, bytes });
             }
             Seating::In(idx) => {
-                let (participant, regained) =
-                    self.take_part(now, idx, &profile, NoteQuota::default());
+                let (participant, regained) = self.take_part(now, idx, &profile, Coming::default());
                 let at = At::Away(from, Format::QUIC);
                 // What was broadcast before is not for it.
                 self.ship(idx);
@@ -488,8 +494,7 @@ impl crate::channel::Channel {
     /// A participant as people in rooms see them.
     pub(crate) fn occupant(&self, participant: u32) -> Occupant<'_> {
         let p = &self.roster[participant];
-        let view = crate::ParticipantView { profile: &p.profile, position: p.position };
-        Occupant { view, role: self.role(p.profile.user) }
+        Occupant { view: p.view(), role: self.role(p.profile.user) }
     }
 
     pub(crate) fn room_view(&self) -> RoomView<'_> {

@@ -2,8 +2,8 @@
 
 use super::{Actor, Announcement, Shard, rooms::Saying};
 use crate::{
-    AdminCommand, Audience, ChannelName, ChatText, Color, ConnId, Event, JoinTarget, Notice, Now,
-    Profile, StoreRequest, UserId, UserName, Wire,
+    AdminCommand, Audience, ChannelName, ChatText, Color, ConnId, Event, Notice, Now, Profile,
+    StoreRequest, UserId, UserName, Wire,
     conn::JoinRequest,
     fan_out::Class,
     mesh::{Mesh, Payload},
@@ -67,7 +67,7 @@ impl<W: Wire> Shard<W> {
                 }
             }
             AdminCommand::Move { user, channel, set } => {
-                let request = JoinRequest { target: JoinTarget::Named(channel), set, overflows: 0 };
+                let request = JoinRequest { set, ..JoinRequest::to(channel) };
                 match (user, actor) {
                     (Some(user), _) => {
                         self.send_to_user(now, user, Payload::Move(Box::new(request)), &[]);

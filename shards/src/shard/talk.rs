@@ -20,9 +20,22 @@ impl<W: Wire> Shard<W> {
         if !channel.may_post(user) || !self.may_talk(now, actor) {
             return;
         }
-        let by = &self.channels[actor.channel as usize].roster[actor.participant].profile;
-        let by = Profile::clone(by);
-        self.say(now, actor.channel, by, Saying::plain(text, reply_to));
+        self.say_as(now, actor, text, reply_to, false);
+    }
+
+    /// A member says something, or does it in words.
+    pub(super) fn say_as(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        text: ChatText,
+        reply_to: Option<MessageRef>,
+        is_action: bool,
+    ) {
+        let by = &self.channels[actor.channel as usize].roster[actor.participant];
+        let (by, digits) = (Profile::clone(&by.profile), by.digits);
+        let said = Saying { action: is_action, digits, ..Saying::plain(text, reply_to) };
+        self.say(now, actor.channel, by, said);
     }
 
     fn may_talk(&mut self, now: Now, actor: Actor) -> bool {
@@ -61,12 +74,14 @@ impl<W: Wire> Shard<W> {
         }
         let roster = &self.channels[actor.channel as usize].roster;
         let recipient = roster[target].profile.clone();
-        let by = Profile::clone(&roster[actor.participant].profile);
+        let by = &roster[actor.participant];
+        let (by, digits) = (Profile::clone(&by.profile), by.digits);
         let id = self.next_message(now);
         let said = ChatMessage::new(id, now.wall_ms, by, text);
-        let message = ChatMessage { reply_to, ..said };
+        let message = ChatMessage { reply_to, digits, ..said };
         let event = Event::Direct { message: &message, to: &recipient };
         self.tell_participant(actor.channel, target, &[event]);
+        self.note_writer_to(actor, target);
         if target != actor.participant {
             self.tell_participant(actor.channel, actor.participant, &[event]);
         }

@@ -8,8 +8,8 @@ use crate::ws::{
 use std::borrow::Cow;
 use tutti_shards::{
     ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, ChatText, Crown, CustomBody,
-    Event, Format, MessageId, MessageRef, Note, ParticipantView, Position, Profile, QuotaPreset,
-    Settings, Tag, UserId, Wire,
+    DoorKind, Event, Format, MessageId, MessageRef, Note, ParticipantView, Position, Profile,
+    QuotaPreset, Settings, UserId, Wire,
 };
 
 /// How many past allowances a client's note quota remembers; the protocol knows no other number.
@@ -25,7 +25,7 @@ const QUOTA_HISTORY: u8 = 3;
 pub struct MppWire {
     /// The greeting as a JSON string, quotes included; empty when there is none.
     motd: Vec<u8>,
-    /// Messages that newcomers are shown; `None` for all that are kept.
+    /// Messages of a history that are shown; channels keep more for other doors. `None` for all.
     history: Option<usize>,
 }
 
@@ -53,10 +53,11 @@ impl MppWire {
         MppWire { motd: json, history: None }
     }
 
-    /// The same, but newcomers are shown at most so many messages.
+    /// Shows only the last so many messages to those who join.
     #[must_use]
-    pub fn with_history(self, messages: u32) -> Self {
-        MppWire { history: Some(messages as usize), ..self }
+    pub fn with_history(mut self, last: usize) -> Self {
+        self.history = Some(last);
+        self
     }
 
     /// Appends one event as a JSON message.
@@ -68,14 +69,14 @@ impl MppWire {
             Event::Channel { view, me } => {
                 channel(view, Some(me), out);
             }
-            Event::Participant(view) => {
+            Event::Participant(view) | Event::Changed { view, .. } => {
                 out.extend_from_slice(b"{\"m\":\"p\",");
                 participant_fields(view, out);
                 out.push(b'}');
             }
-            Event::Left(user) => {
+            Event::Left(view) => {
                 out.extend_from_slice(b"{\"m\":\"bye\",\"p\":");
-                write::user(out, user);
+                write::user(out, view.profile.user);
                 out.push(b'}');
             }
             Event::Cursor { user, position } => cursor(user, position, out),
@@ -107,6 +108,9 @@ impl MppWire {
                 out.push(b'}');
             }
             Event::Custom { from, body, .. } => custom(from, body, out),
+            Event::Crowned(_) | Event::ChatSwitched(_) | Event::Line(_) => {
+                debug_assert!(false, "these are not for the piano");
+            }
         }
     }
 
@@ -151,11 +155,16 @@ fn shape(format: Format, event: &Event<'_>) -> Shape {
         | Event::Time { .. }
         | Event::Chat(_)
         | Event::Participant(_)
+        | Event::Changed { .. }
             if format == Format::MPP_QUICK =>
         {
             Shape::Quick
         }
-        Event::Deleted(_) | Event::Room(_) => Shape::Nothing,
+        Event::Crowned(_)
+        | Event::ChatSwitched(_)
+        | Event::Line(_)
+        | Event::Deleted(_)
+        | Event::Room(_) => Shape::Nothing,
         _ => Shape::Text,
     }
 }
@@ -355,7 +364,10 @@ fn participant_fields(view: ParticipantView<'_>, out: &mut Vec<u8>) {
     name_and_color(profile, out);
     out.push(b',');
     coordinates(view.position, out);
-    label(profile.tag.as_deref(), out);
+    if profile.away {
+        out.extend_from_slice(b",\"afk\":true");
+    }
+    label(profile, out);
 }
 
 /// A user without a place: who said something, or who the peer is.
@@ -365,7 +377,7 @@ fn user_info(profile: &Profile, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"id\":");
     write::user(out, profile.user);
     name_and_color(profile, out);
-    label(profile.tag.as_deref(), out);
+    label(profile, out);
     out.push(b'}');
 }
 
@@ -377,12 +389,19 @@ fn name_and_color(profile: &Profile, out: &mut Vec<u8>) {
 }
 
 /// The label, in every message that shows the user: clients drop it when it is missing.
-fn label(tag: Option<&Tag>, out: &mut Vec<u8>) {
-    let Some(tag) = tag else { return };
+///
+/// Those who came in by another door without one are labelled with that door.
+fn label(profile: &Profile, out: &mut Vec<u8>) {
+    let (text, color): (&str, &str) = match (profile.tag.as_deref(), profile.door) {
+        (Some(tag), _) => (&tag.text, &tag.color),
+        (None, DoorKind::Piano) => return,
+        (None, DoorKind::Line) => ("TCP", "#777"),
+        (None, DoorKind::Quic) => ("QUIC", "#4a7"),
+    };
     out.extend_from_slice(b",\"tag\":{\"text\":");
-    write::string(out, &tag.text);
+    write::string(out, text);
     out.extend_from_slice(b",\"color\":");
-    write::string(out, &tag.color);
+    write::string(out, color);
     out.push(b'}');
 }
 
@@ -446,13 +465,13 @@ pub(super) fn shown(message: &ChatMessage) -> Cow<'_, str> {
         true => Cow::Owned(text.replace(['\n', '\t'], " ")),
         false => Cow::Borrowed(text),
     };
-    if message.action { Cow::Owned(format!("*{text}*")) } else { text }
+    if message.is_action { Cow::Owned(format!("*{text}*")) } else { text }
 }
 
 /// A new text of a message, as an answer to it.
 fn edited(message: &ChatMessage, id: MessageId, out: &mut Vec<u8>) {
     let answer = MessageRef::parse(&format!("{:08x}", message.id.short()));
-    let mut shown_as = ChatMessage { id, reply_to: answer, action: false, ..message.clone() };
+    let mut shown_as = ChatMessage { id, reply_to: answer, is_action: false, ..message.clone() };
     if let Some(text) = ChatText::parse(&format!("\u{270e} {}", shown(message)), usize::MAX) {
         shown_as.text = text;
     }

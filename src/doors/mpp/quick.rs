@@ -220,7 +220,8 @@ pub(super) fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
             id(out, user);
             percents(out, position);
         }),
-        Event::Participant(ParticipantView { profile, position }) => {
+        Event::Participant(ParticipantView { profile, position, .. })
+        | Event::Changed { view: ParticipantView { profile, position, .. }, .. } => {
             frame(opcode::PARTICIPANT, out, |out| participant(out, profile, position));
         }
         _ => debug_assert!(false, "only events that lose nothing are written in binary"),

@@ -172,7 +172,7 @@ impl QuicWire {
             attachments: [],
             nonce: message.nonce.as_deref(),
             seq: message.seq,
-            kind: if message.action { "action" } else { "text" },
+            kind: if message.is_action { "action" } else { "text" },
             edited_at: message.edited_ms,
             deleted: message.deleted,
             reactions: message.reactions.iter().map(reaction).collect(),

@@ -59,7 +59,8 @@ fn history_that_is_too_long_loses_its_oldest() {
 #[test]
 fn what_the_piano_shows_is_nothing_here() {
     let mut out = Vec::new();
-    let events = [Event::Challenge, Event::Left(UserId([0; 12])), Event::Chat(&message("x"))];
+    let said = message("x");
+    let events = [Event::Challenge, Event::Time { wall_ms: 1, echo: None }, Event::Chat(&said)];
     QuicWire::default().encode(Format::QUIC, &events, &mut out);
     assert!(out.is_empty());
 }

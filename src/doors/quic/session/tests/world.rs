@@ -4,6 +4,7 @@ use super::super::*;
 use crate::{
     doors::{
         Wire,
+        line::LineWire,
         mpp::MppWire,
         quic::{
             auth::Auth,
@@ -246,7 +247,7 @@ impl World {
                 shards,
                 core.clone(),
                 Seeds { placement: [1, 2, 3, 4], local: u64::from(id) + 9 },
-                Wire::new(MppWire::new(""), QuicWire::new(KEY)),
+                Wire::new(MppWire::new(""), LineWire::default(), QuicWire::new(KEY)),
             ),
             host: Host::new(session.clone()),
             links: HashMap::new(),

@@ -1,9 +1,9 @@
-//! How connections end.
+//! How connections end: closed for a reason of ours, gone by themselves, or with the server.
 
 use super::{Output, Shard};
 use crate::{
     CloseReason, Departure, Ending, Format, Now, Wire,
-    conn::{Awaits, Seat},
+    conn::{Awaits, Conn, Seat},
     mesh::Mesh,
 };
 
@@ -42,6 +42,9 @@ impl<W: Wire> Shard<W> {
         }
         self.unseat(now, slot);
         let conn = self.extract(slot);
+        for key in Self::nicks_of(&conn) {
+            self.give_nick_back(key, conn.id);
+        }
         let quota = conn.extra.as_ref().map(|extra| extra.quota).unwrap_or_default();
         let user = match conn.awaits() {
             Some(Awaits::Welcome { user, .. }) => Some(*user),
@@ -56,7 +59,7 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Takes a connection that sits nowhere out of the shard's tables.
-    pub(super) fn extract(&mut self, slot: u32) -> crate::conn::Conn {
+    pub(super) fn extract(&mut self, slot: u32) -> Conn {
         assert_eq!(self.conns[slot].seat, Seat::None, "only one who sits nowhere leaves the shard");
         self.unfollow_list(slot);
         self.custom_followers.remove(&slot);
