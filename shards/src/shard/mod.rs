@@ -349,28 +349,6 @@ impl<W: Wire> Shard<W> {
         self.outputs.pop_front()
     }
 
-    /// Whether `key` can go on.
-    #[must_use]
-    pub fn flow(&self, key: Key) -> Flow {
-        match self.conns.slot(key) {
-            None => Flow::Gone,
-            Some(slot) if self.conns[slot].awaits().is_some() => Flow::Pause,
-            Some(_) => Flow::Continue,
-        }
-    }
-
-    /// Whether it is known who a connection is.
-    #[must_use]
-    pub fn is_known(&self, key: Key) -> bool {
-        self.conns.slot(key).is_some_and(|slot| self.conns[slot].profile.is_some())
-    }
-
-    /// The format that a connection is sent.
-    #[must_use]
-    pub fn format(&self, key: Key) -> Option<Format> {
-        self.conns.slot(key).map(|slot| self.conns[slot].format)
-    }
-
     /// A connection was opened: it is challenged and has to say hello.
     ///
     /// `preface` is sent ahead of all else: what the door's transport still owes the peer. It has `waited_us` already.

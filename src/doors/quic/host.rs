@@ -319,10 +319,12 @@ fn close(reason: CloseReason) -> (CloseCode, &'static str) {
     match reason {
         CloseReason::Bye => (CloseCode::Normal, "goodbye"),
         CloseReason::Stopping => (CloseCode::Stopping, "server is shutting down"),
-        CloseReason::Backlog => (CloseCode::TooSlow, "too slow"),
-        CloseReason::Silent => (CloseCode::Dead, "nothing was heard"),
+        CloseReason::Backlog | CloseReason::Stalled => (CloseCode::TooSlow, "too slow"),
+        CloseReason::Silent | CloseReason::Idle => (CloseCode::Dead, "nothing was heard"),
         CloseReason::Kicked | CloseReason::Banned => (CloseCode::Removed, "removed by an operator"),
-        CloseReason::TooManyConnections => (CloseCode::Limit, "too many connections"),
+        CloseReason::TooManyConnections | CloseReason::NickTaken => {
+            (CloseCode::Limit, "too many connections")
+        }
         CloseReason::NoHello => (CloseCode::AuthTimeout, "no login in time"),
         CloseReason::BytesIn | CloseReason::MessagesIn => (CloseCode::Flood, "flood"),
     }
