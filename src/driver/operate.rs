@@ -89,6 +89,9 @@ impl Driver {
                 let (closed, mut asking) =
                     self.sweep.take().map_or((0, Vec::new()), |sweep| (sweep.closed, sweep.to));
                 asking.push(to);
+                if let Some(quic) = &mut self.quic {
+                    quic.endpoint.close_banned(now.mono_us);
+                }
                 self.sweep = Some(Sweep { left: self.peers.indices(), closed, to: asking });
                 return;
             }
