@@ -55,6 +55,9 @@ pub struct Flags {
     /// Address to listen on; may be repeated [default: 0.0.0.0:8080]
     #[arg(long, global = true, value_name = "ADDR:PORT")]
     pub listen: Vec<SocketAddr>,
+    /// Where people chat with nc or telnet [default: 127.0.0.1:8023]
+    #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = address_or_off)]
+    pub tcp: Option<String>,
     /// Number of shards, or auto for one per CPU [default: auto]
     #[arg(long, global = true, value_name = "N|auto", value_parser = shards)]
     pub shards: Option<String>,
@@ -177,6 +180,7 @@ impl Flags {
         let limits = self.limits.map(|limits| (limits == LimitsFlag::Default).to_string());
         for (flag, key, value) in [
             ("--listen", "listen", (!listen.is_empty()).then_some(listen)),
+            ("--tcp", "line.listen", self.tcp.clone()),
             ("--shards", "shards", self.shards.clone()),
             ("--cpus", "cpus", self.cpus.clone()),
             ("--data", "data", self.data.clone()),
@@ -237,13 +241,14 @@ mod tests {
 
     #[test]
     fn flags_stand_on_either_side_of_the_command() {
-        let line = "--listen 127.0.0.1:1 --listen [::1]:2 --shards 3 --cpus 0,1 --data memory --client-dir web \
+        let line = "--listen 127.0.0.1:1 --listen [::1]:2 --tcp 127.0.0.1:3 --shards 3 --cpus 0,1 --data memory --client-dir web \
                     --client-live --sounds packs --mode production --admin off --limits off";
         for line in
             [format!("tutti {line}"), format!("tutti serve {line}"), format!("tutti {line} check")]
         {
             let config = config(&line, &[("TUTTI_SHARDS", "7")]);
             assert_eq!(config.listen.len(), 2);
+            assert_eq!(config.line.listen, Some("127.0.0.1:3".parse().unwrap()));
             assert_eq!((config.shards, config.cpus.len()), (3, 2));
             assert_eq!((config.data, config.mode), (Data::Memory, Mode::Production));
             assert_eq!(config.client_dir, Some("web".into()));

@@ -35,6 +35,16 @@ const RELATIONS: &[Below] = &[
         "cursor moves are left out before the connection is closed",
     ),
     at_most(
+        "line.outbox_mark_bytes",
+        "line.outbox_bytes",
+        "lines are left out before the connection is closed",
+    ),
+    at_most(
+        "line.outbox_bytes",
+        "limits.outbox_total_bytes",
+        "one connection's share cannot exceed the whole",
+    ),
+    at_most(
         "limits.outbox_bytes",
         "limits.outbox_total_bytes",
         "one connection's share cannot exceed the whole",

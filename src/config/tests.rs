@@ -32,9 +32,7 @@ fn other_value(key: &Key) -> Value {
             let other = words.iter().find(|word| !key.default.contains(**word)).unwrap();
             Value::Text((*other).to_owned())
         }
-        Kind::Text(_) if ["admin.listen", "quic.listen"].contains(&key.name) => {
-            Value::Text("127.0.0.1:1".into())
-        }
+        Kind::Text(_) if key.name.ends_with(".listen") => Value::Text("127.0.0.1:1".into()),
         Kind::Text(_) if key.name == "log" => Value::Text("warn,tutti=debug".into()),
         Kind::Text(_) => Value::Text("other than before".into()),
         Kind::List(_) if key.name == "listen" => Value::List(vec!["127.0.0.1:1".into()]),

@@ -165,7 +165,7 @@ impl Driver {
 
     /// Closes a connection whose address or user is banned; whether it was.
     pub(super) fn expel_banned(&mut self, now: Now, idx: u32) -> bool {
-        let gate = self.admission.gate();
+        let gate = self.admissions.mpp.gate();
         if !gate.has_bans() {
             return false;
         }

@@ -315,6 +315,8 @@ mod kept {
             by: profile(1),
             text: ChatText::parse(text, 512).unwrap(),
             reply_to: None,
+            is_action: false,
+            digits: 0,
         };
         let message = Box::new(message);
         StoreRequest::SaveMessage { channel: name("room"), number, message }

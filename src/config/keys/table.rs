@@ -2,7 +2,7 @@
 
 use super::{ANY_TEXT, Key, Kind};
 
-const UNLIMITED: Option<&str> = Some("unlimited");
+pub(super) const UNLIMITED: Option<&str> = Some("unlimited");
 pub(super) const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 86_400_000;
 pub(super) const U32: u64 = u32::MAX as u64;
@@ -32,7 +32,12 @@ pub(super) const fn number(unit: &'static str, min: u64, max: u64) -> Kind {
     Kind::Number { min, max, unit, word: None }
 }
 
-const fn number_or(word: Option<&'static str>, unit: &'static str, min: u64, max: u64) -> Kind {
+pub(super) const fn number_or(
+    word: Option<&'static str>,
+    unit: &'static str,
+    min: u64,
+    max: u64,
+) -> Kind {
     Kind::Number { min, max, unit, word }
 }
 
@@ -47,7 +52,7 @@ const fn per(name: &'static str, default: &'static str) -> Key {
     key(name, number("milliseconds", 1, HOUR_MS), default, WHAT, "None.")
 }
 
-/// Every key but those of [`super::quic`], table by table.
+/// Every key but those of [`super::line`] and [`super::quic`], table by table.
 pub(super) const TABLE: &[Key] = &[
     key(
         "listen",
