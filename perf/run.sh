@@ -84,9 +84,9 @@ DATA=$OUT/data
 FAILED=()
 trap 'stop_server' EXIT
 
-# What is spoken to servers (ws, tcp for the line chat, or quic), and what Tutti is told besides; a row may set both.
+# What is spoken to servers (ws, tcp for the line chat, or quic), and settings of Tutti besides, as environment variables; a row may set both.
 WIRE=ws
-MORE=
+SETTINGS=
 
 # start_server NAME: floor-send, floor-batch, tutti (one shard), tutti-data (the same with a data folder), tutti-2 (two
 # shards on one core), tutti-2-cores (two shards on two cores), or a peer.
@@ -97,7 +97,7 @@ start_server() {
     elif [ $WIRE = quic ]; then
         doors="--listen 127.0.0.1:$((PORT + 1000)) --quic 127.0.0.1:$PORT"
     fi
-    local tutti="exec $TUTTI serve $doors --limits off --admin off $MORE"
+    local tutti="exec env $SETTINGS $TUTTI serve $doors --limits off --admin off"
     case $1 in
         floor-*) COMMAND="exec $BIN/floor --listen 127.0.0.1:$PORT --mode ${1#floor-} $lines" ;;
         tutti-data) COMMAND="$tutti --data $DATA --shards 1 --cpus $SERVER_CPU" ;;
@@ -195,9 +195,8 @@ compare_storage() {
         measure "storage-$n" tutti-data "$LOAD_CPU" canonical --seconds 6
     done
     # Ten thousand people of as many addresses: in production mode each is a user that is looked up and kept.
-    MORE="--mode production --trusted-proxies 127.0.0.0/8"
-    on "tutti tutti-data" storage-hi joins --members 100 --forwarded-for
-    MORE=
+    SETTINGS="TUTTI_MODE=production TUTTI_TRUSTED_PROXIES=127.0.0.0/8" on "tutti tutti-data" storage-hi joins \
+        --members 100 --forwarded-for
 }
 
 # The conditions under which a rate counts as held.

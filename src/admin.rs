@@ -157,7 +157,7 @@ impl Serving {
                 let reports = self.control.reports(REPORT_TIME);
                 let text = metrics::render(
                     &reports,
-                    self.control.admission(),
+                    self.control.admissions(),
                     &self.storage.counts(),
                     &self.operator,
                 );

@@ -83,6 +83,7 @@ pub struct AdmissionCounts {
 pub struct Admission {
     gate: Arc<Gate>,
     limits: RwLock<Limits>,
+    counts_loopback: bool,
     connections: AtomicU32,
     hasher: RandomState,
     addresses: [Mutex<HashMap<AddressKey, u32, RandomState>>; STRIPES],
@@ -131,6 +132,7 @@ impl Admission {
         Admission {
             gate,
             limits: RwLock::new(Limits::of(limits)),
+            counts_loopback: false,
             connections: AtomicU32::new(0),
             addresses: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))),
             attempts: Attempts::new(),
@@ -140,6 +142,17 @@ impl Admission {
             wrong_passwords: AtomicU64::new(0),
             ignored_passwords: AtomicU64::new(0),
         }
+    }
+
+    /// Counts loopback addresses like others.
+    #[must_use]
+    pub fn with_loopback(mut self) -> Self {
+        self.counts_loopback = true;
+        self
+    }
+
+    fn exempts(&self, client: IpAddr) -> bool {
+        client.to_canonical().is_loopback() && !self.counts_loopback
     }
 
     /// Whom it lets in at all.
@@ -308,10 +321,11 @@ impl Grant {
     }
 
     fn counted(&self) -> Option<AddressKey> {
-        self.client().filter(|client| !client.is_loopback()).map(AddressKey::of)
+        self.client().filter(|&client| !self.admission.exempts(client)).map(AddressKey::of)
     }
 
-    /// Counts the connection for its client's address. Loopback clients are exempt.
+    /// Counts the connection for its client's address. Loopback clients are exempt, unless
+    /// [`Admission::with_loopback`] says otherwise.
     ///
     /// The address is that of the client, resolved behind trusted proxies. A grant is charged once.
     ///
@@ -326,7 +340,7 @@ impl Grant {
         let admission = &self.admission;
         admission.not_banned(client)?;
         let limits = admission.limits();
-        if client.to_canonical().is_loopback() {
+        if admission.exempts(client) {
             return self.count(client, None);
         }
         let key = AddressKey::of(client);
@@ -349,7 +363,7 @@ impl Grant {
         assert!(self.client == UNKNOWN, "a grant is charged once");
         self.admission.not_banned(client)?;
         let max = self.admission.limits().per_address_max;
-        self.count(client, max.filter(|_| !client.to_canonical().is_loopback()))
+        self.count(client, max.filter(|_| !self.admission.exempts(client)))
     }
 
     /// Counts the connection for another address from now on, whatever that one has: who walks from one network to
@@ -366,7 +380,7 @@ impl Grant {
             IpAddr::V4(client) => client.to_ipv6_mapped(),
             IpAddr::V6(client) => client,
         };
-        if !client.to_canonical().is_loopback() && mapped != UNKNOWN {
+        if !self.admission.exempts(client) && mapped != UNKNOWN {
             let mut counts = self.admission.stripe(AddressKey::of(client));
             let count = counts.entry(AddressKey::of(client)).or_insert(0);
             if max.is_some_and(|max| *count >= max) {

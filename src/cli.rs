@@ -35,6 +35,9 @@ pub enum Command {
     /// Give this host what a server with many connections needs, or take it back: exit code 0 well, 1 when something
     /// needs a person, 2 when something failed.
     Tune(crate::tune::Options),
+    /// Look at what is kept, copy it, or forget what is over; all of it while a server runs, too.
+    #[command(subcommand)]
+    Db(crate::storage::tool::Options),
     /// Moderate and operate a running server over its control socket: exit code 0 done, 1 the server says why not, 69
     /// no server answers.
     Ctl(crate::ctl::Options),
@@ -52,6 +55,9 @@ pub struct Flags {
     /// Address to listen on; may be repeated [default: 0.0.0.0:8080]
     #[arg(long, global = true, value_name = "ADDR:PORT")]
     pub listen: Vec<SocketAddr>,
+    /// Where people chat with nc or telnet [default: 127.0.0.1:8023]
+    #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = address_or_off)]
+    pub tcp: Option<String>,
     /// Number of shards, or auto for one per CPU [default: auto]
     #[arg(long, global = true, value_name = "N|auto", value_parser = shards)]
     pub shards: Option<String>,
@@ -77,8 +83,11 @@ pub struct Flags {
     #[arg(long, global = true, value_enum)]
     pub mode: Option<ModeFlag>,
     /// Where metrics and health are served [default: 127.0.0.1:9090]
-    #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = admin)]
+    #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = address_or_off)]
     pub admin: Option<String>,
+    /// Where QUIC clients send their datagrams [default: off]
+    #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = address_or_off)]
+    pub quic: Option<String>,
     /// off lifts rates, quotas and counts, for benchmarks on trusted hosts
     #[arg(long, global = true, value_enum)]
     pub limits: Option<LimitsFlag>,
@@ -119,7 +128,7 @@ fn cpus(text: &str) -> Result<String, String> {
     }
 }
 
-fn admin(text: &str) -> Result<String, String> {
+fn address_or_off(text: &str) -> Result<String, String> {
     match text {
         "off" => Ok(text.to_owned()),
         _ => match text.parse::<SocketAddr>() {
@@ -171,6 +180,7 @@ impl Flags {
         let limits = self.limits.map(|limits| (limits == LimitsFlag::Default).to_string());
         for (flag, key, value) in [
             ("--listen", "listen", (!listen.is_empty()).then_some(listen)),
+            ("--tcp", "line.listen", self.tcp.clone()),
             ("--shards", "shards", self.shards.clone()),
             ("--cpus", "cpus", self.cpus.clone()),
             ("--data", "data", self.data.clone()),
@@ -179,6 +189,7 @@ impl Flags {
             ("--sounds", "sounds_dir", self.sounds.clone()),
             ("--mode", "mode", mode),
             ("--admin", "admin.listen", self.admin.clone()),
+            ("--quic", "quic.listen", self.quic.clone()),
             ("--limits", "limits.enabled", limits),
         ] {
             if let Some(value) = value {
@@ -222,19 +233,22 @@ mod tests {
         assert_eq!(parse("tutti serve").unwrap().command, Some(Command::Serve));
         let check = Some(Command::Check { json: true });
         assert_eq!(parse("tutti check --json").unwrap().command, check);
+        let db = Some(Command::Db(crate::storage::tool::Options::Check));
+        assert_eq!(parse("tutti db check --data x").unwrap().command, db);
         let print = Some(Command::Config { default: true });
         assert_eq!(parse("tutti config --default").unwrap().command, print);
     }
 
     #[test]
     fn flags_stand_on_either_side_of_the_command() {
-        let line = "--listen 127.0.0.1:1 --listen [::1]:2 --shards 3 --cpus 0,1 --data memory --client-dir web \
+        let line = "--listen 127.0.0.1:1 --listen [::1]:2 --tcp 127.0.0.1:3 --shards 3 --cpus 0,1 --data memory --client-dir web \
                     --client-live --sounds packs --mode production --admin off --limits off";
         for line in
             [format!("tutti {line}"), format!("tutti serve {line}"), format!("tutti {line} check")]
         {
             let config = config(&line, &[("TUTTI_SHARDS", "7")]);
             assert_eq!(config.listen.len(), 2);
+            assert_eq!(config.line.listen, Some("127.0.0.1:3".parse().unwrap()));
             assert_eq!((config.shards, config.cpus.len()), (3, 2));
             assert_eq!((config.data, config.mode), (Data::Memory, Mode::Production));
             assert_eq!(config.client_dir, Some("web".into()));
@@ -262,6 +276,7 @@ mod tests {
             "tutti --cpus 3-1",
             "tutti --mode fast",
             "tutti --admin on",
+            "tutti --quic 4433",
             "tutti --limits none",
             "tutti --nonsense",
             "tutti nonsense",

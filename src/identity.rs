@@ -28,6 +28,8 @@ pub struct Identity {
     by_address: ByAddress,
     token_key: Option<Secret>,
     password: Option<Password>,
+    /// Stands for the salt of line chat in development, where addresses have no ids.
+    fleeting: Secret,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +58,7 @@ impl Identity {
         };
         let token_key = if config.tokens { Some(keep("token_key")?) } else { None };
         let password = config.admin_password.as_ref().map(Password::new);
-        Ok(Identity { by_address, token_key, password })
+        Ok(Identity { by_address, token_key, password, fleeting: Secret::random() })
     }
 
     /// The same with the staff password of other settings.
@@ -66,6 +68,7 @@ impl Identity {
             by_address: self.by_address.clone(),
             token_key: self.token_key.clone(),
             password: config.admin_password.as_ref().map(Password::new),
+            fleeting: self.fleeting.clone(),
         }
     }
 
@@ -87,6 +90,31 @@ impl Identity {
                 Some(first_bytes(&hash.into()))
             }
             ByAddress::Keyed(secret) => Some(first_bytes(&code(secret, &[text().as_bytes()]))),
+        }
+    }
+
+    /// The user that a lower-case nick at a terminal of this address stands for, in line chat
+    /// (`docs/protocol/tcp-chat.md`, section 15.1). In development until the process ends.
+    #[must_use]
+    pub fn by_nick(&self, client: IpAddr, key: &str) -> UserId {
+        let address = AddressKey::of(client).network().to_string();
+        match &self.by_address {
+            ByAddress::Nobody => {
+                first_bytes(&code(&self.fleeting, &[b"tcp", address.as_bytes(), key.as_bytes()]))
+            }
+            ByAddress::Salted(salts) => {
+                let hash = Sha256::new()
+                    .chain_update(salts.before.expose())
+                    .chain_update("tcp")
+                    .chain_update(address)
+                    .chain_update(key)
+                    .chain_update(salts.after.expose())
+                    .finalize();
+                first_bytes(&hash.into())
+            }
+            ByAddress::Keyed(secret) => {
+                first_bytes(&code(secret, &[b"tcp", address.as_bytes(), key.as_bytes()]))
+            }
         }
     }
 

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => run(&cli.flags),
         Command::Check { json } => check(&cli.flags, json),
+        Command::Db(options) => db(&cli.flags, &options),
         Command::Tune(options) => tune(&cli.flags, &options),
         Command::Ctl(options) => match load(&cli.flags) {
             Ok((_, config)) => ExitCode::from(tutti::ctl::run(&options, &config)),
@@ -58,6 +59,20 @@ fn tune(flags: &Flags, options: &tutti::tune::Options) -> ExitCode {
             let text = if options.json { outcome.json() } else { outcome.text(options.action) };
             print(&text, outcome.exit_code())
         }
+        Err(error) => complain(&error, EXIT_UNFIT),
+    }
+}
+
+fn db(flags: &Flags, options: &tutti::storage::tool::Options) -> ExitCode {
+    let config = match load(flags) {
+        Ok((_, config)) => config,
+        Err(error) => return complain(&error, EXIT_CONFIG),
+    };
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let done = tutti::storage::tool::run(options, &config, &mut out);
+    let _ = out.flush();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error, EXIT_UNFIT),
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     check::{ThisHost, Unfit, cap_connections, raise_descriptors, ready_to_start, shortfalls},
     config::{Config, RawConfig},
     control::{ControlSocket, Hooks, Operator, SocketError},
-    driver::{DriverError, Shards},
+    driver::{DriverError, QuicDoor, Shards},
     gate::{Gate, wall_ms},
     notify::Notifier,
     storage::{OpenError, Storage, StorageError},
@@ -136,6 +136,9 @@ pub fn serve(
     for address in &config.listen {
         tracing::info!(shards = config.shards, cpus = ?config.cpus, "listening on http://{address}");
     }
+    if let Some(quic) = shards.control().quic() {
+        quic_starts(quic, &config);
+    }
     if let Some(address) = config.admin_listen {
         tracing::info!("metrics on http://{address}/metrics");
     }
@@ -149,4 +152,18 @@ pub fn serve(
     let _ = waiter.join();
     tracing::info!("stopped");
     Ok(ended?)
+}
+
+/// Says where QUIC clients find the server and how they know it.
+fn quic_starts(quic: &QuicDoor, config: &Config) {
+    let (address, fingerprint) = (quic.address, quic.certificates.fingerprint());
+    tracing::info!("QUIC on {address}, certificate SHA-256 {fingerprint}");
+    let asked = config.quic.as_ref().map_or(0, |settings| settings.receive_buffer);
+    // Linux counts what it knows about each datagram as well, and says twice what it was asked for.
+    if quic.receive_buffer / 2 < asked {
+        tracing::warn!(
+            "the kernel keeps {} bytes of datagrams for each shard, not {asked}: bursts will be lost; `tutti check` names net.core.rmem_max",
+            quic.receive_buffer / 2
+        );
+    }
 }

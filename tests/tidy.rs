@@ -213,6 +213,13 @@ fn parts_know_what_they_may() {
 /// The protocol page is part of the product, and its statements are what tests name.
 #[test]
 fn protocol_page_has_its_statements() {
+    let page =
+        fs::read_to_string(root().join("docs/protocol/tcp-chat.md")).expect("the page is there");
+    let checklist = page.split("## 19. Conformance checklist").nth(1).expect("it has a checklist");
+    for n in 1..=82 {
+        let begins = format!("\n{n}. ");
+        assert_eq!(checklist.matches(&begins).count(), 1, "statement {n} stands there once");
+    }
     let page = fs::read_to_string(root().join("docs/protocol/mpp.md")).expect("the page is there");
     let checklist = page.split("## 13. Conformance checklist").nth(1).expect("it has a checklist");
     let checklist = checklist.split("## 13a").next().expect("a part before something is there");
@@ -225,8 +232,9 @@ fn protocol_page_has_its_statements() {
 /// Every key that the README and the protocol page name exists.
 #[test]
 fn documents_name_keys_that_exist() {
-    let keys =
-        fs::read_to_string(root().join("src/config/keys/table.rs")).expect("the keys are there");
+    let keys = ["src/config/keys/table.rs", "src/config/keys/line.rs"]
+        .map(|part| fs::read_to_string(root().join(part)).expect("the keys are there"))
+        .concat();
     let tables = [
         "limits.",
         "hot.",
@@ -244,6 +252,7 @@ fn documents_name_keys_that_exist() {
         "chat.",
         "ban.",
         "flush.",
+        "line.",
     ];
     let documents: Vec<Source> =
         sources().into_iter().filter(|source| source.name.ends_with(".md")).collect();

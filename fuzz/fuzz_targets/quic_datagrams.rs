@@ -84,7 +84,7 @@ fn shared() -> &'static Arc<Shared> {
         };
         let host = HostCpus { allowed: vec![0], parallelism: 1 };
         let limits = Config::new(&RawConfig::default(), &host).expect("the defaults fit").limits;
-        let admission = Arc::new(Admission::new(&limits));
+        let admission = Arc::new(Admission::new(&limits, Arc::default()));
         Shared::open(settings, &Data::Memory, admission).expect("nothing has to be read")
     })
 }

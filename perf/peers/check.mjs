@@ -1,4 +1,5 @@
-// Does a server do what a comparison needs? Two clients in a room, then bad input, then a crowd.
+// Does a server do what a comparison needs? Two clients in a room, then bad input, then a crowd. A peer over QUIC is
+// checked by tutti-loadgen instead: a room whose every delivery arrives, and logins.
 //
 //     node perf/peers/check.mjs                        all of peers.toml: builds, starts and checks each
 //     node perf/peers/check.mjs bun tokio              only these
@@ -218,8 +219,18 @@ async function freePort() {
   return port;
 }
 
+/** Lets tutti-loadgen judge a server over QUIC; it waits until the server listens. */
+function checkByLoad(url) {
+  const cargo = ["run", "--release", "--quiet", "--locked", "-p", "tutti-loadgen", "--"];
+  for (const scenario of ["quic-room", "quic-handshakes"]) {
+    const run = [scenario, "--url", url, "--seconds", "2", "--quiet", "--assert", "faults=0"];
+    execFileSync("cargo", [...cargo, ...run], { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] });
+    console.log(`  ok  ${scenario}`);
+  }
+}
+
 /** Builds, starts and checks one entry of peers.toml, and ends it. */
-async function checkPeer({ name, build, start }, crowd) {
+async function checkPeer({ name, build, start, speaks }, crowd) {
   console.log(`${name}: ${build}`);
   execFileSync("sh", ["-c", build], { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] });
   const port = await freePort();
@@ -228,6 +239,10 @@ async function checkPeer({ name, build, start }, crowd) {
   const server = spawn("sh", ["-c", `exec ${command}`], { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] });
   const ended = once(server, "exit");
   try {
+    if (speaks === "quic") {
+      checkByLoad(`quic://127.0.0.1:${port}`);
+      return;
+    }
     const url = `ws://127.0.0.1:${port}/`;
     for (const end = Date.now() + WITHIN_MS; ; await sleep(50)) {
       assert.ok(server.exitCode === null && server.signalCode === null, `${name} ended before it listened`);

@@ -4,8 +4,8 @@
 
 use crate::{
     Bucket, ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Config, ConnId, Crown,
-    Format, NoteQuota, ParticipantView, Participants, Position, Profile, QuotaPreset, Settings,
-    ShardId, UserId, fan_out::FanOut, place_index::PlaceIndex,
+    DoorKind, Format, Named, NoteQuota, ParticipantView, Participants, Position, Profile,
+    QuotaPreset, Settings, ShardId, UserId, fan_out::FanOut, place_index::PlaceIndex,
 };
 use ahash::RandomState;
 use slab::Slab;
@@ -24,6 +24,8 @@ pub(crate) struct Channel {
     pub(crate) roster: Roster,
     pub(crate) crown: Option<Crown>,
     pub(crate) bans: Bans,
+    /// Seats that are kept for connections on their way, until a moment.
+    pub(crate) reserved: Vec<(ConnId, u64)>,
     /// Whose words are refused here.
     pub(crate) mutes: Bans,
     /// Whether staff have cleared the chat: what is still to be loaded of it stays away.
@@ -84,6 +86,8 @@ pub(crate) struct Participant {
     pub(crate) profile: Rc<Profile>,
     pub(crate) position: Position,
     pub(crate) cursor_pending: bool,
+    /// Digits of its handle in lines; 0 until somebody reads lines here.
+    pub(crate) digits: u8,
     /// The connection that moved last: it is not told.
     pub(crate) cursor_by: Option<ConnId>,
     pub(crate) quota: NoteQuota,
@@ -102,6 +106,8 @@ pub(crate) struct RareRates {
     pub(crate) crown: Bucket,
     pub(crate) ban: Bucket,
     pub(crate) custom_bytes: Bucket,
+    /// Stands for the address of a person at a terminal.
+    pub(crate) origin: Option<u64>,
 }
 
 /// A connection's seat.
@@ -123,6 +129,19 @@ pub(crate) enum At {
 }
 
 impl Participant {
+    pub(crate) fn view(&self) -> ParticipantView<'_> {
+        ParticipantView { profile: &self.profile, position: self.position, digits: self.digits }
+    }
+
+    /// As lines call it.
+    pub(crate) fn line_name(&self) -> Box<str> {
+        crate::line_name(&self.profile, self.digits)
+    }
+
+    pub(crate) fn named(&self) -> Named {
+        Named { name: self.profile.display_name().into(), in_lines: self.line_name() }
+    }
+
     pub(crate) fn rates(&mut self) -> &mut RareRates {
         self.rates.get_or_insert_default()
     }
@@ -201,41 +220,59 @@ impl std::ops::IndexMut<u32> for Roster {
 impl Participants for Roster {
     fn visit(&self, visit: &mut dyn FnMut(ParticipantView<'_>)) {
         for (_, participant) in self.iter() {
-            visit(ParticipantView {
-                profile: &participant.profile,
-                position: participant.position,
-            });
+            visit(participant.view());
         }
     }
 }
 
-/// Who may not come in, and until when (microseconds on the monotonic clock).
+/// Who may not come in.
 #[derive(Debug, Default)]
 pub(crate) struct Bans {
-    until_us: BTreeMap<UserId, u64>,
+    entries: BTreeMap<UserId, Ban>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ban {
+    /// Microseconds on the monotonic clock.
+    pub(crate) until_us: u64,
+    /// The address that it holds for as well, of one who was at a terminal.
+    pub(crate) origin: Option<u64>,
+    /// As lines called them.
+    pub(crate) name: Box<str>,
 }
 
 impl Bans {
-    /// The end of the user's ban, if it is not over.
-    pub(crate) fn until(&self, user: UserId, now_us: u64) -> Option<u64> {
-        self.until_us.get(&user).copied().filter(|&until| until > now_us)
+    /// The end of the user's ban, or of the one that holds for the address, if it is not over.
+    pub(crate) fn until(&self, user: UserId, origin: Option<u64>, now_us: u64) -> Option<u64> {
+        let own = self.entries.get(&user);
+        let same = origin.and_then(|origin| {
+            let bans = self.entries.values().filter(|ban| ban.origin == Some(origin));
+            bans.max_by_key(|ban| ban.until_us)
+        });
+        let until = own.into_iter().chain(same).map(|ban| ban.until_us).max();
+        until.filter(|&until| until > now_us)
     }
 
-    /// Bans until `until_us`, in place of an older ban. Of too many, the one that ends first goes.
-    pub(crate) fn insert(&mut self, user: UserId, until_us: u64, now_us: u64, max: u32) {
-        self.until_us.retain(|_, &mut until| until > now_us);
-        self.until_us.insert(user, until_us);
-        while self.until_us.len() > max as usize {
-            let first =
-                self.until_us.iter().min_by_key(|&(_, &until)| until).map(|(&user, _)| user);
-            let Some(first) = first else { return };
-            self.until_us.remove(&first);
+    /// Bans until a moment, in place of an older ban. Of too many, the one that ends first goes.
+    pub(crate) fn insert(&mut self, user: UserId, ban: Ban, now_us: u64, max: u32) {
+        self.entries.retain(|_, ban| ban.until_us > now_us);
+        self.entries.insert(user, ban);
+        while self.entries.len() > max as usize {
+            let first = self.entries.iter().min_by_key(|(_, ban)| ban.until_us);
+            let Some(first) = first.map(|(&user, _)| user) else { return };
+            self.entries.remove(&first);
         }
     }
 
     /// Lifts a ban; whether there was one that was not over.
     pub(crate) fn remove(&mut self, user: UserId, now_us: u64) -> bool {
-        self.until_us.remove(&user).is_some_and(|until| until > now_us)
+        self.entries.remove(&user).is_some_and(|ban| ban.until_us > now_us)
+    }
+
+    /// Who was banned under this name.
+    pub(crate) fn find(&self, name: &str, now_us: u64) -> Option<UserId> {
+        let named = |ban: &Ban| ban.until_us > now_us && ban.name.eq_ignore_ascii_case(name);
+        self.entries.iter().find(|(_, ban)| named(ban)).map(|(&user, _)| user)
     }
 
     /// Everyone whose ban is not over, sorted.
@@ -245,8 +282,60 @@ impl Bans {
 
     /// The same with the end of each.
     pub(crate) fn iter(&self, now_us: u64) -> impl Iterator<Item = (UserId, u64)> {
-        let bans = self.until_us.iter().map(|(&user, &until)| (user, until));
+        let bans = self.entries.iter().map(|(&user, ban)| (user, ban.until_us));
         bans.filter(move |&(_, until)| until > now_us)
+    }
+}
+
+/// What a name that somebody at a terminal wrote leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Called {
+    Nobody,
+    One(u32),
+    Several,
+}
+
+impl Roster {
+    /// Finds a participant by nick or handle.
+    pub(crate) fn called(&self, who: &str) -> Called {
+        let mut found = Called::Nobody;
+        let digits = who.rsplit_once('~').map(|(_, digits)| digits.as_bytes());
+        for (idx, participant) in self.iter() {
+            let profile = &participant.profile;
+            let fits = match profile.door {
+                DoorKind::Line => {
+                    digits.is_none() && profile.display_name().eq_ignore_ascii_case(who)
+                }
+                _ => digits.is_some_and(|digits| {
+                    profile.user.hex().starts_with(digits) && *participant.line_name() == *who
+                }),
+            };
+            found = match (fits, found) {
+                (false, found) => found,
+                (true, Called::Nobody) => Called::One(idx),
+                (true, _) => return Called::Several,
+            };
+        }
+        found
+    }
+
+    /// Gives everyone who has none a handle that tells them apart.
+    pub(crate) fn give_handles(&mut self) {
+        let needs = |p: &Participant| p.digits == 0 && p.profile.door != DoorKind::Line;
+        let missing: Vec<u32> = self.iter().filter(|(_, p)| needs(p)).map(|(idx, _)| idx).collect();
+        if missing.is_empty() {
+            return;
+        }
+        // In order of their ids those with most in common are neighbours.
+        let others = self.iter().filter(|(_, p)| p.profile.door != DoorKind::Line);
+        let mut sorted: Vec<UserId> = others.map(|(_, p)| p.profile.user).collect();
+        sorted.sort_unstable();
+        for idx in missing {
+            let user = self[idx].profile.user;
+            let at = sorted.partition_point(|other| *other < user);
+            let near = sorted[at.saturating_sub(1)..sorted.len().min(at + 2)].iter().copied();
+            self[idx].digits = crate::handle::digits_apart(user, near);
+        }
     }
 }
 
@@ -265,6 +354,7 @@ impl Channel {
             roster: Roster::new(hasher),
             crown: None,
             bans: Bans::default(),
+            reserved: Vec::new(),
             mutes: Bans::default(),
             cleared: false,
             closing: false,
@@ -315,6 +405,13 @@ impl Channel {
         } else {
             config.quotas.normal
         }
+    }
+
+    /// Whether somebody here or elsewhere reads lines.
+    pub(crate) fn is_read_in_lines(&self) -> bool {
+        const LINES: u8 = 0b0011_1100;
+        const _: () = assert!(1 << Format::LINE.0 | 1 << Format::LINE_QUIET_CRLF.0 == 0b0010_0100);
+        self.formats() & LINES != 0
     }
 
     pub(crate) fn remember(&mut self, message: ChatMessage, max: u32) {

@@ -2,7 +2,9 @@
 //!
 //! They are plain data, because those that follow a join in the same read travel with the connection to its new shard.
 
-use crate::{ChannelName, ChatText, Color, Format, SettingsPatch, UserId, UserName};
+use crate::{
+    ChannelName, ChatText, Color, Format, LineCommand, Login, SettingsPatch, UserId, UserName,
+};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -16,6 +18,10 @@ pub enum Command {
         /// A token that the peer should keep and did not send.
         token: Option<Box<str>>,
     },
+    /// Says who somebody at a terminal wants to be, in place of a hello, and takes them to the lobby.
+    Login(Box<Login>),
+    /// What somebody at a terminal asks for.
+    Line(Box<LineCommand>),
     /// Ends the connection.
     Bye,
     /// Goes to a channel, creating it if need be.
@@ -273,4 +279,6 @@ pub struct ProfileChange {
     pub color: Option<Color>,
     /// The new tag, or its end.
     pub tag: Option<Option<Box<Tag>>>,
+    /// Away, or back.
+    pub away: Option<bool>,
 }

@@ -107,6 +107,36 @@ pub struct Hot {
     pub max: u32,
 }
 
+/// What holds for line chat alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LineConfig {
+    /// How long a connection may take to say who it is.
+    pub nick_deadline: Duration,
+    /// Bytes waiting for one connection over which it is not told who joins and leaves.
+    pub outbox_bytes_mark: u32,
+    /// Most bytes that may wait for one connection before it is closed.
+    pub outbox_bytes_max: u32,
+    /// A connection that takes nothing of what waits for it for so long is closed.
+    pub stalled_max: Duration,
+    /// A connection that says nothing for so long is closed; `None` for never.
+    pub idle_max: Option<Duration>,
+}
+
+impl Default for LineConfig {
+    fn default() -> Self {
+        LineConfig {
+            nick_deadline: Duration::from_secs(60),
+            outbox_bytes_mark: 128 << 10,
+            outbox_bytes_max: 512 << 10,
+            stalled_max: Duration::from_secs(30),
+            idle_max: None,
+        }
+    }
+}
+
+/// Messages of a channel that are kept at least, if any are: what other doors than the piano show of them.
+pub const HISTORY_MIN: u32 = 50;
+
 /// Everything the core can be told.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
@@ -124,9 +154,12 @@ pub struct Config {
     pub channel_empty: Duration,
     /// Most channels that one shard owns; a join that would create one more leads to `test/awkward`.
     pub channels_max: u32,
+    /// Line chat's own.
+    pub line: LineConfig,
     /// How long an answer of the storage is waited for; `None` when there is none, and nothing is kept.
     pub storage: Option<Duration>,
-    /// Chat messages kept for those who join.
+    /// Chat messages that those who join by the piano's door are shown. [`HISTORY_MIN`] are kept at least, unless it
+    /// is 0.
     pub chat_history: u32,
     /// Most bans of one channel; the one that ends first makes room.
     pub bans_max: u32,
@@ -178,6 +211,7 @@ impl Default for Config {
             channel_limits: true,
             channel_empty: Duration::from_millis(3_000),
             channels_max: 100_000,
+            line: LineConfig::default(),
             storage: None,
             chat_history: 32,
             bans_max: 1_000,
@@ -237,6 +271,20 @@ impl Default for Rates {
 }
 
 impl Config {
+    /// Bytes waiting for one connection over which something is left out, and over which it is closed.
+    pub(crate) fn outbox_marks(&self, format: crate::Format) -> (u32, u32) {
+        if format.is_line() {
+            (self.line.outbox_bytes_mark, self.line.outbox_bytes_max)
+        } else {
+            (self.outbox_bytes_mark, self.outbox_bytes_max)
+        }
+    }
+
+    /// Chat messages that a channel keeps.
+    pub(crate) fn history_kept(&self) -> u32 {
+        if self.chat_history == 0 { 0 } else { self.chat_history.max(HISTORY_MIN) }
+    }
+
     /// The same with rates, quotas, capacities and connection counts off, for benchmarks on trusted hosts. What
     /// protects memory (outboxes, the number of channels) stays.
     #[must_use]

@@ -1,8 +1,9 @@
 //! Connections as a shard knows them.
 
 use crate::{
-    Bucket, CloseReason, ConnId, Format, JoinTarget, Key, NoteQuota, Places, Profile, Quotas,
-    SettingsPatch, ShardId, fan_out::NONE, outbox::Outbox, place_index::PlaceIndex,
+    Bucket, ChatText, CloseReason, ConnId, Entry, Format, JoinTarget, Key, Nick, NoteQuota, Places,
+    Profile, Quotas, SettingsPatch, ShardId, fan_out::NONE, outbox::Outbox,
+    place_index::PlaceIndex,
 };
 use ahash::RandomState;
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,8 @@ pub(crate) struct Conn {
     pub(crate) blocked: bool,
     /// Whether it is on the shard's list of what to flush.
     pub(crate) listed: bool,
-    /// Whether cursor moves were dropped for it.
-    pub(crate) cursors_stale: bool,
+    /// Whether something was left out for it: cursor moves, or lines about who joins and leaves.
+    pub(crate) stale: bool,
     pub(crate) follows_custom: bool,
     pub(crate) binary_custom: bool,
     /// Told to go away because its user has too many connections; nothing it asks is done.
@@ -80,13 +81,28 @@ pub(crate) struct Extra {
     pub(crate) list_due: Option<ListDue>,
     /// Why it is closed as soon as its socket is here.
     pub(crate) doom: Option<CloseReason>,
+    /// What a person at a terminal has besides.
+    pub(crate) line: Option<Box<AtTerminal>>,
+    /// Since when its socket has taken nothing, microseconds on the monotonic clock.
+    pub(crate) stalled_since_us: u64,
+}
+
+/// What is known of a person at a terminal.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct AtTerminal {
+    /// Stands for the address.
+    pub(crate) origin: u64,
+    /// Who wrote last.
+    pub(crate) answer_to: Option<crate::UserId>,
+    /// Whether it was told that it is closed for its silence.
+    pub(crate) idle_told: bool,
 }
 
 impl Extra {
     /// Whether it says nothing that a new one would not.
     fn is_spent(&self, quotas: &Quotas, now_us: u64) -> bool {
         let Extra { hello, join, time, list, custom_toggle, custom_bytes, quota, .. } = self;
-        let Extra { awaits, deferred, heard_ahead, list_due, doom, .. } = self;
+        let Extra { awaits, deferred, heard_ahead, list_due, doom, line, .. } = self;
         [hello, join, time, list, custom_toggle, custom_bytes].iter().all(|b| b.is_full(now_us))
             && quota.is_rested(quotas, now_us)
             && awaits.is_none()
@@ -94,6 +110,7 @@ impl Extra {
             && heard_ahead.is_none()
             && list_due.is_none()
             && doom.is_none()
+            && line.is_none()
     }
 }
 
@@ -101,13 +118,35 @@ impl Extra {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) enum Awaits {
     /// Its user's shard, to say who it is.
-    Welcome { user: crate::UserId, token: Option<Box<str>> },
+    Welcome { user: crate::UserId, token: Option<Box<str>>, nick: Option<Nick> },
     /// Its user's shard, to say what became of a change.
-    Profile,
+    Profile(ProfileWish),
     /// The shard of its channel, to let it go where it asked to.
     Release(JoinRequest),
+    /// The shard that keeps a nick, to say whether it is free; with the login that it is for, or to change to it.
+    Nick { nick: Nick, login: Option<(Option<crate::UserId>, bool)> },
+    /// The shard of a room, to keep a seat there.
+    Seat,
+    /// Whoever keeps the person that it writes to, to say that the message arrived.
+    Letter(ChatText),
+    /// The shard of its channel, to say that a command is done.
+    Settled,
     /// The storage, to say what the channel was that it wants to enter. It stays where it is meanwhile.
     Channel(JoinRequest),
+}
+
+/// What a change of a profile was asked for.
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
+pub(crate) enum ProfileWish {
+    /// Nothing that is answered by itself.
+    #[default]
+    Plain,
+    /// Another nick, which was claimed; the old one is given back afterwards.
+    Nick { nick: Nick, old: Box<str> },
+    /// Being away, or back.
+    Away(bool),
+    /// Another colour.
+    Color,
 }
 
 /// What of the channel list is still to be sent to one who follows it: all of it, unless said otherwise.
@@ -139,6 +178,8 @@ pub(crate) struct JoinRequest {
     pub(crate) set: Option<Box<SettingsPatch>>,
     /// Full lobbies passed on the way.
     pub(crate) overflows: u16,
+    /// How the one who wishes it is shown what comes of it.
+    pub(crate) entry: Entry,
 }
 
 impl Conn {
@@ -150,7 +191,7 @@ impl Conn {
             attached: true,
             blocked: false,
             listed: false,
-            cursors_stale: false,
+            stale: false,
             follows_custom: false,
             binary_custom: false,
             refused: false,
@@ -180,7 +221,7 @@ impl Conn {
 
     /// Whether something was left out or put off until it has taken everything that waits for it.
     pub(crate) fn has_to_catch_up(&self) -> bool {
-        self.cursors_stale
+        self.stale
             || (self.list_idx != NONE
                 && self.extra.as_ref().is_some_and(|extra| extra.list_due.is_some()))
     }
@@ -268,7 +309,7 @@ pub struct Bundle {
     pub(crate) profile: Option<Profile>,
     pub(crate) follows_custom: bool,
     pub(crate) binary_custom: bool,
-    pub(crate) cursors_stale: bool,
+    pub(crate) stale: bool,
     pub(crate) heard_ms: u64,
     pub(crate) bytes_in: Bucket,
     pub(crate) messages_in: Bucket,

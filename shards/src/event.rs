@@ -1,8 +1,8 @@
 //! Events: what peers are told. A door turns them into bytes, once for each format in use.
 
 use crate::{
-    ChannelKind, ChannelName, ChatText, Color, CustomBody, MessageRef, Note, Position, QuotaPreset,
-    Settings, Tag, UserId, UserName,
+    ChannelKind, ChannelName, ChatText, Color, CustomBody, LineEvent, MessageRef, Note, Position,
+    QuotaPreset, Settings, Tag, UserId, UserName,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
@@ -42,6 +42,18 @@ impl Format {
     }
 }
 
+/// Which door somebody came in by.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub enum DoorKind {
+    /// Multiplayer Piano.
+    #[default]
+    Piano,
+    /// Line chat.
+    Line,
+    /// QUIC.
+    Quic,
+}
+
 /// A user as everyone sees them.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Profile {
@@ -49,6 +61,12 @@ pub struct Profile {
     pub user: UserId,
     /// Counts changes, so that late news of an old one is recognised.
     pub version: u32,
+    /// Where they came in. The name of one who came in by line chat is a nick.
+    #[serde(default)]
+    pub door: DoorKind,
+    /// Whether they said that they are away.
+    #[serde(default)]
+    pub away: bool,
     /// `None` until the user chose one ("Anonymous").
     pub name: Option<UserName>,
     /// Their colour.
@@ -69,6 +87,8 @@ impl Profile {
         Profile {
             user,
             version: 0,
+            door: DoorKind::Piano,
+            away: false,
             name: None,
             color: user.default_color(),
             tag: None,
@@ -135,6 +155,8 @@ pub struct ParticipantView<'a> {
     pub profile: &'a Profile,
     /// Where their cursor is.
     pub position: Position,
+    /// Digits of their handle in lines; 0 stands for the fewest.
+    pub digits: u8,
 }
 
 /// Visits the participants of a channel, in the order in which they came.
@@ -161,7 +183,7 @@ pub struct ChannelView<'a> {
 /// Something said to a channel.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ChatMessage {
-    /// Drawn at random; 8 hex digits on the wire.
+    /// The lower half of its number; 8 hex digits on the wire.
     pub id: u32,
     /// When, milliseconds since 1970.
     pub sent_ms: u64,
@@ -171,6 +193,12 @@ pub struct ChatMessage {
     pub text: ChatText,
     /// The message that this answers.
     pub reply_to: Option<MessageRef>,
+    /// Whether the text is what they do, not what they say.
+    #[serde(default)]
+    pub is_action: bool,
+    /// Digits of their handle in lines; 0 stands for the fewest.
+    #[serde(default)]
+    pub digits: u8,
 }
 
 /// One message to a peer.
@@ -196,10 +224,21 @@ pub enum Event<'a> {
         /// Who the peer is in it.
         me: UserId,
     },
-    /// Someone came, or changed their name, colour or label.
+    /// Someone came.
     Participant(ParticipantView<'a>),
+    /// Someone changed their name, colour or label, or is away or back.
+    Changed {
+        /// As they are now.
+        view: ParticipantView<'a>,
+        /// As they were.
+        before: &'a Profile,
+    },
     /// Someone left.
-    Left(UserId),
+    Left(ParticipantView<'a>),
+    /// Someone holds the crown now. For those who are not sent the channel itself.
+    Crowned(ParticipantView<'a>),
+    /// Chat was switched on or off. For those who are not sent the channel itself.
+    ChatSwitched(bool),
     /// Someone's cursor moved.
     Cursor {
         /// Whose.
@@ -254,6 +293,25 @@ pub enum Event<'a> {
         /// Whether the receiver takes the binary part.
         with_blob: bool,
     },
+    /// For one person at a terminal.
+    Line(LineEvent<'a>),
+}
+
+/// Somebody as a notice names them.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Named {
+    /// By their name.
+    pub name: Box<str>,
+    /// As lines call them.
+    pub in_lines: Box<str>,
+}
+
+impl Named {
+    /// One who is called the same everywhere.
+    #[must_use]
+    pub fn plain(name: &str) -> Self {
+        Named { name: name.into(), in_lines: name.into() }
+    }
 }
 
 /// A thing that people should read. The core says what happened; doors find the words.
@@ -267,15 +325,19 @@ pub enum Notice {
         channel: ChannelName,
         /// For how long; 0 for not at all.
         minutes: u64,
+        /// Who did it.
+        by: Named,
     },
     /// To the channel from which someone was removed.
     RemovedFromHere {
         /// Whom it hit.
-        name: Box<str>,
+        name: Named,
         /// Who did it.
-        by: Box<str>,
+        by: Named,
         /// For how long; 0 for not at all.
         minutes: u64,
+        /// Why, if it was said.
+        reason: Option<ChatText>,
     },
     /// To the channel and the user, when holders remove themselves.
     RemovedThemselves {
@@ -294,7 +356,7 @@ pub enum Notice {
         /// Where.
         channel: ChannelName,
         /// For how long yet, rounded up.
-        minutes: u64,
+        seconds: u64,
     },
     /// To a user who wanted to join a full channel.
     ChannelFull {
@@ -386,6 +448,12 @@ pub enum CloseReason {
     MessagesIn,
     /// The user has too many connections.
     TooManyConnections,
+    /// Every nick that the peer tried was taken.
+    NickTaken,
+    /// It has taken nothing of what waits for it for too long.
+    Stalled,
+    /// It has asked for nothing for as long as the operator allows.
+    Idle,
     /// An operator closed it.
     Kicked,
     /// The user or the address is banned from the server.

@@ -37,6 +37,8 @@ pub enum Class {
     Cursor,
     /// May wait for a fuller send while the shard is busy.
     Notes,
+    /// Goes out at the end of the turn. May be left out for a slow reader of lines, who is told later that it was.
+    Presence,
     /// Goes out at the end of the turn.
     Prompt,
 }
@@ -170,7 +172,7 @@ impl FanOut {
             by,
             class,
         });
-        self.prompt |= class == Class::Prompt;
+        self.prompt |= matches!(class, Class::Prompt | Class::Presence);
     }
 
     /// Bytes of all logs.
@@ -225,7 +227,7 @@ pub(crate) fn unread<'a>(conn: &Conn, log: &'a Log) -> (SmallVec<[IoSlice<'a>; 1
     (slices, end - conn.read_to - left_out)
 }
 
-/// Copies what `conn` has still to read from `log` into its outbox. Over `mark` bytes cursor moves are left out.
+/// Copies what `conn` has still to read from `log` into its outbox. Over `mark` bytes what can be left out is.
 pub(crate) fn absorb(conn: &mut Conn, log: &Log, mark: usize, pool: &mut Pool, stats: &mut Stats) {
     if conn.outbox.len() <= mark {
         let (slices, messages) = unread(conn, log);
@@ -233,14 +235,14 @@ pub(crate) fn absorb(conn: &mut Conn, log: &Log, mark: usize, pool: &mut Pool, s
             conn.outbox.push(slice, if i == 0 { messages } else { 0 }, pool);
         }
     } else {
-        shed_cursors(conn, log, pool, stats);
+        shed(conn, log, pool, stats);
     }
     conn.read_to = log.end();
     conn.own_last = NONE;
 }
 
 #[cold]
-fn shed_cursors(conn: &mut Conn, log: &Log, pool: &mut Pool, stats: &mut Stats) {
+fn shed(conn: &mut Conn, log: &Log, pool: &mut Pool, stats: &mut Stats) {
     // Newest first, so the next own entry to come by is the last.
     let mut own = Vec::new();
     let mut next = conn.own_last;
@@ -253,9 +255,17 @@ fn shed_cursors(conn: &mut Conn, log: &Log, pool: &mut Pool, stats: &mut Stats) 
         if own.pop_if(|&mut own| own == idx).is_some() {
             continue;
         }
-        if entry.class == Class::Cursor {
-            conn.cursors_stale = true;
-            stats.cursors_shed += 1;
+        let droppable = match entry.class {
+            Class::Cursor => true,
+            Class::Presence => conn.format.is_line(),
+            Class::Notes | Class::Prompt => false,
+        };
+        if droppable {
+            conn.stale = true;
+            stats.cursors_shed += u64::from(entry.class == Class::Cursor);
+            if entry.class == Class::Presence {
+                stats.limit(crate::Limit::LinesShed);
+            }
         } else {
             conn.outbox.push(&log.bytes[entry.start as usize..entry.end as usize], 1, pool);
         }

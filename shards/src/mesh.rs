@@ -5,8 +5,8 @@
 
 use crate::{
     AdminCommand, Bundle, ChannelInfo, ChannelName, ChannelRef, ChatText, Class, CloseReason,
-    Command, ConnId, Custom, CustomBody, CustomTarget, Format, NoteQuota, Notice, Profile,
-    ProfileChange, UserId, conn::JoinRequest, shard::Announcement,
+    Command, ConnId, Custom, CustomBody, CustomTarget, Format, LineError, Nick, NoteQuota, Notice,
+    Profile, ProfileChange, ShardId, UserId, conn::JoinRequest, shard::Announcement,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct MeshMessage(pub(crate) Mesh);
 pub(crate) enum Mesh {
     // To the shard that owns a user's record.
     /// A connection says whose it is.
-    Hello { user: UserId, conn: ConnId },
+    Hello { user: UserId, conn: ConnId, nick: Option<Nick> },
     /// A connection came from another shard, with this version of the record; `waits` for an answer on the way.
     Moved { user: UserId, conn: ConnId, hops: u16, version: u32, waits: bool },
     /// A connection is gone; `quota` is what its user had played, where that is known.
@@ -31,6 +31,35 @@ pub(crate) enum Mesh {
     /// Whether a user is connected, for a ban by a holder.
     FindForBan { user: UserId, ban: Box<BanOrder> },
 
+    /// Something private for a user, wherever they are.
+    LetterTo { user: UserId, letter: Box<Letter> },
+
+    // To the shard that keeps a nick.
+    /// A connection claims it.
+    ClaimNick { nick: Nick, conn: ConnId, hops: u16 },
+    /// A connection gives it back.
+    ReleaseNick { key: Box<str>, conn: ConnId },
+    /// The connection that has it came from another shard.
+    NickMoved { key: Box<str>, conn: ConnId, hops: u16 },
+    /// Something private for whoever has it.
+    LetterToNick { key: Box<str>, letter: Box<Letter> },
+
+    // Between the shards of two people who write to each other, and back.
+    /// Whether the connection, which had been handed over so often, has the nick now.
+    NickClaimed { nick: Nick, conn: ConnId, hops: u16, granted: bool },
+    /// Something private for a connection.
+    Letter { conn: ConnId, letter: Box<Letter> },
+    /// What became of the private message that a connection wrote: whom it reached, if anybody.
+    LetterDone { conn: ConnId, to: Option<Box<Profile>> },
+
+    // To the shard that owns a room, and back.
+    /// A connection of a shard wants a seat.
+    SeekSeat(Box<Seeker>),
+    /// It is kept.
+    SeatKept { conn: ConnId, request: Box<JoinRequest> },
+    /// It is not to be had.
+    SeatRefused { conn: ConnId, error: Box<LineError> },
+
     // From the shard that owns a user's record.
     /// The answer to `Hello`; `None` when the user has too many connections.
     Welcome { conn: ConnId, welcome: Option<Box<(Profile, NoteQuota)>> },
@@ -39,7 +68,7 @@ pub(crate) enum Mesh {
     /// For these connections.
     ToConns { conns: SmallVec<[ConnId; 1]>, payload: Payload },
     /// The user that a holder wants to ban is connected.
-    FoundForBan { ban: Box<BanOrder>, name: Box<str> },
+    FoundForBan { ban: Box<BanOrder>, profile: Box<Profile> },
 
     // Between the owner of a channel and the shards that relay it.
     /// Messages for the relayed members.
@@ -54,6 +83,10 @@ pub(crate) enum Mesh {
     Stay { conn: ConnId },
     /// A relayed member has been removed and goes to `test/awkward`, or where staff send it.
     Dismissed { conn: ConnId, request: Box<JoinRequest>, quota: NoteQuota },
+    /// A relayed member's command is done.
+    Settled { conn: ConnId },
+    /// Somebody wrote privately to a relayed member.
+    Wrote { conn: ConnId, by: UserId },
     /// A relayed member is called home.
     Recall { conn: ConnId },
     /// A relayed member's command.
@@ -101,6 +134,28 @@ pub(crate) struct BanOrder {
     pub(crate) by: UserId,
     pub(crate) user: UserId,
     pub(crate) ms: u64,
+    pub(crate) reason: Option<ChatText>,
+}
+
+/// Something that one person says to another.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    /// The connection that wrote, and the shard on which it waits.
+    pub(crate) from: ConnId,
+    pub(crate) at: ShardId,
+    pub(crate) message: crate::ChatMessage,
+    /// Whether `from` is to be told what became of it: of several copies one is answered.
+    pub(crate) is_answered: bool,
+}
+
+/// Who wants a seat, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct Seeker {
+    pub(crate) conn: ConnId,
+    pub(crate) at: ShardId,
+    pub(crate) profile: Profile,
+    pub(crate) origin: u64,
+    pub(crate) request: JoinRequest,
 }
 
 /// Messages of a channel, encoded, for members on another shard.

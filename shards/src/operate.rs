@@ -36,6 +36,12 @@ impl Placement {
         self.place(&user.0)
     }
 
+    /// The shard that keeps a nick, as it is without regard to case.
+    #[must_use]
+    pub fn of_nick(&self, key: &str) -> ShardId {
+        self.place(key.as_bytes())
+    }
+
     fn place(&self, bytes: &[u8]) -> ShardId {
         let hash = self.hasher.hash_one(bytes);
         ShardId(((u128::from(hash) * u128::from(self.shards)) >> 64) as u16)

@@ -20,7 +20,7 @@ kinds! {
     CommandKind {
         Hello = "hello", Bye = "bye", Join = "join", Settings = "settings", Crown = "crown", Chat = "chat",
         Direct = "direct", Notes = "notes", Cursor = "cursor", Profile = "profile", Ban = "ban", Time = "time",
-        List = "list", Custom = "custom", Speak = "speak", Admin = "admin",
+        List = "list", Custom = "custom", Speak = "speak", Admin = "admin", Login = "login", Line = "line",
     }
 }
 
@@ -30,7 +30,7 @@ kinds! {
         Challenge = "challenge", Hello = "hello", Quota = "quota", Channel = "channel",
         Participant = "participant", Left = "left", Cursor = "cursor", Notes = "notes", Chat = "chat",
         History = "history", Direct = "direct", List = "list", Notice = "notice", Time = "time",
-        Custom = "custom",
+        Custom = "custom", Line = "line",
     }
 }
 
@@ -44,6 +44,8 @@ kinds! {
         OutboxMark = "outbox_mark", LobbyCapacity = "lobby_capacity", ChannelLimit = "channel_limit",
         MinOnline = "min_online", Banned = "banned", Channels = "channels",
         ConnectionsPerUser = "connections_per_user", Muted = "muted", Silence = "silence", HelloDeadline = "hello_deadline",
+        NickTaken = "line.nick_taken", Stalled = "line.stalled_ms", Idle = "line.idle_ms",
+        LinesShed = "line.outbox_mark_bytes", LineOutbox = "line.outbox_bytes",
     }
 }
 
@@ -53,6 +55,7 @@ kinds! {
         Peer = "peer", Bye = "bye", Stopping = "stopping", BytesIn = "bytes_in", Backlog = "backlog",
         Silent = "silent", NoHello = "no_hello", MessagesIn = "messages_in",
         TooManyConnections = "too_many_connections", Kicked = "kicked", Banned = "banned",
+        NickTaken = "nick_taken", Stalled = "stalled", Idle = "idle",
     }
 }
 
@@ -67,6 +70,9 @@ impl From<CloseReason> for Ending {
             CloseReason::NoHello => Ending::NoHello,
             CloseReason::MessagesIn => Ending::MessagesIn,
             CloseReason::TooManyConnections => Ending::TooManyConnections,
+            CloseReason::NickTaken => Ending::NickTaken,
+            CloseReason::Stalled => Ending::Stalled,
+            CloseReason::Idle => Ending::Idle,
             CloseReason::Kicked => Ending::Kicked,
             CloseReason::Banned => Ending::Banned,
         }
@@ -77,6 +83,8 @@ impl From<&Command> for CommandKind {
     fn from(command: &Command) -> Self {
         match command {
             Command::Hello { .. } => CommandKind::Hello,
+            Command::Login(_) => CommandKind::Login,
+            Command::Line(_) => CommandKind::Line,
             Command::Bye => CommandKind::Bye,
             Command::Join { .. } => CommandKind::Join,
             Command::ChangeSettings(_) => CommandKind::Settings,
@@ -103,7 +111,7 @@ impl From<&Event<'_>> for EventKind {
             Event::Hello { .. } => EventKind::Hello,
             Event::Quota(_) => EventKind::Quota,
             Event::Channel { .. } => EventKind::Channel,
-            Event::Participant(_) => EventKind::Participant,
+            Event::Participant(_) | Event::Changed { .. } => EventKind::Participant,
             Event::Left(_) => EventKind::Left,
             Event::Cursor { .. } => EventKind::Cursor,
             Event::Notes { .. } => EventKind::Notes,
@@ -114,6 +122,7 @@ impl From<&Event<'_>> for EventKind {
             Event::Notice(_) => EventKind::Notice,
             Event::Time { .. } => EventKind::Time,
             Event::Custom { .. } => EventKind::Custom,
+            Event::Line(_) | Event::Crowned(_) | Event::ChatSwitched(_) => EventKind::Line,
         }
     }
 }
@@ -186,6 +195,8 @@ pub struct Gauges {
     pub hot_channels: u64,
     /// Users whose record is kept here.
     pub users: u64,
+    /// Nicks kept here.
+    pub nicks: u64,
     /// Channels in the directory.
     pub directory: u64,
     /// Bytes waiting for connections.

@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     Deferred { slot: u32, generation: u32 },
     /// Close a connection that was refused.
     Refused { slot: u32, generation: u32, reason: CloseReason },
+    /// See whether a connection at a terminal takes anything of what waits for it.
+    Stalled { slot: u32, generation: u32 },
     /// Publish what changed in the list.
     Publish,
     /// Look which channels are hot.

@@ -1,6 +1,9 @@
 //! Users whose records this shard owns: who they are, and which connections are theirs.
 
-use crate::{Bucket, ConnId, NoteQuota, Places, Profile, ShardId, UserId, place_index::PlaceIndex};
+use crate::{
+    Bucket, ConnId, DoorKind, Nick, NoteQuota, Places, Profile, ShardId, UserId,
+    place_index::PlaceIndex,
+};
 use ahash::RandomState;
 use smallvec::SmallVec;
 use std::{collections::BTreeMap, num::NonZeroU64, rc::Rc};
@@ -104,6 +107,7 @@ impl Users {
         presence: Presence,
         max: Option<u32>,
         profile: impl FnOnce() -> Profile,
+        nick: Option<&Nick>,
     ) -> Option<&User> {
         let idx = self.find(user).unwrap_or_else(|| {
             self.insert(User {
@@ -117,8 +121,17 @@ impl Users {
         });
         let record = &mut self.records[idx];
         record.durable |= durable;
+        // Somebody at a terminal is one connection: one who came as this user and has another nick now stays it.
+        let max = if nick.is_some() { Some(1) } else { max };
         if max.is_some_and(|max| record.connections.len() >= max as usize) {
             return None;
+        }
+        if let Some(nick) = nick {
+            let profile = Rc::make_mut(&mut record.profile);
+            profile.version += 1;
+            profile.name = Some(nick.to_name());
+            profile.door = DoorKind::Line;
+            profile.away = false;
         }
         if let Some(since) = record.absent_since.take() {
             self.absent.remove(&since);
@@ -209,9 +222,10 @@ mod tests {
         let mut users = Users::new(RandomState::with_seeds(1, 2, 3, 4), 2);
         for n in 1..=3u8 {
             let user = UserId([n; 12]);
-            assert!(users.arrive(user, true, presence(n.into()), Some(1), || new(user)).is_some());
+            let arrived = users.arrive(user, true, presence(n.into()), Some(1), || new(user), None);
+            assert!(arrived.is_some());
             assert!(
-                users.arrive(user, true, presence(100), Some(1), || new(user)).is_none(),
+                users.arrive(user, true, presence(100), Some(1), || new(user), None).is_none(),
                 "one connection each"
             );
             users.depart(user, presence(n.into()).conn, None);
@@ -219,7 +233,7 @@ mod tests {
         assert!(users.get(UserId([1; 12])).is_none(), "the longest absent is forgotten");
         assert!(users.get(UserId([2; 12])).is_some() && users.get(UserId([3; 12])).is_some());
         let drawn = UserId([9; 12]);
-        users.arrive(drawn, false, presence(9), None, || new(drawn));
+        users.arrive(drawn, false, presence(9), None, || new(drawn), None);
         users.depart(UserId([9; 12]), presence(9).conn, None);
         assert!(users.get(UserId([9; 12])).is_none(), "a drawn id never returns");
     }

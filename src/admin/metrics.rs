@@ -1,8 +1,8 @@
 //! Prometheus text of what shards have counted. Labels are constants, so their number is bounded.
 
 use crate::{
-    admission::Admission,
     control::ControlCounts,
+    doors::Admissions,
     driver::Report,
     storage::{COMMIT_BUCKETS_US, Counts},
 };
@@ -35,6 +35,7 @@ const METRICS: &[Metric] = &[
     metric!("gauge" "members" "Connections seated in a channel of any shard." |r| r.gauges.members),
     metric!("gauge" "hot_channels" "Owned channels whose fan-out is spread over the shards." |r| r.gauges.hot_channels),
     metric!("gauge" "users" "User records kept." |r| r.gauges.users),
+    metric!("gauge" "nicks" "Nicks of line chat kept." |r| r.gauges.nicks),
     metric!("gauge" "directory_channels" "Channels in this shard's copy of the list. The same on all shards when nothing changes." |r| r.gauges.directory),
     metric!("gauge" "outbox_bytes" "Bytes waiting for connections that do not take them. Near limits.outbox_total_bytes, slow readers are closed earlier." |r| r.gauges.outbox_bytes),
     metric!("gauge" "slow_readers" "Connections that do not take what is sent at the moment." |r| r.gauges.blocked),
@@ -91,7 +92,7 @@ const METRICS: &[Metric] = &[
 /// Renders everything.
 pub(super) fn render(
     reports: &[Report],
-    admission: &Admission,
+    admissions: &Admissions,
     storage: &Counts,
     operator: &ControlCounts,
 ) -> String {
@@ -158,7 +159,7 @@ pub(super) fn render(
         &mut out,
         "faults_total",
         "counter",
-        "Connections that broke the WebSocket protocol or its limits, by reason.",
+        "Connections that broke their protocol or its limits, by reason.",
     );
     for report in reports {
         for (reason, count) in &report.driver.faults {
@@ -167,8 +168,8 @@ pub(super) fn render(
     }
     turn_times(&mut out, reports);
     stored(&mut out, storage);
-    process(&mut out, admission);
-    operated(&mut out, admission, operator);
+    process(&mut out, admissions);
+    operated(&mut out, &admissions.mpp, operator);
     out
 }
 
@@ -220,7 +221,6 @@ fn turn_times(out: &mut String, reports: &[Report]) {
     }
 }
 
-/// What the storage thread did. There is one of it, so nothing here names a shard.
 fn stored(out: &mut String, storage: &Counts) {
     let metrics: [(&str, &str, &str, u64); 9] = [
         (
@@ -281,7 +281,7 @@ fn stored(out: &mut String, storage: &Counts) {
 }
 
 /// What operators did, and whom the gate turned away.
-fn operated(out: &mut String, admission: &Admission, operator: &ControlCounts) {
+fn operated(out: &mut String, admission: &crate::admission::Admission, operator: &ControlCounts) {
     let gate = admission.gate().counts();
     let [requests, failures, refused, long_lines, mutes] = operator.read();
     for (name, kind, help, value) in [
@@ -331,8 +331,13 @@ fn operated(out: &mut String, admission: &Admission, operator: &ControlCounts) {
     }
 }
 
-fn process(out: &mut String, admission: &Admission) {
-    let counts = admission.counts();
+fn process(out: &mut String, admissions: &Admissions) {
+    let counts = admissions.mpp.counts();
+    let line = admissions.line.counts();
+    head(out, "door_sockets", "gauge", "Sockets of each door, those in their greeting included.");
+    for (door, counts) in [("mpp", &counts), ("line", &line)] {
+        let _ = writeln!(out, "tutti_door_sockets{{door=\"{door}\"}} {}", counts.connections);
+    }
     head(out, "admitted_sockets", "gauge", "Sockets that count against limits.connections.");
     let _ = writeln!(out, "tutti_admitted_sockets {}", counts.connections);
     head(

@@ -13,7 +13,9 @@ const OF_SHARD: u64 = 32;
 
 /// Descriptors that the server takes besides those of its connections.
 pub(super) fn own(config: &Config) -> u64 {
-    OF_PROCESS + u64::from(config.shards) * (OF_SHARD + config.listen.len() as u64)
+    OF_PROCESS
+        + u64::from(config.shards)
+            * (OF_SHARD + config.listen.len() as u64 + u64::from(config.quic.is_some()))
 }
 
 /// Descriptors that the server takes with all the connections that it may have; `None` for any number.

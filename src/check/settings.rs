@@ -2,7 +2,7 @@
 //!
 //! What is not here is left alone on purpose. Socket options that the server sets itself (`TCP_NODELAY`,
 //! `TCP_NOTSENT_LOWAT`) need no setting, peers are pinged instead of kept alive by TCP, congestion control paces
-//! itself, and the sizes for datagrams come with the door that needs them.
+//! itself.
 
 use super::{Finding, Host, descriptors};
 use crate::config::Config;
@@ -23,6 +23,8 @@ pub struct Demand {
     pub shards: u64,
     /// Whether a proxy on the same host makes the connections.
     pub local_proxy: bool,
+    /// Bytes of datagrams that the kernel is asked to keep for a shard: received ones, and those to be sent.
+    pub datagrams: Option<(u64, u64)>,
 }
 
 /// Connections where neither the configuration nor the operator names a number.
@@ -52,6 +54,10 @@ impl Demand {
             backlog: u64::from(config.listen_backlog),
             shards,
             local_proxy: config.trusted_proxies.iter().any(|net| net.addr().is_loopback()),
+            datagrams: config
+                .quic
+                .as_ref()
+                .map(|quic| (quic.receive_buffer as u64, quic.send_buffer as u64)),
         }
     }
 }
@@ -233,6 +239,20 @@ pub const SETTINGS: &[Setting] = &[
         scope: Scope::Namespace,
         wanted: local_ports,
         effect: "the proxy on this host runs out of ports and cannot reach the server",
+    },
+    Setting {
+        name: "rmem_max",
+        key: "net.core.rmem_max",
+        scope: Scope::Host,
+        wanted: |demand, _| demand.datagrams.map(|(receive, _)| Wanted::AtLeast(receive)),
+        effect: "datagrams of QUIC clients are lost in bursts, which they notice as a delay",
+    },
+    Setting {
+        name: "wmem_max",
+        key: "net.core.wmem_max",
+        scope: Scope::Host,
+        wanted: |demand, _| demand.datagrams.map(|(_, send)| Wanted::AtLeast(send)),
+        effect: "shards wait for the network card when much is sent to QUIC clients",
     },
     Setting {
         name: "io_uring",

@@ -177,6 +177,11 @@ fn settings_follow_what_the_host_shows() {
     finds(proxy, &host, "local ports", Level::Warn, "wanted is 10240 65535");
     let few = format!("{proxy}\nlimits.connections = 20000");
     finds(&few, &host, "local ports", Level::Ok, "32768 60999");
+    // Buffers of datagrams, where there are any.
+    host.texts.insert("/proc/sys/net/core/rmem_max", "212992\n");
+    assert!(!Report::new(&config(""), &host).to_string().contains("rmem_max"));
+    let quic = "quic.listen = \"127.0.0.1:4433\"";
+    finds(quic, &host, "rmem_max", Level::Warn, "net.core.rmem_max=4194304");
     // A hardened host is told of only when io_uring does not work there.
     host.texts.insert("/proc/sys/kernel/io_uring_disabled", "1\n");
     finds("", &host, "io_uring", Level::Ok, "works");

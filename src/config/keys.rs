@@ -4,9 +4,30 @@
 //! here, so a key cannot exist in one of them only. The defaults stand here as text; a test holds them against
 //! [`tutti_shards::Config::default`].
 
+mod line;
+mod quic;
 mod table;
 
-pub use table::KEYS;
+/// Every key, table by table.
+pub const KEYS: &[Key] =
+    &joined::<{ table::TABLE.len() + line::LINE.len() + quic::QUIC.len() }>(&[
+        table::TABLE,
+        line::LINE,
+        quic::QUIC,
+    ]);
+
+const fn joined<const N: usize>(tables: &[&[Key]]) -> [Key; N] {
+    let mut all = [tables[0][0]; N];
+    let (mut at, mut table, mut row) = (0, 0, 0);
+    while at < N {
+        while row == tables[table].len() {
+            (table, row) = (table + 1, 0);
+        }
+        all[at] = tables[table][row];
+        (at, row) = (at + 1, row + 1);
+    }
+    all
+}
 
 /// What values a key takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

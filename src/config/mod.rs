@@ -6,6 +6,7 @@
 pub mod keys;
 mod origins;
 mod print;
+mod quic;
 mod raw;
 mod relations;
 mod reload;
@@ -22,7 +23,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use tutti_shards::{CrownOnLeave, Hot, QuotaPreset, Quotas, Rate, Rates};
+use tutti_shards::{CrownOnLeave, Hot, LineConfig, QuotaPreset, Quotas, Rate, Rates};
 
 /// Whether a user is a connection or a network address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,6 +112,36 @@ pub struct DoorLimits {
     pub json_depth: usize,
 }
 
+/// Limits of line chat that its door keeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LineLimits {
+    /// How long a connection may take to say a nick.
+    pub nick_timeout: Duration,
+    /// How many nicks it may try, at least 1.
+    pub nick_attempts: u8,
+    /// Longest line taken, in bytes.
+    pub line_bytes: usize,
+    /// Messages shown to those who enter a room.
+    pub history: usize,
+    /// Lines of one connection.
+    pub lines: Rate,
+    /// Whether lines are limited at all.
+    pub rates_enforced: bool,
+}
+
+/// Line chat.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LineDoor {
+    /// Where it listens; `None` for nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Most connections; `None` for any number.
+    pub connections: Option<u32>,
+    /// Most connections of one client address; `None` for any number.
+    pub connections_per_address: Option<u32>,
+    /// What its door keeps to.
+    pub limits: LineLimits,
+}
+
 /// The checked configuration: every value is usable as it stands.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
@@ -146,6 +177,8 @@ pub struct Config {
     pub proxy_protocol: bool,
     /// Which pages may open a WebSocket.
     pub origins: Origins,
+    /// Line chat.
+    pub line: LineDoor,
     /// What is logged, in the form of `RUST_LOG`.
     pub log: String,
     /// Where metrics and health are served; `None` for nowhere.
@@ -248,6 +281,7 @@ impl Config {
             trusted_proxies: read.list("trusted_proxies", "ADDRESS or ADDRESS/BITS", network)?,
             proxy_protocol: read.flag("proxy_protocol"),
             origins: Origins::new(read.list("origins", "an origin", |text| Some(text.to_owned()))?),
+            line: line(&read)?,
             log: log(&read)?,
             admin_listen: read.off_or("admin.listen", "ADDRESS:PORT or \"off\"")?,
             admin_password: read.optional("admin.password").map(Hidden::new),
@@ -307,12 +341,16 @@ impl Config {
                 },
             },
         };
+        config.quic = quic::read(&read, &config.data)?;
         config.check_addresses(&read)?;
         if !read.flag("limits.enabled") {
             config.core = config.core.without_limits();
             config.limits.connections = None;
             config.limits.connections_per_address = None;
             config.limits.accepts_per_second = None;
+            config.line.connections = None;
+            config.line.connections_per_address = None;
+            config.line.limits.rates_enforced = false;
         }
         Ok(config)
     }
@@ -325,7 +363,11 @@ impl Config {
 
     /// The addresses listened on that other machines may reach.
     pub fn public_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.listen.iter().copied().filter(|address| !address.ip().to_canonical().is_loopback())
+        self.listen
+            .iter()
+            .chain(&self.line.listen)
+            .copied()
+            .filter(|address| !address.ip().to_canonical().is_loopback())
     }
 
     /// What an operator should know before the start, one sentence each.
@@ -393,7 +435,17 @@ impl Config {
                 return refuse("different addresses");
             }
         }
+        if let Some(line) = self.line.listen.filter(|line| taken(line, &self.listen)) {
+            let expected = "an address that `listen` has not";
+            return Err(read.refuse("line.listen", expected, line.to_string()));
+        }
         match self.admin_listen {
+            Some(admin) if self.line.listen.is_some_and(|line| taken(&admin, &[line])) => Err(read
+                .refuse(
+                    "admin.listen",
+                    "an address that `line.listen` has not",
+                    admin.to_string(),
+                )),
             Some(admin) if taken(&admin, &self.listen) => Err(read.refuse(
                 "admin.listen",
                 "an address that `listen` has not",
@@ -568,6 +620,13 @@ fn core(read: &Reader<'_>) -> tutti_shards::Config {
         channel_limits: read.flag("channel.limits"),
         channel_empty: read.ms("channel.empty_ms"),
         channels_max: read.u32("channel.max"),
+        line: LineConfig {
+            nick_deadline: read.ms("line.nick_timeout_ms"),
+            outbox_bytes_mark: read.u32("line.outbox_mark_bytes"),
+            outbox_bytes_max: read.u32("line.outbox_bytes"),
+            stalled_max: read.ms("line.stalled_ms"),
+            idle_max: read.number("line.idle_ms").map(Duration::from_millis),
+        },
         storage: (read.text("data") != "memory").then(|| read.ms("storage.patience_ms")),
         chat_history: read.u32("chat.history"),
         bans_max: read.u32("ban.per_channel"),
@@ -602,6 +661,24 @@ fn core(read: &Reader<'_>) -> tutti_shards::Config {
             max: read.u32("hot.max"),
         },
     }
+}
+
+fn line(read: &Reader<'_>) -> Result<LineDoor, ConfigError> {
+    let (rate, burst) = (read.u64("line.rate"), read.u32("line.burst"));
+    Ok(LineDoor {
+        listen: read.off_or("line.listen", "ADDRESS:PORT or \"off\"")?,
+        connections: read.capacity("line.connections"),
+        connections_per_address: read.capacity("line.connections_per_address"),
+        limits: LineLimits {
+            nick_timeout: read.ms("line.nick_timeout_ms"),
+            nick_attempts: u8::try_from(read.u64("line.nick_attempts"))
+                .expect("the key's range is that of u8"),
+            line_bytes: read.length("line.line_bytes"),
+            history: read.length("line.history"),
+            lines: Rate::new(burst, u64::from(burst) * 1_000 / rate),
+            rates_enforced: true,
+        },
+    })
 }
 
 fn rates(read: &Reader<'_>) -> Rates {

@@ -35,9 +35,24 @@ const RELATIONS: &[Below] = &[
         "cursor moves are left out before the connection is closed",
     ),
     at_most(
+        "line.outbox_mark_bytes",
+        "line.outbox_bytes",
+        "lines are left out before the connection is closed",
+    ),
+    at_most(
+        "line.outbox_bytes",
+        "limits.outbox_total_bytes",
+        "one connection's share cannot exceed the whole",
+    ),
+    at_most(
         "limits.outbox_bytes",
         "limits.outbox_total_bytes",
         "one connection's share cannot exceed the whole",
+    ),
+    less(
+        "quic.retry_above",
+        "quic.ignore_above",
+        "clients are asked to show their address before they are not answered at all",
     ),
     at_most("mesh.backlog_mark", "mesh.backlog", "cursors wait before connections are refused"),
     less("limits.ping_ms", "limits.silence_ms", "a ping needs time for its answer"),

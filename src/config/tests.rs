@@ -1,5 +1,6 @@
 use super::keys::{KEYS, Key, Kind};
 use super::*;
+use crate::quic::Source;
 
 fn host() -> HostCpus {
     HostCpus { allowed: vec![0, 1, 2, 3], parallelism: 2 }
@@ -31,7 +32,7 @@ fn other_value(key: &Key) -> Value {
             let other = words.iter().find(|word| !key.default.contains(**word)).unwrap();
             Value::Text((*other).to_owned())
         }
-        Kind::Text(_) if key.name == "admin.listen" => Value::Text("127.0.0.1:1".into()),
+        Kind::Text(_) if key.name.ends_with(".listen") => Value::Text("127.0.0.1:1".into()),
         Kind::Text(_) if key.name == "log" => Value::Text("warn,tutti=debug".into()),
         Kind::Text(_) => Value::Text("other than before".into()),
         Kind::List(_) if key.name == "listen" => Value::List(vec!["127.0.0.1:1".into()]),
@@ -56,7 +57,9 @@ fn defaults_are_those_of_the_core() {
 #[test]
 fn every_key_is_settable_by_file_and_environment_and_reaches_the_config() {
     // Production with salts, so that each of them is used.
-    let base = "mode = \"production\"\nsalt1 = \"alpha\"\nsalt2 = \"beta\"\n";
+    // And with a QUIC door, for its keys.
+    let base = "mode = \"production\"\nsalt1 = \"alpha\"\nsalt2 = \"beta\"\n\
+                [quic]\nlisten = \"127.0.0.1:4433\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
     for key in KEYS {
         let value = other_value(key);
         let mut by_file = RawConfig::default();
@@ -259,4 +262,28 @@ fn empty_password_is_no_password() {
     let mut raw = RawConfig::default();
     raw.add_env([("TUTTI_ADMIN_PASSWORD", "")]).unwrap();
     assert_eq!(Config::new(&raw, &host()).unwrap().admin_password, None);
+}
+
+#[test]
+fn a_public_quic_address_needs_a_certificate() {
+    let source = |lines: &str| config(lines).quic.map(|quic| quic.source);
+    assert_eq!(source(""), None);
+    let made = Some(Source::Made(Data::Dir("./data".into())));
+    assert_eq!(source("quic.listen = \"127.0.0.1:4433\""), made);
+    assert_eq!(source("quic.listen = \"[::1]:4433\""), made);
+    for public in ["0.0.0.0:4433", "[::]:4433", "192.0.2.1:4433"] {
+        let listen = format!("quic.listen = \"{public}\"\n");
+        let error = refused(&listen);
+        assert!(error.contains("quic.certificate") && error.contains("self-signed"), "{error}");
+        assert_eq!(source(&format!("{listen}quic.certificate = \"self-signed\"")), made);
+        let error = refused(&format!("{listen}quic.certificate = \"c.pem\""));
+        assert!(error.contains("quic.key"), "{error}");
+        let error = refused(&format!("{listen}quic.key = \"k.pem\""));
+        assert!(error.contains("quic.certificate"), "{error}");
+        let files = format!("{listen}quic.certificate = \"c.pem\"\nquic.key = \"k.pem\"");
+        let expected = Source::Files { certificate: "c.pem".into(), key: "k.pem".into() };
+        assert_eq!(source(&files), Some(expected));
+    }
+    let error = refused("quic.retry_above = 10\nquic.ignore_above = 10");
+    assert!(error.contains("quic.retry_above"), "{error}");
 }

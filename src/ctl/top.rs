@@ -39,7 +39,9 @@ impl Screen {
     /// Draws over what is there: from the top, each line to its end, and nothing below.
     fn draw(&self, text: &str) -> io::Result<()> {
         let size = tcgetwinsize(io::stdout())?;
-        let (rows, columns) = (usize::from(size.ws_row.max(2)), usize::from(size.ws_col.max(20)));
+        // A terminal that does not know its size says 0.
+        let or = |size: u16, usual: u16| usize::from(if size == 0 { usual } else { size });
+        let (rows, columns) = (or(size.ws_row, 24).max(2), or(size.ws_col, 80));
         let mut frame = String::from("\x1b[H");
         for line in text.lines().take(rows - 1) {
             frame.extend(line.chars().take(columns));

@@ -4,6 +4,7 @@
 //! protocols. They meet in what this file defines: the driver holds one [`Doors`] a shard, a [`Greeting`] for a
 //! connection that the core does not know yet, and a [`Session`] for one that it does.
 
+pub mod line;
 pub mod mpp;
 
 mod wire;
@@ -14,6 +15,7 @@ use crate::{
     admission::{Admission, Grant},
     assets::Assets,
     config::Config,
+    gate::Gate,
     identity::Identity,
 };
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
@@ -24,11 +26,13 @@ use tutti_shards::{CloseReason, Command, Format};
 pub enum Protocol {
     /// Multiplayer Piano over WebSocket, and pages over HTTP.
     Mpp,
+    /// Line chat.
+    Line,
 }
 
 impl Protocol {
     /// How many there are.
-    pub const COUNT: usize = 1;
+    pub const COUNT: usize = 2;
 }
 
 /// What a door made of bytes that came from a peer.
@@ -40,6 +44,8 @@ pub enum Received {
     Commands(usize),
     /// The door answers by itself; counts as a message.
     Reply(Vec<u8>),
+    /// Others have their turn before more of the input is looked at.
+    Enough,
     /// The peer is done, or broke the protocol: no more is read from it. What is to be sent last.
     End {
         /// The last bytes.
@@ -49,22 +55,32 @@ pub enum Received {
     },
 }
 
+/// A connection whose greeting is over.
+#[derive(Debug)]
+pub struct Welcome {
+    /// Sent ahead of everything.
+    pub preface: Vec<u8>,
+    /// What was read beyond the greeting: the session's first bytes.
+    pub rest: Vec<u8>,
+    /// What the connection speaks at first.
+    pub format: Format,
+    /// What its door remembers from now on.
+    pub session: Session,
+    /// What the peer has asked for already.
+    pub first: Vec<Command>,
+    /// Since when it has had time to say who it is, if not only from now on.
+    pub since: Option<Duration>,
+}
+
 /// What a door made of the first bytes of a connection, before the core knows it.
 #[derive(Debug)]
 pub enum Greeted {
     /// More has to be read.
     Unfinished,
+    /// More has to be read, after an answer.
+    Reply(Vec<u8>),
     /// The connection becomes one of the core's.
-    Welcome {
-        /// Sent ahead of everything.
-        preface: Vec<u8>,
-        /// What was read beyond the greeting: the session's first bytes.
-        rest: Vec<u8>,
-        /// What the connection speaks at first.
-        format: Format,
-        /// What its door remembers from now on.
-        session: Session,
-    },
+    Welcome(Box<Welcome>),
     /// The connection is answered and closed.
     Answer {
         /// The answer's head, or all of it.
@@ -76,10 +92,53 @@ pub enum Greeted {
     },
 }
 
+/// Who may connect by each door.
+#[derive(Clone, Debug)]
+pub struct Admissions {
+    /// By the piano's.
+    pub mpp: Arc<Admission>,
+    /// By line chat's.
+    pub line: Arc<Admission>,
+}
+
+impl Admissions {
+    /// Nobody is connected yet.
+    #[must_use]
+    pub fn new(config: &Config, gate: &Arc<Gate>) -> Self {
+        let line = Admission::new(&Admissions::line_limits(config), gate.clone());
+        Admissions {
+            mpp: Arc::new(Admission::new(&config.limits, gate.clone())),
+            line: Arc::new(line.with_loopback()),
+        }
+    }
+
+    fn line_limits(config: &Config) -> crate::config::DoorLimits {
+        crate::config::DoorLimits {
+            connections: config.line.connections,
+            connections_per_address: config.line.connections_per_address,
+            accepts_per_second: None,
+            ..config.limits.clone()
+        }
+    }
+
+    /// From now on these limits are in force. Whoever is connected stays.
+    pub fn reconfigure(&self, config: &Config) {
+        self.mpp.reconfigure(&config.limits);
+        self.line.reconfigure(&Admissions::line_limits(config));
+    }
+
+    /// Whether nobody is connected.
+    #[must_use]
+    pub fn are_empty(&self) -> bool {
+        self.mpp.is_empty() && self.line.is_empty()
+    }
+}
+
 /// What all connections share, on all shards.
 #[derive(Debug)]
 pub struct Shared {
     mpp: Arc<mpp::Shared>,
+    line: Arc<line::Shared>,
     admission: Arc<Admission>,
     handshake: Duration,
 }
@@ -91,10 +150,14 @@ impl Shared {
         config: &Config,
         identity: Identity,
         assets: Arc<Assets>,
-        admission: Arc<Admission>,
+        admissions: &Admissions,
     ) -> Self {
-        let mpp = Arc::new(mpp::Shared::new(config, identity, assets, admission.clone()));
-        Shared { mpp, admission, handshake: config.limits.handshake }
+        let identity = Arc::new(identity);
+        let admission = admissions.mpp.clone();
+        let line = line::Shared::new(config, identity.clone(), admissions.line.clone());
+        let mpp = mpp::Shared::new(config, identity, assets, admission.clone());
+        let handshake = config.limits.handshake;
+        Shared { mpp: Arc::new(mpp), line: Arc::new(line), admission, handshake }
     }
 
     /// The same under other settings.
@@ -102,6 +165,7 @@ impl Shared {
     pub fn reloaded(&self, config: &Config) -> Self {
         Shared {
             mpp: Arc::new(self.mpp.reloaded(config)),
+            line: Arc::new(self.line.reloaded(config)),
             admission: self.admission.clone(),
             handshake: config.limits.handshake,
         }
@@ -112,6 +176,7 @@ impl Shared {
 pub struct Doors {
     shared: Arc<Shared>,
     mpp: mpp::Door,
+    line: line::Door,
 }
 
 /// A connection that the core does not know yet.
@@ -119,6 +184,8 @@ pub struct Doors {
 pub enum Greeting {
     /// Before its upgrade to a WebSocket.
     Mpp(Box<mpp::Greeting>),
+    /// At the prompt of line chat.
+    Line(Box<line::Greeting>),
 }
 
 /// What a door remembers of a connection that the core knows. Small, because most are idle, and all of it travels to
@@ -127,30 +194,34 @@ pub enum Greeting {
 pub enum Session {
     /// On a WebSocket.
     Mpp(mpp::Session),
+    /// At a terminal.
+    Line(Box<line::Session>),
 }
 
 impl Doors {
     /// The doors on one shard.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
-        Doors { mpp: mpp::Door::new(shared.mpp.clone()), shared }
+        let line = line::Door::new(shared.line.clone());
+        Doors { mpp: mpp::Door::new(shared.mpp.clone()), line, shared }
     }
 
     /// Goes on under other settings.
     pub fn reload(&mut self, shared: Arc<Shared>) {
         self.mpp.reload(shared.mpp.clone());
+        self.line.shared = shared.line.clone();
         self.shared = shared;
     }
 
     /// How often limits of single messages were hit, by their labels.
     pub fn limit_hits(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.mpp.limit_hits()
+        self.mpp.limit_hits().chain(self.line.limit_hits())
     }
 
     /// How events are encoded.
     #[must_use]
     pub fn wire(&self) -> Wire {
-        Wire::new(self.mpp.wire())
+        Wire::new(self.mpp.wire(), self.line.wire())
     }
 
     /// Who may connect to a protocol's listeners.
@@ -158,6 +229,7 @@ impl Doors {
     pub fn admission(&self, protocol: Protocol) -> &Arc<Admission> {
         match protocol {
             Protocol::Mpp => &self.shared.admission,
+            Protocol::Line => &self.shared.line.admission,
         }
     }
 
@@ -166,6 +238,7 @@ impl Doors {
     pub fn full(protocol: Protocol) -> &'static [u8] {
         match protocol {
             Protocol::Mpp => mpp::Door::FULL,
+            Protocol::Line => line::Door::FULL,
         }
     }
 
@@ -174,6 +247,7 @@ impl Doors {
     pub fn patience(&self, protocol: Protocol) -> Duration {
         match protocol {
             Protocol::Mpp => self.shared.handshake,
+            Protocol::Line => self.line.patience(),
         }
     }
 
@@ -193,6 +267,9 @@ impl Doors {
             Protocol::Mpp => {
                 self.mpp.greet(peer, grant, now).map(|it| (Greeting::Mpp(it), Vec::new()))
             }
+            Protocol::Line => {
+                self.line.greet(peer, grant, now).map(|(it, first)| (Greeting::Line(it), first))
+            }
         }
     }
 
@@ -206,6 +283,7 @@ impl Doors {
     ) -> Greeted {
         match greeting {
             Greeting::Mpp(greeting) => self.mpp.receive_greeting(greeting, bytes, grant, now),
+            Greeting::Line(greeting) => self.line.receive_greeting(greeting, bytes, grant, now),
         }
     }
 
@@ -214,22 +292,37 @@ impl Doors {
     pub fn too_slow(greeting: &Greeting) -> (Vec<u8>, &'static str) {
         match greeting {
             Greeting::Mpp(_) => (mpp::Door::too_slow(), "handshake_ms"),
+            Greeting::Line(greeting) => (line::Door::too_slow(greeting), "line.nick_timeout_ms"),
+        }
+    }
+
+    /// What one that is still being greeted is told when the server stops, if anything.
+    #[must_use]
+    pub fn stopping(greeting: &Greeting) -> Option<Vec<u8>> {
+        match greeting {
+            Greeting::Mpp(_) => None,
+            Greeting::Line(greeting) => Some(line::Door::stopping(greeting)),
         }
     }
 
     /// Takes one thing off the front of `input`, which is empty when there is no more.
     ///
-    /// `format` is what the connection speaks; it follows what the peer is heard speaking.
+    /// `format` is what the connection speaks; it follows what the peer is heard speaking. `is_known` says whether the
+    /// core knows who the peer is.
     pub fn receive(
         &mut self,
         session: &mut Session,
         input: &mut &mut [u8],
         format: &mut Format,
+        is_known: bool,
         now: Duration,
         out: &mut Commands,
     ) -> Received {
         match session {
             Session::Mpp(session) => self.mpp.receive(session, input, format, now, out),
+            Session::Line(session) => {
+                self.line.receive(session, input, *format, is_known, now, out)
+            }
         }
     }
 
@@ -238,6 +331,7 @@ impl Doors {
     pub fn farewell_for_bug(session: &Session) -> Vec<u8> {
         match session {
             Session::Mpp(_) => mpp::Door::farewell_for_bug(),
+            Session::Line(session) => line::Door::farewell_for_bug(session),
         }
     }
 
@@ -246,6 +340,27 @@ impl Doors {
     pub fn farewell(session: &Session, reason: CloseReason) -> Vec<u8> {
         match session {
             Session::Mpp(_) => mpp::Door::farewell(reason),
+            Session::Line(session) => line::Door::farewell(session, reason),
+        }
+    }
+}
+
+impl Session {
+    /// The peer has said all that it says. Whether what it said is still to be executed, and it to be answered: then
+    /// [`Doors::receive`] gives the rest, and [`Session::has_ended`] from now on.
+    pub fn end_input(&mut self) -> bool {
+        match self {
+            Session::Mpp(_) => false,
+            Session::Line(session) => !std::mem::replace(&mut session.ended, true),
+        }
+    }
+
+    /// Whether the peer has said all that it says.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        match self {
+            Session::Mpp(_) => false,
+            Session::Line(session) => session.ended,
         }
     }
 }

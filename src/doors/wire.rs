@@ -1,30 +1,29 @@
 //! One wire for the core: each event goes to the encoder of the door whose format it is.
 
-use super::mpp::MppWire;
+use super::{line::LineWire, mpp::MppWire};
 use tutti_shards::{ChannelView, Event, Format, UserId};
 
 /// The encoders of all doors.
 #[derive(Clone, Debug, Default)]
 pub struct Wire {
     mpp: MppWire,
+    line: LineWire,
 }
 
 impl Wire {
     /// Puts them together.
     #[must_use]
-    pub fn new(mpp: MppWire) -> Self {
-        Wire { mpp }
-    }
-
-    /// The encoder of a format.
-    fn of(&self, _format: Format) -> &MppWire {
-        &self.mpp
+    pub fn new(mpp: MppWire, line: LineWire) -> Self {
+        Wire { mpp, line }
     }
 }
 
 impl tutti_shards::Wire for Wire {
     fn encode(&self, format: Format, events: &[Event<'_>], out: &mut Vec<u8>) {
-        self.of(format).encode(format, events, out);
+        match format.is_line() {
+            false => self.mpp.encode(format, events, out),
+            true => self.line.encode(format, events, out),
+        }
     }
 
     fn encode_unaddressed(
@@ -33,14 +32,23 @@ impl tutti_shards::Wire for Wire {
         view: ChannelView<'_>,
         out: &mut Vec<u8>,
     ) -> usize {
-        self.of(format).encode_unaddressed(format, view, out)
+        match format.is_line() {
+            false => self.mpp.encode_unaddressed(format, view, out),
+            true => self.line.encode_unaddressed(format, view, out),
+        }
     }
 
     fn address(&self, format: Format, encoded: &mut [u8], hole: usize, me: UserId) {
-        self.of(format).address(format, encoded, hole, me);
+        match format.is_line() {
+            false => self.mpp.address(format, encoded, hole, me),
+            true => self.line.address(format, encoded, hole, me),
+        }
     }
 
     fn ping(&self, format: Format, out: &mut Vec<u8>) {
-        self.of(format).ping(format, out);
+        match format.is_line() {
+            false => self.mpp.ping(format, out),
+            true => self.line.ping(format, out),
+        }
     }
 }

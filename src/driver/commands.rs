@@ -16,9 +16,14 @@ pub(super) fn run(
     commands: &mut Commands,
 ) -> Flow {
     while let Some(command) = commands.pop_front() {
-        if let Command::Hello { user: Some(user), .. } = &command
+        let comes_as = match &command {
+            Command::Hello { user, .. } => *user,
+            Command::Login(login) => login.user,
+            _ => None,
+        };
+        if let Some(user) = comes_as
             && core.user_of(key).is_none()
-            && let Some(ban) = admission.gate().ban_of_user(*user)
+            && let Some(ban) = admission.gate().ban_of_user(user)
         {
             admission.gate().count_banned();
             let reason = (!ban.reason.is_empty()).then(|| ban.reason.as_str().into());
@@ -71,7 +76,7 @@ fn of(command: &AdminCommand) -> AuditEntry {
         },
         AdminCommand::ClearChat => entry("clear"),
         AdminCommand::Profile { user, change } => {
-            let ProfileChange { name, color, tag } = change;
+            let ProfileChange { name, color, tag, .. } = change;
             let action = match (name, color, tag) {
                 (Some(_), _, _) => "rename",
                 (None, Some(_), _) => "color",

@@ -41,10 +41,9 @@ pub use report::{DriverStats, Report};
 
 use crate::{
     activation::Passed,
-    admission::Admission,
     assets::{Assets, AssetsError, Sources},
     config::Config,
-    doors::{self, Protocol},
+    doors::{self, Admissions, Protocol},
     gate::Gate,
     identity::{Identity, SecretError},
     quic::{Certificates, SetupError, UdpSocket},
@@ -65,6 +64,14 @@ pub enum DriverError {
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source} (listen, --listen)")]
     Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Line chat's address cannot be listened on.
+    #[error("cannot listen on {address}: {source} (line.listen, --tcp)")]
+    ListenLine {
         /// Which.
         address: SocketAddr,
         /// Why.
@@ -110,7 +117,7 @@ pub struct Shards {
 #[derive(Clone)]
 pub struct Control {
     addresses: Vec<Address>,
-    admission: Arc<Admission>,
+    admissions: Admissions,
     placement: tutti_shards::Placement,
     /// As the server was started with it.
     shared: Arc<doors::Shared>,
@@ -140,35 +147,37 @@ impl Shards {
         storage: &storage::Handle,
         gate: &Arc<Gate>,
     ) -> Result<Self, DriverError> {
-        let admission = Arc::new(Admission::new(&config.limits, gate.clone()));
+        let admissions = Admissions::new(config, gate);
         let assets = Assets::open(Sources {
             client: config.client_dir.as_deref(),
             sounds: config.sounds_dir.as_deref(),
             live: config.client_live,
         })?;
         let identity = Identity::open(config)?;
-        let shared = Arc::new(doors::Shared::new(config, identity, assets, admission.clone()));
+        let shared = Arc::new(doors::Shared::new(config, identity, assets, &admissions));
         let config = Arc::new(config.clone());
         let (ends, addresses) = mesh::connect(config.shards)?;
         storage.attach(Box::new(Answers(addresses.clone())));
         let placement = [random()?, random()?, random()?, random()?];
         let mut listeners = Vec::new();
         for _ in 0..config.shards {
-            listeners.push(if passed.is_empty() {
+            let mut of_one = if passed.is_empty() {
                 listeners_of_one_shard(&config)?
             } else {
                 let adopt = |socket| {
                     Ok(Listener { socket: listen::adopt(socket)?, protocol: Protocol::Mpp })
                 };
-                passed.sockets().map(adopt).collect::<io::Result<_>>()?
-            });
+                passed.sockets().map(adopt).collect::<io::Result<Vec<_>>>()?
+            };
+            of_one.extend(line_listener(&config)?);
+            listeners.push(of_one);
         }
-        let (quic, starts) = datagrams(&config, &admission)?;
+        let (quic, starts) = datagrams(&config, &admissions.mpp)?;
         panics::end_process_on_panic();
         let mut shards = Shards {
             control: Control {
                 addresses,
-                admission: admission.clone(),
+                admissions: admissions.clone(),
                 placement: tutti_shards::Placement::new(placement, config.shards),
                 shared: shared.clone(),
                 quic,
@@ -181,7 +190,7 @@ impl Shards {
                 id,
                 config: config.clone(),
                 shared: shared.clone(),
-                admission: admission.clone(),
+                admissions: admissions.clone(),
                 storage: storage.clone(),
                 listeners,
                 quic,
@@ -288,7 +297,7 @@ impl Control {
 
     /// Lets all shards go on with these settings; how many of them do.
     pub fn reload(&self, config: &Config, timeout: Duration) -> usize {
-        self.admission.reconfigure(&config.limits);
+        self.admissions.reconfigure(config);
         let shared = Arc::new(self.shared.reloaded(config));
         self.ask_all(&Ask::Reload(shared, Arc::new(config.clone())), timeout).len()
     }
@@ -311,10 +320,16 @@ impl Control {
         self.quic.as_ref()
     }
 
-    /// Connections and refusals of the whole process.
+    /// Connections and refusals at the piano's door.
     #[must_use]
-    pub fn admission(&self) -> &Admission {
-        &self.admission
+    pub fn admission(&self) -> &crate::admission::Admission {
+        &self.admissions.mpp
+    }
+
+    /// Connections and refusals at each door.
+    #[must_use]
+    pub fn admissions(&self) -> &Admissions {
+        &self.admissions
     }
 }
 
@@ -326,11 +341,21 @@ fn listeners_of_one_shard(config: &Config) -> Result<Vec<Listener>, DriverError>
     config.listen.iter().map(listen).collect()
 }
 
+fn line_listener(config: &Config) -> Result<Option<Listener>, DriverError> {
+    let Some(address) = config.line.listen else { return Ok(None) };
+    let listen = || {
+        let socket = listen::listener(address, config.listen_backlog)?;
+        listen::watch_silent(&socket)?;
+        Ok(Listener { socket, protocol: Protocol::Line })
+    };
+    listen().map(Some).map_err(|source| DriverError::ListenLine { address, source })
+}
+
 /// One UDP socket for each shard, all at one address. They are bound here, one after the other, so that the kernel
 /// numbers them as we do.
 fn datagrams(
     config: &Config,
-    admission: &Arc<Admission>,
+    admission: &Arc<crate::admission::Admission>,
 ) -> Result<(Option<QuicDoor>, Vec<Option<quic::Start>>), DriverError> {
     let Some(settings) = &config.quic else {
         return Ok((None, (0..config.shards).map(|_| None).collect()));

@@ -1,9 +1,11 @@
 //! One shard's loop: take what is ready up to a budget, step the core, act on its outputs, flush once, sleep.
 
+mod accept;
+
 use super::{
     clock,
     commands::run,
-    listen::{self, Accepted, Listener},
+    listen::Listener,
     mesh::{Mesh, Packet},
     operate::Sweep,
     pace::Pace,
@@ -14,32 +16,21 @@ use super::{
     report::{DriverStats, Report},
 };
 use crate::{
-    admission::{Admission, Refused},
     config::Config,
-    doors::{self, Commands, Doors, Greeted, Protocol, Received, Wire},
+    doors::{self, Admissions, Commands, Doors, Greeted, Protocol, Received, Welcome, Wire},
     storage,
 };
 use rustix::{io::Errno, net::RecvFlags};
-use std::{
-    collections::VecDeque,
-    io,
-    os::fd::{AsFd, OwnedFd},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, os::fd::AsFd, sync::Arc, time::Duration};
 use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardId, StoreReply};
 
 /// Bytes read from one connection in one turn. One buffer serves all connections of the shard.
 const SCRATCH_BYTES: usize = 64 << 10;
-/// Connections accepted from one listener in one turn.
-const ACCEPTS: usize = 64;
 /// Packets taken from the mesh in one turn.
 const PACKETS: usize = 1024;
 /// How long one that was sent its last bytes may take to hang up at most while the server stops. Closing at once, with
 /// input unread, would be a reset that swallows those bytes.
 const HANGUP_STOPPING: Duration = Duration::from_millis(200);
-/// How long a listener rests when there are no descriptors left, microseconds.
-const EXHAUSTED_US: u64 = 100_000;
 /// How long the loop waits for traffic before it goes to sleep, microseconds. What else the executor runs waits as
 /// long at worst.
 const MOMENT_US: u64 = 50_000;
@@ -51,7 +42,7 @@ pub(super) struct Start {
     pub(super) id: ShardId,
     pub(super) config: Arc<Config>,
     pub(super) shared: Arc<doors::Shared>,
-    pub(super) admission: Arc<Admission>,
+    pub(super) admissions: Admissions,
     pub(super) storage: storage::Handle,
     pub(super) listeners: Vec<Listener>,
     pub(super) quic: Option<quic::Start>,
@@ -61,7 +52,7 @@ pub(super) struct Start {
 
 pub(super) struct Driver {
     pub(super) config: Arc<Config>,
-    pub(super) admission: Arc<Admission>,
+    pub(super) admissions: Admissions,
     storage: storage::Handle,
     pub(super) core: Shard<Wire>,
     pub(super) doors: Doors,
@@ -80,6 +71,8 @@ pub(super) struct Driver {
     /// Answers to what the storage had no room for.
     unanswered: VecDeque<StoreReply>,
     resumed: VecDeque<Key>,
+    /// Connections that had their share of this turn, and go on in the next.
+    rested: Vec<Key>,
     commands: Commands,
     scratch: Box<[u8]>,
     pub(super) pace: Pace,
@@ -93,7 +86,7 @@ pub(super) struct Driver {
 impl Driver {
     /// To be called on the shard's own executor.
     pub(super) fn new(start: Start) -> io::Result<Self> {
-        let Start { id, config, shared, admission, storage, listeners, quic, mesh, seeds } = start;
+        let Start { id, config, shared, admissions, storage, listeners, quic, mesh, seeds } = start;
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
@@ -108,7 +101,7 @@ impl Driver {
         Ok(Driver {
             pace: Pace::new(config.flush_delay_max),
             config,
-            admission,
+            admissions,
             core,
             doors,
             peers: Peers::new(poller),
@@ -122,6 +115,7 @@ impl Driver {
             storage,
             unanswered: VecDeque::new(),
             resumed: VecDeque::new(),
+            rested: Vec::new(),
             commands: Commands::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             stats: DriverStats::new(),
@@ -145,6 +139,10 @@ impl Driver {
             for &event in &ready {
                 self.handle(now, event);
             }
+            for key in std::mem::take(&mut self.rested) {
+                self.resume(now, key);
+                self.act(now);
+            }
             let packets = self.take_packets(now);
             if self.mesh.is_told_to_stop() {
                 self.stop(now);
@@ -159,7 +157,7 @@ impl Driver {
             let end = clock::now();
             self.stats.turns += 1;
             self.stats.turn_us.saturating_record(end.mono_us - now.mono_us);
-            if self.stop_at_us.is_some_and(|at| end.mono_us >= at || self.admission.is_empty()) {
+            if self.stop_at_us.is_some_and(|at| end.mono_us >= at || self.admissions.are_empty()) {
                 return Ok(());
             }
             // The executor looks after what else it runs.
@@ -172,6 +170,7 @@ impl Driver {
             self.mesh.bell.arm();
             let told = self.mesh.is_told_to_stop() && self.stop_at_us.is_none();
             block = self.mesh.inbox_len() == 0
+                && self.rested.is_empty()
                 && !told
                 && !sweeping
                 && until.is_none_or(|until| until > end.mono_us);
@@ -246,99 +245,10 @@ impl Driver {
         }
     }
 
-    fn accept(&mut self, now: Now, listener: usize) {
-        // It stops in this very turn. Who waits is let in by the next server, if the socket is the service manager's.
-        if self.mesh.is_told_to_stop() {
-            return;
-        }
-        for _ in 0..ACCEPTS {
-            let Some(Listener { socket, protocol }) = self.listeners.get(listener) else { return };
-            let protocol = *protocol;
-            let (socket, peer) = match listen::accept(socket) {
-                Accepted::Peer(socket, peer) => (socket, peer),
-                Accepted::Nobody => return,
-                Accepted::Lost => continue,
-                Accepted::Exhausted(error) => {
-                    self.stats.accept_failures += 1;
-                    return self.rest(now, error);
-                }
-            };
-            self.stats.accepted += 1;
-            // What waits for other shards is never dropped, so the last resort is to let nobody in who would add to it.
-            let admitted = if self.mesh.backlog_len() > self.config.mesh_backlog {
-                Err("mesh_backlog")
-            } else {
-                self.doors.admission(protocol).admit().map_err(Refused::label)
-            };
-            let mut grant = match admitted {
-                Ok(grant) => grant,
-                Err(why) => {
-                    *self.stats.refused.entry(why).or_default() += 1;
-                    // No grant, so nothing is kept for it: it is told with what its socket takes at once.
-                    let flags = rustix::net::SendFlags::NOSIGNAL;
-                    let _ = rustix::net::send(&socket, Doors::full(protocol), flags);
-                    continue;
-                }
-            };
-            let greeting = self.doors.greet(protocol, peer, &mut grant, clock::since_zero(now));
-            let (phase, answer) = match greeting {
-                Ok((greeting, first)) => {
-                    // A socket that was just accepted takes it, or it is broken.
-                    if !first.is_empty() && !send_at_once(&socket, &first) {
-                        continue;
-                    }
-                    (Phase::Greeting(greeting), None)
-                }
-                Err(answer) => {
-                    (Phase::Closing(Box::new(Closing::new(Vec::new(), None))), Some(answer))
-                }
-            };
-            let peer = Peer { socket, generation: 0, interest: Interest::READ, phase, grant };
-            match self.peers.insert(peer) {
-                Ok(idx) => {
-                    if let Some(Greeted::Answer { bytes, body, refused }) = answer {
-                        self.answer(now, idx, bytes, body, refused);
-                    } else {
-                        let deadline =
-                            now.mono_us + self.doors.patience(protocol).as_micros() as u64;
-                        let token = self.peers.token(idx);
-                        self.greeting[protocol as usize].push_back((deadline, token));
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "cannot watch a new connection"),
-            }
-        }
-    }
-
-    /// No descriptors or memory: the listeners rest a while, or they would spin.
-    fn rest(&mut self, now: Now, error: Errno) {
-        if self.accept_again_us.is_none() {
-            tracing::warn!(
-                %error,
-                "cannot accept connections; raise the limit of open files (LimitNOFILE=, ulimit -n) or lower limits.connections"
-            );
-            for listener in &self.listeners {
-                let _ = self.peers.poller.remove(listener.socket.as_fd());
-            }
-        }
-        self.accept_again_us = Some(now.mono_us + EXHAUSTED_US);
-    }
-
-    fn accept_again(&mut self) {
-        self.accept_again_us = None;
-        for (n, listener) in self.listeners.iter().enumerate() {
-            let added =
-                self.peers.poller.add_listener(listener.socket.as_fd(), Token::Listener(n as u32));
-            if let Err(error) = added {
-                tracing::error!(%error, "cannot watch a listener");
-            }
-        }
-    }
-
     fn read(&mut self, now: Now, idx: u32) {
         let Some(peer) = self.peers.get_mut(idx) else { return };
-        if let Phase::Live { key, .. } = &peer.phase
-            && self.core.flow(*key) == Flow::Pause
+        if let Phase::Live { key, held, .. } = &peer.phase
+            && (held.is_some() || self.core.flow(*key) == Flow::Pause)
         {
             // What it says has to wait; the kernel keeps it.
             let interest = Interest { read: false, ..peer.interest };
@@ -346,7 +256,7 @@ impl Driver {
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         match rustix::net::recv(&peer.socket, &mut *scratch, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => self.gone(now, idx),
+            Ok((0, _)) => self.end_of_input(now, idx),
             Ok((count, _)) => {
                 let input = &mut scratch[..count];
                 match &mut peer.phase {
@@ -369,6 +279,22 @@ impl Driver {
         self.act(now);
     }
 
+    /// The peer says nothing more. What it said before may still be to be executed, and it to be answered.
+    fn end_of_input(&mut self, now: Now, idx: u32) {
+        let Some(peer) = self.peers.get_mut(idx) else { return };
+        let goes_on = match &mut peer.phase {
+            Phase::Live { session, .. } => session.end_input(),
+            _ => false,
+        };
+        if goes_on {
+            let interest = Interest { read: false, ..peer.interest };
+            self.peers.set_interest(idx, interest);
+            self.feed(now, idx, &mut []);
+        } else {
+            self.gone(now, idx);
+        }
+    }
+
     /// The socket is at its end.
     fn gone(&mut self, now: Now, idx: u32) {
         let peer = self.peers.remove(idx);
@@ -384,13 +310,40 @@ impl Driver {
         let greeted = self.doors.receive_greeting(greeting, input, &mut peer.grant, since_zero);
         match greeted {
             Greeted::Unfinished => {}
+            Greeted::Reply(bytes) => {
+                // It is a few lines to one who has had nothing else: who does not take them does not read.
+                if !accept::send_at_once(&peer.socket, &bytes) {
+                    self.gone(now, idx);
+                }
+            }
             Greeted::Answer { bytes, body, refused } => self.answer(now, idx, bytes, body, refused),
-            Greeted::Welcome { preface, mut rest, format, session } => {
-                let (key, conn) = self.core.open(now, format, &preface);
+            Greeted::Welcome(welcome) => {
+                let Welcome { preface, mut rest, format, session, first, since } = *welcome;
+                let waited = since.map_or(Duration::ZERO, |since| since_zero - since);
+                let waited_us = waited.as_micros() as u64;
+                let (key, conn) = self.core.open_late(now, waited_us, format, &preface);
                 tracing::debug!(shard = self.core.id().0, %conn, "opened");
                 peer.phase = Phase::Live { key, session, held: None };
                 self.peers.bind(key, idx);
                 self.forget_greeted();
+                let mut first: Commands = first.into();
+                if !first.is_empty()
+                    && run(
+                        &mut self.core,
+                        (&self.admissions.mpp, &self.storage),
+                        now,
+                        key,
+                        &mut first,
+                    ) != Flow::Continue
+                {
+                    // What else was read waits until it is settled who the peer is.
+                    if let Some(Peer { phase: Phase::Live { held, .. }, .. }) =
+                        self.peers.get_mut(idx)
+                    {
+                        *held = Some(Box::new(Held { commands: first, unread: rest }));
+                    }
+                    return;
+                }
                 if !rest.is_empty() {
                     self.hear(now, idx, &mut rest);
                 }
@@ -493,19 +446,35 @@ impl Driver {
         let mut ended = None;
         while flow == Flow::Continue {
             let mut format = self.core.format(key).unwrap_or(Format::MPP_TEXT);
+            let is_known = match session {
+                doors::Session::Mpp(_) => true,
+                doors::Session::Line(_) => self.core.is_known(key),
+            };
             let (doors, commands) = (&mut self.doors, &mut self.commands);
             let since_zero = clock::since_zero(now);
             let received = panics::contained(|| {
-                doors.receive(session, &mut input, &mut format, since_zero, commands)
+                doors.receive(session, &mut input, &mut format, is_known, since_zero, commands)
             });
             match received {
-                Some(Received::Nothing) => break,
+                Some(Received::Nothing) => {
+                    if session.has_ended() {
+                        // All that it said is done: it is sent what waits for it, and closed.
+                        ended = Some((Vec::new(), None));
+                    }
+                    break;
+                }
+                Some(Received::Enough) => {
+                    self.rested.push(key);
+                    *held =
+                        Some(Box::new(Held { commands: Commands::new(), unread: input.to_vec() }));
+                    return;
+                }
                 Some(Received::Commands(messages)) => {
                     flow = self.core.charge(now, key, 0, messages);
                     if flow == Flow::Continue {
                         flow = run(
                             &mut self.core,
-                            (&self.admission, &self.storage),
+                            (&self.admissions.mpp, &self.storage),
                             now,
                             key,
                             commands,
@@ -537,7 +506,9 @@ impl Driver {
             bytes.extend_from_slice(&last);
             return self.close(now, idx, bytes, None);
         }
-        if flow != Flow::Continue && !(self.commands.is_empty() && input.is_empty()) {
+        if flow != Flow::Continue
+            && (session.has_ended() || !(self.commands.is_empty() && input.is_empty()))
+        {
             let commands = std::mem::take(&mut self.commands);
             *held = Some(Box::new(Held { commands, unread: input.to_vec() }));
         }
@@ -551,18 +522,18 @@ impl Driver {
             return;
         }
         let Some(peer) = self.peers.get_mut(idx) else { return };
-        let interest = Interest { read: true, ..peer.interest };
-        let Phase::Live { held, .. } = &mut peer.phase else { return };
-        let held = held.take();
+        let Phase::Live { held, session, .. } = &mut peer.phase else { return };
+        let interest = Interest { read: !session.has_ended(), ..peer.interest };
+        let (held, has_ended) = (held.take(), session.has_ended());
         self.peers.set_interest(idx, interest);
         let Some(held) = held else { return };
         let Held { mut commands, mut unread } = *held;
-        let flow = run(&mut self.core, (&self.admission, &self.storage), now, key, &mut commands);
+        let flow =
+            run(&mut self.core, (&self.admissions.mpp, &self.storage), now, key, &mut commands);
         if flow == Flow::Continue {
-            if !unread.is_empty() {
-                self.feed(now, idx, &mut unread);
-            }
-        } else if !(commands.is_empty() && unread.is_empty())
+            // Even with nothing unread: a line may have been put off, or the input have ended.
+            self.feed(now, idx, &mut unread);
+        } else if (has_ended || !(commands.is_empty() && unread.is_empty()))
             && let Some(Peer { phase: Phase::Live { held, .. }, .. }) = self.peers.get_mut(idx)
         {
             *held = Some(Box::new(Held { commands, unread }));
@@ -619,7 +590,8 @@ impl Driver {
     /// Tells sessions what has happened to their connections.
     fn tell_quic(&mut self, now: Now) {
         let Some(quic) = &mut self.quic else { return };
-        quic.endpoint.set_full(self.mesh.backlog_len() > self.config.mesh_backlog);
+        // Nobody is let in before there are sessions.
+        quic.endpoint.set_full(true);
         quic.endpoint.handle_timeout(now.mono_us);
         while let Some((key, event)) = quic.endpoint.poll_event(now.mono_us) {
             tracing::trace!(?key, ?event, "quic");
@@ -736,8 +708,13 @@ impl Driver {
         self.stop_at_us = Some(now.mono_us + self.config.shutdown_deadline.as_micros() as u64);
         self.stop_listening();
         for idx in self.peers.indices() {
-            if let Some(Peer { phase: Phase::Greeting(_), .. }) = self.peers.get_mut(idx) {
-                drop(self.peers.remove(idx));
+            let Some(Peer { phase: Phase::Greeting(greeting), .. }) = self.peers.get_mut(idx)
+            else {
+                continue;
+            };
+            match Doors::stopping(greeting) {
+                Some(bytes) => self.close(now, idx, bytes, None),
+                None => drop(self.peers.remove(idx)),
             }
         }
         self.core.stop(now);
@@ -762,10 +739,4 @@ impl Driver {
             driver,
         }
     }
-}
-
-/// Sends bytes before the core knows the connection; whether its socket took them all.
-fn send_at_once(socket: &OwnedFd, bytes: &[u8]) -> bool {
-    let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
-    rustix::net::send(socket, bytes, flags) == Ok(bytes.len())
 }

@@ -15,7 +15,7 @@ const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql"), include_str!("schem
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// How long another program may hold the file before that is an error.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Files up to this size are checked from end to end at each start, which takes about a second at most.
 const CHECKED_BYTES_MAX: u64 = 64 << 20;
@@ -61,7 +61,7 @@ pub(super) fn open_memory() -> Result<Connection, OpenError> {
 }
 
 /// Whether the file is ours, and of a version that we know.
-fn judge(db: &Connection, path: &Path) -> Result<(), OpenError> {
+pub(super) fn judge(db: &Connection, path: &Path) -> Result<(), OpenError> {
     let fail = |error: rusqlite::Error| explain(path, &error);
     let application: i32 =
         db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(fail)?;
@@ -92,7 +92,7 @@ pub(super) fn check(db: &Connection, most: u32) -> rusqlite::Result<Vec<String>>
     Ok(found.into_iter().filter(|line| line != "ok").collect())
 }
 
-fn set_up(db: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn set_up(db: &mut Connection) -> rusqlite::Result<()> {
     // A commit is on the disk before it counts; the log is copied into the file every 1000 pages, which syncs both.
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "wal_autocheckpoint", 1_000)?;
@@ -121,7 +121,7 @@ fn migrate(db: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn explain(path: &Path, error: &rusqlite::Error) -> OpenError {
+pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     let reason = error.to_string();
     match error.sqlite_error_code() {
@@ -131,4 +131,11 @@ fn explain(path: &Path, error: &rusqlite::Error) -> OpenError {
         }
         _ => OpenError::Io { path, reason },
     }
+}
+
+/// Makes a file of an old version, for tests that bring it up to date.
+#[cfg(test)]
+pub(super) fn make_old(path: &Path, version: usize) {
+    let mut db = Connection::open(path).unwrap();
+    migrate(&mut db, &MIGRATIONS[..version]).unwrap();
 }

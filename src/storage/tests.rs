@@ -6,6 +6,8 @@ use std::{fs, sync::atomic::AtomicU32};
 use tutti_shards::UserId;
 
 const SOON: Duration = Duration::from_secs(10);
+/// Far ahead, by any clock.
+const FAR_MS: u64 = 4_000_000_000_000;
 
 /// A folder that goes when the test ends.
 struct Dir(PathBuf);
@@ -73,10 +75,10 @@ fn confirmed_bans_are_there_for_the_next_process() {
     let user = UserId([0xab; 12]).to_string();
     let site = [
         ban(&user, None, None),
-        ban("203.0.113.7", None, Some(9_000)),
+        ban("203.0.113.7", None, Some(FAR_MS)),
         ban("2001:db8::/32", None, Some(5_000)),
     ];
-    let room = ban(&user, Some("room"), Some(9_000));
+    let room = ban(&user, Some("room"), Some(FAR_MS));
     {
         let storage = dir.storage();
         let writes = site.iter().chain([&room]).map(|ban| Write::Ban(Box::new(ban.clone())));
@@ -169,16 +171,18 @@ fn a_full_queue_refuses_and_counts() {
     let storage = dir.storage();
     let handle = storage.handle();
     let (go, wait) = bounded::<()>(1);
+    let (tell, told) = bounded::<()>(1);
     let held = handle.clone();
     let holder = thread::spawn(move || {
         held.ask(SOON, move |_| {
+            tell.send(()).unwrap();
             wait.recv().unwrap();
             Ok(())
         })
     });
+    told.recv().unwrap();
     let deadline = Instant::now() + SOON;
     let mut refused = 0;
-    // The thread takes one at most before it is held up.
     while refused == 0 {
         assert!(Instant::now() < deadline, "the queue is bounded");
         refused += u64::from(handle.write(entry("many")) == Err(StorageError::Busy));
@@ -259,4 +263,289 @@ fn damage_inside_is_found_at_the_start() {
     let error = schema::open(&dir.file()).unwrap_err();
     assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
     assert!(error.to_string().contains("restore a backup"), "{error}");
+}
+
+mod kept {
+    //! What the core asks to be kept, through the thread.
+
+    use super::*;
+    use crossbeam_channel::{Receiver, unbounded};
+    use tutti_shards::{
+        ChannelKind, ChannelName, ChatMessage, ChatText, ModerationAct, ModerationKind, Profile,
+        Settings, StoredChannel, UserName,
+    };
+
+    struct Answers(Sender<StoreReply>);
+
+    impl Replies for Answers {
+        fn reply(&self, _: ShardId, reply: StoreReply) -> Result<(), StoreReply> {
+            self.0.send(reply).map_err(|error| error.0)
+        }
+    }
+
+    fn attached(dir: &Dir, retention: Retention) -> (Storage, Receiver<StoreReply>) {
+        let db = schema::open(&dir.file()).unwrap();
+        let settings = crate::storage::Settings { retention, ..settings() };
+        let storage = Storage::start(db, None, Some(&dir.file()), &settings).unwrap();
+        let (to, answers) = unbounded();
+        storage.handle().attach(Box::new(Answers(to)));
+        (storage, answers)
+    }
+
+    fn long() -> Retention {
+        Retention { history_messages: 1_000, ..settings().retention }
+    }
+
+    fn name(text: &str) -> ChannelName {
+        ChannelName::parse(text).unwrap()
+    }
+
+    fn profile(n: u8) -> Profile {
+        Profile {
+            name: UserName::parse("Clara \u{1f3b5}", 40),
+            version: 7,
+            ..Profile::new(UserId([n; 12]), 1_000)
+        }
+    }
+
+    fn message(number: u64, text: &str) -> StoreRequest {
+        let message = ChatMessage {
+            id: number as u32,
+            sent_ms: wall_ms(),
+            by: profile(1),
+            text: ChatText::parse(text, 512).unwrap(),
+            reply_to: None,
+            is_action: false,
+            digits: 0,
+        };
+        let message = Box::new(message);
+        StoreRequest::SaveMessage { channel: name("room"), number, message }
+    }
+
+    fn ask(storage: &Storage, requests: impl IntoIterator<Item = StoreRequest>) {
+        for request in requests {
+            let deadline = Instant::now() + SOON;
+            let mut request = Some(request);
+            while let Some(asked) = request.take() {
+                request = storage.handle().request(ShardId(0), asked).err();
+                assert!(Instant::now() < deadline, "the thread takes what it is asked");
+            }
+        }
+    }
+
+    fn load(storage: &Storage, answers: &Receiver<StoreReply>) -> Option<Box<StoredChannel>> {
+        ask(storage, [StoreRequest::LoadChannel { channel: name("room"), history: 32 }]);
+        match answers.recv_timeout(SOON).unwrap() {
+            StoreReply::Channel { found, .. } => found,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn load_user(storage: &Storage, answers: &Receiver<StoreReply>) -> Option<Box<Profile>> {
+        ask(storage, [StoreRequest::LoadUser { user: UserId([1; 12]) }]);
+        match answers.recv_timeout(SOON).unwrap() {
+            StoreReply::User { found, .. } => found,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn room() -> Vec<StoreRequest> {
+        let settings = Settings { limit: Some(7), ..Settings::new(ChannelKind::Normal) };
+        let (channel, crown) = (name("room"), Some(UserId([1; 12])));
+        let save = StoreRequest::SaveChannel { channel, settings: Box::new(settings), crown };
+        let mut requests = vec![save];
+        requests.extend((1..=12).map(|n| message(n << 32 | 1, &format!("line {n}"))));
+        requests
+    }
+
+    fn act(kind: ModerationKind) -> StoreRequest {
+        let act = ModerationAct {
+            channel: name("room"),
+            kind,
+            user: UserId([2; 12]),
+            name: "Guest".into(),
+            by: Some(UserId([1; 12])),
+            at_ms: wall_ms(),
+        };
+        StoreRequest::Moderate { ticket: 5, act: Box::new(act) }
+    }
+
+    #[test]
+    fn users_and_rooms_are_there_for_the_next_process() {
+        let dir = Dir::new();
+        let until_ms = wall_ms() + 600_000;
+        {
+            let (storage, answers) = attached(&dir, long());
+            assert!(load(&storage, &answers).is_none() && load_user(&storage, &answers).is_none());
+            let user = StoreRequest::SaveUser { profile: Box::new(profile(1)), seen_ms: 5_000 };
+            let (first_ms, last_ms) = (500, wall_ms());
+            let seen = StoreRequest::SeeUser { user: UserId([1; 12]), first_ms, last_ms };
+            ask(&storage, room().into_iter().chain([user, seen]));
+            ask(&storage, [act(ModerationKind::Ban { until_ms })]);
+            let kept = answers.recv_timeout(SOON).unwrap();
+            assert_eq!(kept, StoreReply::Kept { ticket: 5, lasts: true });
+        }
+        let (storage, answers) = attached(&dir, long());
+        let found = load(&storage, &answers).unwrap();
+        assert_eq!(found.settings.unwrap().limit, Some(7));
+        assert_eq!(found.crown, Some(UserId([1; 12])));
+        assert_eq!(found.bans, [(UserId([2; 12]), until_ms)]);
+        let said: Vec<_> = found.history.iter().map(|message| message.text.as_str()).collect();
+        assert_eq!((said.len(), said[0], said[11]), (12, "line 1", "line 12"));
+        assert_eq!(found.history[0].by.name, profile(1).name);
+        let user = load_user(&storage, &answers).unwrap();
+        assert_eq!((user.name, user.first_seen_ms), (profile(1).name, 500));
+        let log = storage.handle().audit(None, 9, SOON).unwrap();
+        assert_eq!((log.len(), log[0].action.as_str()), (1, "ban"));
+        assert_eq!(log[0].channel.as_deref(), Some("room"));
+        ask(&storage, [act(ModerationKind::Unban)]);
+        answers.recv_timeout(SOON).unwrap();
+        assert!(load(&storage, &answers).unwrap().bans.is_empty());
+    }
+
+    #[test]
+    fn a_room_that_ended_is_forgotten_unless_it_is_to_outlive_itself() {
+        for (kept_ms, there) in [(0, false), (60_000, true)] {
+            let dir = Dir::new();
+            let channel = Duration::from_millis(kept_ms);
+            let retention = Retention { channel, ..settings().retention };
+            let (storage, answers) = attached(&dir, retention);
+            ask(&storage, room());
+            let end = StoreRequest::EndChannel { channel: name("room"), at_ms: wall_ms() };
+            ask(&storage, [act(ModerationKind::Ban { until_ms: u64::MAX }), end]);
+            answers.recv_timeout(SOON).unwrap();
+            assert_eq!(load(&storage, &answers).is_some(), there, "{kept_ms} ms");
+            let bans = storage.handle().bans(Some("room".to_owned()), 0, SOON).unwrap();
+            assert_eq!(!bans.is_empty(), there);
+        }
+    }
+
+    #[test]
+    fn a_room_waits_so_long_after_a_restart() {
+        let dir = Dir::new();
+        let retention = Retention { restart: Duration::ZERO, ..settings().retention };
+        {
+            let (storage, _answers) = attached(&dir, retention.clone());
+            ask(&storage, room());
+        }
+        let (storage, answers) = attached(&dir, retention);
+        assert!(load(&storage, &answers).is_none(), "nobody came in time");
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_and_the_rest_is_not() {
+        let dir = Dir::new();
+        let (storage, answers) = attached(&dir, long());
+        ask(&storage, room());
+        load(&storage, &answers);
+        drop(storage);
+        let db = schema::open(&dir.file()).unwrap();
+        let day_ms = 86_400_000;
+        let now_ms = wall_ms();
+        users::see(&db, UserId([1; 12]), 1, now_ms).unwrap();
+        users::see(&db, UserId([2; 12]), 1, now_ms - 2 * day_ms).unwrap();
+        bans::insert(&db, &ban("203.0.113.7", None, Some(now_ms - 1))).unwrap();
+        bans::insert(&db, &ban("203.0.113.8", None, Some(now_ms + day_ms))).unwrap();
+        bans::insert(&db, &ban("203.0.113.9", None, None)).unwrap();
+        let retention = Retention { history: Some(Duration::ZERO), ..settings().retention };
+        assert_eq!(retention::trim_all(&db, &retention).unwrap(), 2, "ten of twelve may stay");
+        let later_ms = now_ms + 10;
+        let forgotten = retention::prune(&db, &retention, later_ms, 4).unwrap();
+        let expected = Forgotten { messages: 4, users: 1, bans: 1, channels: 0, audit: 0 };
+        assert_eq!(forgotten, expected, "a little at a time");
+        let forgotten = retention::prune(&db, &retention, later_ms, 100).unwrap();
+        assert_eq!(forgotten, Forgotten { messages: 6, ..Forgotten::default() });
+        assert_eq!(retention::prune(&db, &retention, later_ms, 100).unwrap().sum(), 0);
+        assert_eq!(bans::list(&db, None, now_ms).unwrap().len(), 2);
+    }
+
+    /// Rows as the first programs wrote them: a field that comes later needs a default.
+    #[test]
+    fn old_rows_are_read() {
+        let db = schema::open_memory().unwrap();
+        db.execute_batch(include_str!("tests/first_rows.sql")).unwrap();
+        let user = users::load(&db, UserId([1; 12])).unwrap().unwrap();
+        assert_eq!((user.display_name(), user.first_seen_ms), ("Clara", 1_000));
+        let found = channels::load(&db, &name("room"), 32, 0).unwrap().unwrap();
+        assert_eq!(found.settings.unwrap().limit, Some(7));
+        assert_eq!((found.history.len(), found.history[0].text.as_str()), (1, "hello"));
+        assert_eq!(found.history[0].by.display_name(), "Clara");
+    }
+
+    #[test]
+    fn files_of_the_first_version_are_brought_up_to_date_and_keep_what_they_hold() {
+        let dir = Dir::new();
+        schema::make_old(&dir.file(), 1);
+        let old = Connection::open(dir.file()).unwrap();
+        bans::insert(&old, &ban("10.0.0.0/8", None, None)).unwrap();
+        drop(old);
+        let (storage, answers) = attached(&dir, long());
+        assert_eq!(storage.handle().bans(None, 0, SOON).unwrap().len(), 1);
+        ask(&storage, room());
+        assert!(load(&storage, &answers).is_some());
+        drop(storage);
+        let db = Connection::open(dir.file()).unwrap();
+        assert_eq!(schema::version(&db).unwrap(), schema::VERSION);
+    }
+
+    #[test]
+    fn a_migration_that_fails_changes_nothing() {
+        let dir = Dir::new();
+        schema::make_old(&dir.file(), 1);
+        // In the way of what the second version makes.
+        let old = Connection::open(dir.file()).unwrap();
+        old.execute_batch("CREATE TABLE messages (x)").unwrap();
+        drop(old);
+        schema::open(&dir.file()).unwrap_err();
+        let db = Connection::open(dir.file()).unwrap();
+        assert_eq!(schema::version(&db).unwrap(), 1);
+        let made = "SELECT count(*) FROM sqlite_master WHERE name = 'users'";
+        assert_eq!(db.query_row(made, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_file_that_another_program_holds_is_refused() {
+        let dir = Dir::new();
+        drop(dir.storage());
+        let other = Connection::open(dir.file()).unwrap();
+        other.pragma_update(None, "locking_mode", "exclusive").unwrap();
+        other.execute_batch("BEGIN IMMEDIATE; DELETE FROM bans; COMMIT").unwrap();
+        let error = schema::open(&dir.file()).unwrap_err();
+        assert!(matches!(error, OpenError::Locked { .. }) && !error.lasts(), "{error}");
+        drop(other);
+        let other = Connection::open(dir.file()).unwrap();
+        let db = schema::open(&dir.file()).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let error = Storage::start(db, None, Some(&dir.file()), &settings()).unwrap_err();
+        assert!(
+            matches!(error, OpenError::Locked { .. }),
+            "written to, which is all it does: {error}"
+        );
+    }
+
+    #[test]
+    fn ten_thousand_hellos_take_seconds() {
+        let dir = Dir::new();
+        let (storage, answers) = attached(&dir, long());
+        let since = Instant::now();
+        let user = |n: u32| {
+            let mut id = [0; 12];
+            id[..4].copy_from_slice(&n.to_be_bytes());
+            UserId(id)
+        };
+        for n in 0..10_000 {
+            let (user, first_ms) = (user(n), 1_000_000 + u64::from(n));
+            let seen = StoreRequest::SeeUser { user, first_ms, last_ms: wall_ms() };
+            ask(&storage, [StoreRequest::LoadUser { user }, seen]);
+        }
+        for n in 0..10_000 {
+            let found = None;
+            let expected = StoreReply::User { user: user(n), found };
+            assert_eq!(answers.recv_timeout(SOON).unwrap(), expected);
+        }
+        storage.handle().commit(vec![entry("after")], SOON).unwrap();
+        let took = since.elapsed();
+        println!("10,000 users asked for and kept in {took:?}");
+        assert!(took < SOON, "{took:?}");
+    }
 }

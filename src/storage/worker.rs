@@ -129,7 +129,8 @@ impl Worker {
             if self.is_due() {
                 self.commit();
             }
-            if Instant::now() >= self.prune_at && self.retry_at.is_none() {
+            let now = Instant::now();
+            if now >= self.prune_at && self.retry_at.is_none_or(|at| now >= at) {
                 self.prune();
             }
         }
@@ -224,7 +225,8 @@ impl Worker {
         }
         let until = match (self.retry_at, self.open_since) {
             (Some(at), _) if !self.batch.is_empty() => at,
-            (_, Some(since)) => since + self.settings.commit,
+            (Some(at), _) => at.max(self.prune_at),
+            (None, Some(since)) => since + self.settings.commit,
             _ => return IDLE.min(self.prune_at.saturating_duration_since(Instant::now())),
         };
         until.saturating_duration_since(Instant::now())

@@ -21,12 +21,18 @@
 //! | `abuse` | - | handshakes, frames and JSON that break the rules |
 //! | `pages` | - | the HTTP side and the admin listener |
 //! | `process` | - | command line, configuration, signals |
+//! | `quic_transport` | - | the socket and the certificate of the QUIC door |
 //! | `service` | - | the service manager: readiness, watchdog, sockets handed over |
 //! | `handover` | - | pipelined input and wandering connections |
 //! | `operate` | - | what operators do with `tutti ctl` |
 //! | `operate_limits` | - | the control socket itself: bad input, permissions, reload, drain |
 //! | `keys` | - | configuration keys that no statement turns |
+//! | `line` | - | line chat: its own checklist, bytes, lines and nicks |
+//! | `line_commands` | - | line chat: commands |
+//! | `line_limits` | - | line chat: history, limits, leaving, real `nc` and `telnet` |
+//! | `line_doors` | - | line chat: terminals and pianos in one room |
 //! | `storage` | - | what survives a restart and a crash, and what is refused at the start |
+//! | `crash` | - | killed at any moment, a full disk, `tutti db` |
 //! | `hot` | - | channels that change temperature under load |
 //!
 //! A test function takes a [`Plan`](tutti_tests::server::Plan) with the number of shards set, and its doc names
@@ -58,6 +64,7 @@ mod binary;
 mod channels;
 mod chat;
 mod connections;
+mod crash;
 mod crown;
 mod cursor;
 mod direct;
@@ -66,12 +73,17 @@ mod hello;
 mod hot;
 mod keys;
 mod limits;
+mod line;
+mod line_commands;
+mod line_doors;
+mod line_limits;
 mod list;
 mod notes;
 mod operate;
 mod operate_limits;
 mod pages;
 mod process;
+mod quic_transport;
 mod service;
 mod settings;
 mod storage;
@@ -124,6 +136,21 @@ fn statements_are_all_here() {
         covered.extend(found);
     }
     assert_eq!(covered, (1..=160).collect::<Vec<_>>());
+    let sources = [
+        (1..=24, include_str!("line.rs")),
+        (25..=47, include_str!("line_commands.rs")),
+        (48..=60, include_str!("line_limits.rs")),
+        (61..=82, include_str!("line_doors.rs")),
+    ];
+    // These need a client of QUIC alone.
+    let of_quic = [68, 69, 70, 71, 72, 74, 80, 81];
+    for (range, source) in sources {
+        let mut found = statements_of(&source.replace("Line chat's s", "S"));
+        found.sort_unstable();
+        found.dedup();
+        let expected: Vec<u32> = range.clone().filter(|n| !of_quic.contains(n)).collect();
+        assert_eq!(found, expected, "line chat's module of {range:?}");
+    }
     assert_eq!(
         statements_of("/// Statements 7, 9-11 and 13. Not 5.\n// Statement 1."),
         [7, 9, 10, 11, 13]

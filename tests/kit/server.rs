@@ -134,6 +134,7 @@ pub struct Plan {
     args: Vec<String>,
     env: Vec<(String, String)>,
     admin: bool,
+    line: bool,
     production: bool,
     activated: bool,
     memory: bool,
@@ -150,6 +151,7 @@ impl Plan {
             args: Vec::new(),
             env: Vec::new(),
             admin: false,
+            line: false,
             production: false,
             activated: false,
             memory: false,
@@ -209,6 +211,12 @@ impl Plan {
         self
     }
 
+    /// Opens the door of line chat; see [`Server::line_addr`].
+    pub fn line(mut self) -> Self {
+        self.line = true;
+        self
+    }
+
     /// Hands the server a listener that the test has opened, as a service manager does.
     pub fn activated(mut self) -> Self {
         self.activated = true;
@@ -243,11 +251,12 @@ impl Plan {
         std::fs::create_dir_all(dir.join("data")).expect("the temporary folder is writable");
         let port = PortLease::take();
         let admin = self.admin.then(PortLease::take);
+        let line = self.line.then(PortLease::take);
         let listener = self
             .activated
             .then(|| TcpListener::bind(port.addr()).expect("the port is leased, so it is free"));
         let mut server =
-            Server { plan: self, dir, port, admin, listener, child: None, judged: true };
+            Server { plan: self, dir, port, admin, line, listener, child: None, judged: true };
         server.launch();
         server
     }
@@ -260,6 +269,7 @@ pub struct Server {
     dir: PathBuf,
     port: PortLease,
     admin: Option<PortLease>,
+    line: Option<PortLease>,
     /// What an activated server is handed, for as long as the test keeps it.
     listener: Option<TcpListener>,
     child: Option<Child>,
@@ -306,6 +316,10 @@ impl Server {
             Some(lease) => command.args(["--admin", &lease.addr().to_string()]),
             None => command.args(["--admin", "off"]),
         };
+        match &self.line {
+            Some(lease) => command.args(["--tcp", &lease.addr().to_string()]),
+            None => command.args(["--tcp", "off"]),
+        };
         command
             .args(&self.plan.args)
             .envs(self.plan.env.iter().map(|(k, v)| (k, v)))
@@ -330,7 +344,9 @@ impl Server {
                 self.child = None;
                 panic!("the server ended with {status} at start\n{}", self.log());
             }
-            if TcpStream::connect(self.addr()).is_ok() {
+            let mut addresses =
+                std::iter::once(self.addr()).chain(self.line.as_ref().map(PortLease::addr));
+            if addresses.all(|addr| TcpStream::connect(addr).is_ok()) {
                 return;
             }
             assert!(Instant::now() < deadline, "the server does not accept\n{}", self.log());
@@ -347,6 +363,26 @@ impl Server {
         std::fs::read(self.log_path())
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
+    }
+
+    /// What the server has in memory, KiB.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(path).expect("the server runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        number.and_then(|number| number.trim().parse().ok()).expect("a process has a size")
+    }
+
+    /// Where people chat in lines.
+    ///
+    /// # Panics
+    /// When the plan has no such door.
+    pub fn line_addr(&self) -> SocketAddr {
+        self.line.as_ref().expect("the plan has a door for lines").addr()
     }
 
     /// Where clients connect.

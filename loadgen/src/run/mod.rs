@@ -246,8 +246,9 @@ fn help(failure: &str) -> &'static str {
     } else if failure.contains("HTTP 503") {
         "; the server is full: raise its limit of connections and of descriptors"
     } else if failure.contains("Server is full") {
-        "; the server is full, or takes no more connections of one address: raise its limits for terminals, or use more \
-         addresses (--sources N, --forwarded-for)"
+        "; the server is full, or takes no more connections of one address: raise its limits for terminals (tutti: \
+         line.connections, line.connections_per_address, or --limits off), or use more addresses (--sources N, \
+         --forwarded-for)"
     } else if failure.contains("no local port") {
         "; use more source addresses (--sources), or widen net.ipv4.ip_local_port_range"
     } else {

@@ -84,7 +84,7 @@ fn lines_over_a_limit_are_lost_and_the_limit_is_named() {
 #[test]
 fn refusals_of_terminals_say_what_helps() {
     let cases = [
-        (Wrong::Refuse("Registration failed: Server is full"), "raise its limits for terminals"),
+        (Wrong::Refuse("Registration failed: Server is full"), "line.connections_per_address"),
         (Wrong::RefuseNick("Registration failed: Nickname already taken"), "already taken"),
         (Wrong::RefuseNick("Invalid nickname: Nickname is reserved"), "is reserved"),
         (Wrong::RefuseJoin("ERROR: #x is full"), "#x is full"),

@@ -8,6 +8,7 @@ use crate::{
     fan_out::{self, FanOut, NONE},
     mesh::Mesh,
     outbox::Pool,
+    timers::Timer,
 };
 use smallvec::SmallVec;
 use std::{hint::black_box, io::IoSlice};
@@ -69,6 +70,8 @@ struct Outcome {
     overfull: Vec<Key>,
     /// They took everything, and something was left out or put off until then.
     caught_up: Vec<Key>,
+    /// Those at terminals that did not take all; whether they took something.
+    stalled: Vec<(Key, bool)>,
 }
 
 impl<W: Wire> Shard<W> {
@@ -201,15 +204,51 @@ impl<W: Wire> Shard<W> {
     fn follow_up(&mut self, now: Now, outcome: Outcome) {
         for key in outcome.overfull {
             if let Some(slot) = self.conns.slot(key) {
-                self.stats.limit(Limit::OutboxBytes);
+                let is_line = self.conns[slot].format.is_line();
+                let limit = if is_line { Limit::LineOutbox } else { Limit::OutboxBytes };
+                self.stats.limit(limit);
                 self.close(now, slot, CloseReason::Backlog);
             }
+        }
+        for (key, took) in outcome.stalled {
+            self.watch_stalled(now, key, took);
         }
         for key in outcome.caught_up {
             if let Some(slot) = self.conns.slot(key) {
                 self.catch_up(slot);
             }
         }
+    }
+
+    /// One at a terminal did not take all that it was given. It is closed if it goes on taking nothing.
+    fn watch_stalled(&mut self, now: Now, key: Key, took: bool) {
+        let Some(slot) = self.conns.slot(key) else { return };
+        let extra = self.conns[slot].extra();
+        let is_watched = extra.stalled_since_us > 0;
+        if took || !is_watched {
+            extra.stalled_since_us = now.mono_us.max(1);
+        }
+        if !is_watched {
+            let until = now.mono_us + self.config.line.stalled_max.as_micros() as u64;
+            self.arm(until, Timer::Stalled { slot: key.slot, generation: key.generation });
+        }
+    }
+
+    /// Looks whether one that did not take all has taken something since.
+    pub(super) fn look_at_stalled(&mut self, now: Now, key: Key) {
+        let Some(slot) = self.conns.slot(key) else { return };
+        let blocked = self.conns[slot].blocked;
+        let Some(extra) = &mut self.conns[slot].extra else { return };
+        if !blocked {
+            extra.stalled_since_us = 0;
+            return;
+        }
+        let until = extra.stalled_since_us + self.config.line.stalled_max.as_micros() as u64;
+        if now.mono_us >= until {
+            self.stats.limit(Limit::Stalled);
+            return self.close(now, slot, CloseReason::Stalled);
+        }
+        self.arm(until, Timer::Stalled { slot: key.slot, generation: key.generation });
     }
 
     /// A connection that did not take all can take more now.
@@ -232,8 +271,11 @@ impl<W: Wire> Shard<W> {
     fn catch_up(&mut self, slot: u32) {
         self.continue_list(slot);
         let conn = &mut self.conns[slot];
-        if !std::mem::take(&mut conn.cursors_stale) {
+        if !std::mem::take(&mut conn.stale) {
             return;
+        }
+        if conn.format.is_line() {
+            return self.tell(slot, &[crate::Event::Line(crate::LineEvent::LeftOut)]);
         }
         let id = conn.id;
         match conn.seat {
@@ -254,7 +296,10 @@ impl<T: Transport> Out<'_, T> {
     fn absorb(&mut self, slot: u32, log: &fan_out::Log) {
         let conn = &mut self.conns[slot];
         let before = conn.outbox.len();
-        let mark = if conn.blocked { self.config.outbox_bytes_mark as usize } else { usize::MAX };
+        let mark = match conn.blocked {
+            true => self.config.outbox_marks(conn.format).0 as usize,
+            false => usize::MAX,
+        };
         fan_out::absorb(conn, log, mark, self.pool, self.stats);
         if conn.blocked {
             *self.waiting_bytes += (conn.outbox.len() - before) as u64;
@@ -333,12 +378,15 @@ impl<T: Transport> Out<'_, T> {
                 }
             }
             conn.blocked = true;
+            if conn.format.is_line() {
+                self.outcome.stalled.push((key, taken > 0));
+            }
             *self.n_blocked += 1;
             *self.waiting_bytes += conn.outbox.len() as u64;
         }
         let crowded = *self.waiting_bytes > self.config.outbox_bytes_total;
-        let max =
-            if crowded { self.config.outbox_bytes_mark } else { self.config.outbox_bytes_max };
+        let (mark, max) = self.config.outbox_marks(conn.format);
+        let max = if crowded { mark } else { max };
         if conn.outbox.len() > max as usize {
             self.outcome.overfull.push(key);
         }

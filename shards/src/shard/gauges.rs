@@ -20,6 +20,7 @@ impl<W: Wire> Shard<W> {
             members: self.conns.iter().filter(|(_, c)| c.seat != Seat::None).count() as u64,
             hot_channels: u64::from(self.n_hot),
             users: self.users.len() as u64,
+            nicks: self.nicks.len() as u64,
             directory: self.directory.len() as u64,
             outbox_bytes: self.waiting_bytes,
             blocked: self.n_blocked,

@@ -2,10 +2,11 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, ConnId, Event, Limit, ModerationAct, ModerationKind, Notice, Now, SettingsPatch,
-    ShardId, UserId, Wire,
-    channel::{At, Member, dropped_at, on_screen},
+    ChannelName, ChatText, ConnId, DoorKind, Entry, Event, Limit, ModerationAct, ModerationKind,
+    Named, Notice, Now, Profile, SettingsPatch, ShardId, UserId, Wire,
+    channel::{At, Ban, Member, dropped_at, on_screen},
     conn::JoinRequest,
+    fan_out::Class,
     mesh::{BanOrder, Mesh, Payload},
     timers::Timer,
 };
@@ -19,11 +20,15 @@ pub(super) struct Removal {
     pub(super) ms: u64,
     /// Who wants it; `None` for the operator.
     pub(super) by: Option<UserId>,
-    pub(super) by_name: Box<str>,
+    pub(super) by_name: Named,
     /// Whether they did it to themselves.
     pub(super) themselves: bool,
     /// What the user is called.
-    pub(super) name: Box<str>,
+    pub(super) name: Named,
+    /// By which door the user came in: people at terminals go to the lobby.
+    pub(super) door: DoorKind,
+    /// Why, for the channel to read.
+    pub(super) reason: Option<ChatText>,
 }
 
 impl<W: Wire> Shard<W> {
@@ -37,8 +42,13 @@ impl<W: Wire> Shard<W> {
         if !channel.roster[actor.participant].rates().settings.take(rate, now.mono_us, 1) {
             return self.stats.limit(Limit::SettingsRate);
         }
+        let chat = channel.settings.chat;
         channel.settings.change(patch);
+        let now_chat = channel.settings.chat;
         self.broadcast_channel(actor.channel, None);
+        if chat != now_chat {
+            self.broadcast(actor.channel, None, Class::Prompt, Event::ChatSwitched(now_chat));
+        }
         self.keep_channel(actor.channel);
         self.touch_list(actor.channel, now.mono_us);
     }
@@ -90,6 +100,7 @@ impl<W: Wire> Shard<W> {
             self.tell_participant(actor.channel, from, &[Event::Quota(self.config.quotas.normal)]);
         }
         if let Some(heir) = heir {
+            self.tell_crowned(actor.channel, heir);
             self.tell_participant(actor.channel, heir, &[Event::Quota(self.config.quotas.crown)]);
         }
         self.touch_list(actor.channel, now.mono_us);
@@ -99,11 +110,11 @@ impl<W: Wire> Shard<W> {
     pub(super) fn want_ban(&mut self, now: Now, actor: Actor, user: UserId, ms: u64) {
         let Some((channel, by)) = self.may_ban(now, actor) else { return };
         let max = self.config.ban_max.as_millis() as u64;
-        let ban = Box::new(BanOrder { channel, by, user, ms: ms.min(max) });
+        let ban = Box::new(BanOrder { channel, by, user, ms: ms.min(max), reason: None });
         let roster = &self.channels[actor.channel as usize].roster;
         if let Some(participant) = roster.find(user) {
-            let name = roster[participant].profile.display_name().into();
-            return self.ban(now, *ban, name);
+            let profile = roster[participant].profile.clone();
+            return self.ban(now, *ban, &profile);
         }
         self.find_for_ban(now, self.id, user, ban);
     }
@@ -138,51 +149,63 @@ impl<W: Wire> Shard<W> {
         if record.connections.is_empty() {
             return;
         }
-        let name: Box<str> = record.profile.display_name().into();
+        let profile = record.profile.clone();
         if asker == self.id {
-            self.ban(now, *ban, name);
+            self.ban(now, *ban, &profile);
         } else {
-            self.mesh(asker, Mesh::FoundForBan { ban, name });
+            let profile = Box::new(Profile::clone(&profile));
+            self.mesh(asker, Mesh::FoundForBan { ban, profile });
         }
     }
 
     /// Carries a ban out, for a target that is connected somewhere.
-    pub(super) fn ban(&mut self, now: Now, order: BanOrder, name: Box<str>) {
-        let BanOrder { channel, by, user, ms } = order;
+    pub(super) fn ban(&mut self, now: Now, order: BanOrder, target: &Profile) {
+        let BanOrder { channel, by, user, ms, reason } = order;
         let Some(&idx) = self.by_name.get(&channel) else { return };
         let channel = &self.channels[idx as usize];
         // The crown may have passed on while the target was looked for.
         if !channel.is_holder(by) {
             return;
         }
-        let by_name: Box<str> = match channel.roster.find(by) {
-            Some(holder) => channel.roster[holder].profile.display_name().into(),
-            None => "".into(),
+        let by_name = match channel.roster.find(by) {
+            Some(holder) => channel.roster[holder].named(),
+            None => Named::plain(""),
         };
-        self.carry_out_ban(
-            now,
-            idx,
-            Removal { user, ms, by: Some(by), by_name, themselves: by == user, name },
-        );
+        let name = match channel.roster.find(user) {
+            Some(participant) => channel.roster[participant].named(),
+            None => {
+                Named { name: target.display_name().into(), in_lines: crate::line_name(target, 0) }
+            }
+        };
+        let (by, themselves, door) = (Some(by), by == user, target.door);
+        let removal = Removal { user, ms, by, by_name, themselves, name, door, reason };
+        self.carry_out_ban(now, idx, removal);
     }
 
     /// Sends a user out of a channel that is owned here, and keeps them out for a time.
     pub(super) fn carry_out_ban(&mut self, now: Now, idx: u32, removal: Removal) {
-        let Removal { user, ms, by, by_name, themselves, name } = removal;
+        let Removal { user, ms, by, by_name, themselves, name, door, reason } = removal;
         let bans_max = self.config.bans_max;
         let channel = &mut self.channels[idx as usize];
         let channel_name = channel.name.clone();
         if ms > 0 {
             let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
-            channel.bans.insert(user, until, now.mono_us, bans_max);
+            let present = channel.roster.find(user).map(|p| &channel.roster[p]);
+            let origin = present.and_then(|p| p.rates.as_ref()?.origin);
+            let ban = Ban { until_us: until, origin, name: name.in_lines.clone() };
+            channel.bans.insert(user, ban, now.mono_us, bans_max);
             let timer = Timer::BanEnds { channel: idx, serial: channel.serial };
             self.arm(until, timer);
         }
         let minutes = ms / 60_000;
         let channel = &self.channels[idx as usize];
-        let removed = Arc::new(Notice::Removed { channel: channel_name.clone(), minutes });
+        let removed = Arc::new(Notice::Removed {
+            channel: channel_name.clone(),
+            minutes,
+            by: by_name.clone(),
+        });
         let certificate =
-            themselves.then(|| Arc::new(Notice::RemovedThemselves { name: name.clone() }));
+            themselves.then(|| Arc::new(Notice::RemovedThemselves { name: name.name.clone() }));
         // Those who are removed learn it here, before they go; the user's other connections wherever they are.
         let mut told = SmallVec::<[ConnId; 1]>::new();
         if let Some(participant) = channel.roster.find(user) {
@@ -192,17 +215,16 @@ impl<W: Wire> Shard<W> {
                 let mut events = vec![Event::Notice(&removed)];
                 events.extend(certificate.as_deref().map(Event::Notice));
                 self.tell_member(idx, member.conn, member.at, &events);
-                self.dismiss(
-                    now,
-                    idx,
-                    participant,
-                    member,
-                    JoinRequest::to(ChannelName::awkward()),
-                );
+                let request = match door {
+                    DoorKind::Line => JoinRequest::to_lobby(Entry::Returned),
+                    _ => JoinRequest::to(ChannelName::awkward()),
+                };
+                self.dismiss(now, idx, participant, member, request);
             }
         }
         // The channel is still there: an empty one ends after a delay.
-        let here = Notice::RemovedFromHere { name: name.clone(), by: by_name, minutes };
+        let called = name.name.clone();
+        let here = Notice::RemovedFromHere { name, by: by_name, minutes, reason };
         let mut notices = vec![here];
         notices.extend(certificate.as_deref().cloned());
         let at_ms = now.wall_ms;
@@ -210,7 +232,7 @@ impl<W: Wire> Shard<W> {
             0 => ModerationKind::Kick,
             _ => ModerationKind::Ban { until_ms: at_ms.saturating_add(ms) },
         };
-        let act = ModerationAct { channel: channel_name, kind, user, name, by, at_ms };
+        let act = ModerationAct { channel: channel_name, kind, user, name: called, by, at_ms };
         self.moderate(now, act, notices);
         self.send_to_user(now, user, Payload::Notice(removed), &told);
         self.touch_list(idx, now.mono_us);

@@ -3,12 +3,12 @@
 //! A user's record is owned by one shard. An id that is drawn for one connection is drawn so that this shard owns it,
 //! and nobody has to be asked; any other is asked for once, while the connection is paused.
 
-use super::{Flow, Output, Shard};
+use super::{Actor, Flow, Output, Shard};
 use crate::{
-    CloseReason, Color, Command, ConnId, Event, Key, Limit, NoteQuota, Notice, Now, Profile,
-    ProfileChange, ShardId, StoreRequest, UserId, UserName, Wire,
+    CloseReason, Color, Command, ConnId, DoorKind, Event, Key, Limit, Nick, NoteQuota, Notice, Now,
+    Profile, ProfileChange, ShardId, StoreRequest, UserId, UserName, Wire,
     channel::Participant,
-    conn::{Awaits, Seat},
+    conn::{Awaits, ProfileWish, Seat},
     fan_out::Class,
     mesh::{Mesh, Payload},
     timers::Timer,
@@ -42,24 +42,24 @@ impl<W: Wire> Shard<W> {
         let owner = self.owner_of_user(user);
         let conn = &mut self.conns[slot];
         if owner != self.id {
-            conn.extra().awaits = Some(Awaits::Welcome { user, token });
+            conn.extra().awaits = Some(Awaits::Welcome { user, token, nick: None });
             let conn = conn.id;
-            return self.mesh(owner, Mesh::Hello { user, conn });
+            return self.mesh(owner, Mesh::Hello { user, conn, nick: None });
         }
         let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops, doomed: false };
-        if durable && self.waits_for_user(now, user, presence) {
-            self.conns[slot].extra().awaits = Some(Awaits::Welcome { user, token });
+        if durable && self.waits_for_user(now, user, presence, None) {
+            self.conns[slot].extra().awaits = Some(Awaits::Welcome { user, token, nick: None });
             return;
         }
         let max = self.config.connections_per_user;
         let new = || Profile::new(user, now.wall_ms);
-        let record = self.users.arrive(user, durable, presence, max, new);
+        let record = self.users.arrive(user, durable, presence, max, new, None);
         let welcome = record.map(|record| (record.profile.clone(), record.quota));
         self.welcome(now, slot, welcome, token.as_deref());
     }
 
     /// A new user id whose record belongs here.
-    fn draw_user(&mut self) -> UserId {
+    pub(super) fn draw_user(&mut self) -> UserId {
         loop {
             let user = UserId(self.rng.bytes12());
             if self.owner_of_user(user) == self.id && self.users.get(user).is_none() {
@@ -118,14 +118,21 @@ impl<W: Wire> Shard<W> {
         self.tell(slot, &[hello, Event::Quota(preset)]);
     }
 
-    pub(super) fn on_hello(&mut self, now: Now, from: ShardId, user: UserId, conn: ConnId) {
+    pub(super) fn on_hello(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        user: UserId,
+        conn: ConnId,
+        nick: Option<&Nick>,
+    ) {
         let presence = Presence { conn, shard: from, hops: 0, doomed: false };
-        if self.waits_for_user(now, user, presence) {
+        if self.waits_for_user(now, user, presence, nick) {
             return;
         }
         let max = self.config.connections_per_user;
         let new = || Profile::new(user, now.wall_ms);
-        let record = self.users.arrive(user, true, presence, max, new);
+        let record = self.users.arrive(user, true, presence, max, new, nick);
         let welcome = record.map(|record| Box::new(((*record.profile).clone(), record.quota)));
         self.mesh(from, Mesh::Welcome { conn, welcome });
     }
@@ -149,11 +156,18 @@ impl<W: Wire> Shard<W> {
     ) {
         // A connection that closed meanwhile has said so behind its hello.
         let Some(slot) = self.conns.find(conn) else { return };
-        let Some(Awaits::Welcome { token, .. }) = self.conns[slot].extra().awaits.take() else {
+        let Some(Awaits::Welcome { token, nick, .. }) = self.conns[slot].extra().awaits.take()
+        else {
             return;
         };
-        self.welcome(now, slot, welcome, token.as_deref());
-        self.resume(slot);
+        let key = self.conns.key(slot);
+        match nick {
+            Some(nick) => self.welcome_line(now, slot, welcome, nick),
+            None => self.welcome(now, slot, welcome, token.as_deref()),
+        }
+        if let Some(slot) = self.conns.slot(key) {
+            self.resume(slot);
+        }
     }
 
     pub(super) fn resume(&mut self, slot: u32) {
@@ -192,15 +206,32 @@ impl<W: Wire> Shard<W> {
         if name.is_none() && color.is_none() {
             return;
         }
+        let change = ProfileChange { name, color, ..ProfileChange::default() };
+        self.want_change(now, slot, ProfileWish::Plain, change);
+    }
+
+    /// Changes the user of a connection, which waits for what becomes of it.
+    pub(super) fn want_change(
+        &mut self,
+        now: Now,
+        slot: u32,
+        wish: ProfileWish,
+        change: ProfileChange,
+    ) {
         let conn = &mut self.conns[slot];
         let user = conn.profile.as_ref().expect("only those who said hello get here").user;
-        let (id, change) = (conn.id, ProfileChange { name, color, tag: None });
+        let id = conn.id;
         let owner = self.owner_of_user(user);
         if owner == self.id {
-            return self.change_profile(now, user, Some((self.id, id)), change);
+            self.change_profile(now, user, Some((self.id, id)), change);
+            if wish != ProfileWish::Plain {
+                self.conns[slot].extra().awaits = Some(Awaits::Profile(wish));
+                self.settle_profile(slot);
+            }
+            return;
         }
         // Paused, so that what the user says next is said under the new name.
-        self.conns[slot].extra().awaits = Some(Awaits::Profile);
+        self.conns[slot].extra().awaits = Some(Awaits::Profile(wish));
         self.mesh(owner, Mesh::ChangeProfile { user, conn: Some(id), change: Box::new(change) });
     }
 
@@ -214,7 +245,10 @@ impl<W: Wire> Shard<W> {
     ) {
         let rate = self.config.rates.profile;
         let Some(record) = self.users.get_mut(user) else { return };
-        if let Some((shard, conn)) = by
+        // At a terminal the door limits it.
+        let at_terminal = record.profile.door == DoorKind::Line;
+        if !at_terminal
+            && let Some((shard, conn)) = by
             && !record.rate.take(rate, now.mono_us, 1)
         {
             let profile = record.profile.clone();
@@ -222,9 +256,11 @@ impl<W: Wire> Shard<W> {
             return self.send_profile(shard, profile, smallvec![conn]);
         }
         self.update_profile(now, user, |profile| {
-            if change.name.is_some() {
+            // A nick is the connection's own: another would not be kept anywhere.
+            if change.name.is_some() && (!at_terminal || by.is_some()) {
                 profile.name = change.name;
             }
+            profile.away = change.away.unwrap_or(profile.away);
             profile.color = change.color.unwrap_or(profile.color);
             if let Some(tag) = change.tag {
                 profile.tag = tag;
@@ -305,8 +341,8 @@ impl<W: Wire> Shard<W> {
                     }
                 }
             }
-            if matches!(self.conns[slot].awaits(), Some(Awaits::Profile)) {
-                self.conns[slot].extra().awaits = None;
+            if matches!(self.conns[slot].awaits(), Some(Awaits::Profile(_))) {
+                self.settle_profile(slot);
                 self.resume(slot);
             }
         }
@@ -316,9 +352,14 @@ impl<W: Wire> Shard<W> {
     pub(super) fn show_profile(&mut self, channel: u32, participant: u32, profile: &Rc<Profile>) {
         let shown: &mut Participant = &mut self.channels[channel as usize].roster[participant];
         if shown.profile.version < profile.version {
-            shown.profile = profile.clone();
-            let view = crate::ParticipantView { profile, position: shown.position };
-            self.broadcast(channel, None, Class::Prompt, Event::Participant(view));
+            let before = std::mem::replace(&mut shown.profile, profile.clone());
+            let (position, digits) = (shown.position, shown.digits);
+            // At a terminal the answer says it.
+            let by = shown.members.first().filter(|_| profile.door == DoorKind::Line);
+            let by =
+                by.map(|member| Actor { channel, participant, conn: member.conn, at: member.at });
+            let view = crate::ParticipantView { profile, position, digits };
+            self.broadcast(channel, by, Class::Prompt, Event::Changed { view, before: &before });
         }
     }
 

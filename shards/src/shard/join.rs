@@ -5,11 +5,11 @@
 //! refusal to `test/awkward`, each possibly on yet another shard.
 
 use super::{Actor, NOWHERE, Output, Shard};
-use crate::{Bucket, CrownOnLeave};
 use crate::{
-    Bundle, ChannelKind, ChannelName, CloseReason, ConnId, Crown, Event, JoinTarget, Limit, Notice,
-    Now, ParticipantView, Position, Profile, Settings, SettingsPatch, ShardId, Wire,
-    channel::{At, Channel, Member, Participant, dropped_at, on_screen},
+    Bucket, Bundle, ChannelKind, ChannelName, CloseReason, ConnId, Crown, CrownOnLeave, Entry,
+    Event, JoinTarget, Limit, LineEvent, Notice, Now, ParticipantView, Position, Profile, Settings,
+    SettingsPatch, ShardId, Wire,
+    channel::{At, Channel, Member, Participant, RareRates, dropped_at, on_screen},
     conn::{Awaits, JoinRequest, Purpose, Seat},
     fan_out::Class,
     mesh::Mesh,
@@ -23,7 +23,7 @@ const BUNDLE_VERSION: u16 = 1;
 const FORWARDED_US: u64 = 10_000_000;
 
 /// What became of a wish to join a channel that is owned here.
-enum Admission {
+pub(super) enum Admission {
     Enter,
     Overflow,
     Refuse(Limit, Notice),
@@ -31,7 +31,12 @@ enum Admission {
 
 impl JoinRequest {
     pub(crate) fn to(name: ChannelName) -> Self {
-        JoinRequest { target: JoinTarget::Named(name), set: None, overflows: 0 }
+        JoinRequest {
+            target: JoinTarget::Named(name),
+            set: None,
+            overflows: 0,
+            entry: Entry::Piano,
+        }
     }
 
     pub(super) fn name(&self) -> ChannelName {
@@ -51,7 +56,7 @@ impl<W: Wire> Shard<W> {
         target: JoinTarget,
         set: Option<Box<SettingsPatch>>,
     ) {
-        let request = JoinRequest { target, set, overflows: 0 };
+        let request = JoinRequest { target, set, overflows: 0, entry: Entry::Piano };
         let rate = self.config.rates.join;
         let conn = &mut self.conns[slot];
         // The first join costs no memory: members that came and stayed have no `Extra`.
@@ -110,6 +115,11 @@ impl<W: Wire> Shard<W> {
             self.conns[slot].extra().deferred = Some(request);
             return false;
         }
+        if request.entry == Entry::Piano && self.conns[slot].format.is_line() {
+            // Somebody sends it who does not know where it reads that.
+            let to_lobby = request.name().kind() == ChannelKind::Lobby;
+            request.entry = if to_lobby { Entry::Returned } else { Entry::Joined };
+        }
         loop {
             let name = request.name();
             let owner = self.owner(&name);
@@ -118,7 +128,9 @@ impl<W: Wire> Shard<W> {
             {
                 let actor =
                     Actor { channel, participant, conn: self.conns[slot].id, at: At::Here(slot) };
-                self.show_channel(actor);
+                if request.entry == Entry::Piano {
+                    self.show_channel(now, actor, request.entry);
+                }
                 return false;
             }
             if owner != self.id {
@@ -141,10 +153,13 @@ impl<W: Wire> Shard<W> {
                 return true;
             }
             let profile = self.conns[slot].profile.clone().expect("only those who said hello join");
-            match self.admit(now, &profile, &name, &request) {
+            let conn = &self.conns[slot];
+            let line = conn.extra.as_ref().and_then(|extra| extra.line.as_ref());
+            let (id, origin) = (conn.id, line.map(|line| line.origin));
+            match self.admit(now, &profile, origin, id, &request) {
                 Admission::Enter => {
                     self.unseat(now, slot);
-                    self.enter(now, slot, &profile, name, request.set.as_deref());
+                    self.enter(now, slot, &profile, name, &request);
                     return false;
                 }
                 Admission::Overflow if request.overflows < self.config.lobby_overflows_max => {
@@ -153,6 +168,15 @@ impl<W: Wire> Shard<W> {
                     request.overflows += 1;
                 }
                 Admission::Overflow => request = JoinRequest::to(ChannelName::awkward()),
+                Admission::Refuse(limit, notice) if request.entry != Entry::Piano => {
+                    // It was let in a moment ago, and something came between.
+                    self.stats.limit(limit);
+                    self.refuse_line(slot, &super::line::line_error(&notice));
+                    if self.conns[slot].seat != Seat::None {
+                        return false;
+                    }
+                    request = JoinRequest::to_lobby(Entry::Returned);
+                }
                 Admission::Refuse(limit, notice) => {
                     self.stats.limit(limit);
                     self.tell(slot, &[Event::Notice(&notice)]);
@@ -162,14 +186,17 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    /// Whether a user may enter a channel that is owned here (protocol page, section 5.3).
-    fn admit(
+    /// Whether a user may enter a channel that is owned here (protocol page, section 5.3). `origin` stands for the
+    /// address of one at a terminal, `conn` for whom a seat may be kept.
+    pub(super) fn admit(
         &self,
         now: Now,
         profile: &Profile,
-        name: &ChannelName,
+        origin: Option<u64>,
+        conn: ConnId,
         request: &JoinRequest,
     ) -> Admission {
+        let name = &request.name();
         let Some(&idx) = self.by_name.get(name) else {
             let full = self.channels.len() >= self.config.channels_max as usize;
             return if full && !name.is_permanent() {
@@ -179,7 +206,9 @@ impl<W: Wire> Shard<W> {
             };
         };
         let channel = &self.channels[idx as usize];
-        let count = channel.roster.len() as u32;
+        let kept = channel.reserved.iter().filter(|&&(_, until)| until > now.mono_us);
+        let has_seat = kept.clone().any(|&(whose, _)| whose == conn);
+        let count = channel.roster.len() as u32 + kept.count() as u32;
         if channel.roster.find(profile.user).is_some() {
             return Admission::Enter;
         }
@@ -188,17 +217,24 @@ impl<W: Wire> Shard<W> {
             ChannelKind::Lobby => {
                 let backdoor = request.target == JoinTarget::LobbyBackdoor;
                 let full = self.config.lobby_capacity.is_some_and(|capacity| count >= capacity);
-                return if full && !backdoor { Admission::Overflow } else { Admission::Enter };
+                return if full && !backdoor && !has_seat {
+                    Admission::Overflow
+                } else {
+                    Admission::Enter
+                };
             }
             ChannelKind::Normal => {}
         }
         let channel_name = channel.name.clone();
-        if let Some(until) = channel.bans.until(profile.user, now.mono_us) {
-            let minutes = (until - now.mono_us).div_ceil(60_000_000);
+        if let Some(until) = channel.bans.until(profile.user, origin, now.mono_us) {
+            let seconds = (until - now.mono_us).div_ceil(1_000_000);
             return Admission::Refuse(
                 Limit::Banned,
-                Notice::StillBanned { channel: channel_name, minutes },
+                Notice::StillBanned { channel: channel_name, seconds },
             );
+        }
+        if has_seat {
+            return Admission::Enter;
         }
         if channel.crown.is_some_and(|crown| crown.user == profile.user) {
             return Admission::Enter;
@@ -242,13 +278,13 @@ impl<W: Wire> Shard<W> {
         slot: u32,
         profile: &Rc<Profile>,
         name: ChannelName,
-        set: Option<&SettingsPatch>,
+        request: &JoinRequest,
     ) {
         let user = profile.user;
         let idx = match self.by_name.get(&name) {
             Some(&idx) => idx,
             None => {
-                let idx = self.create_channel(name, set);
+                let idx = self.create_channel(name, request.set.as_deref());
                 let channel = &mut self.channels[idx as usize];
                 if !channel.kind.is_lobby() {
                     let (start, end) = dropped_at(Position::OFF_SCREEN);
@@ -269,7 +305,12 @@ impl<W: Wire> Shard<W> {
             binary_custom: conn.binary_custom,
         };
         let quota = conn.extra.as_ref().map(|extra| extra.quota).unwrap_or_default();
+        let line = conn.extra.as_ref().and_then(|extra| extra.line.as_ref());
+        let rates = line
+            .map(|line| Box::new(RareRates { origin: Some(line.origin), ..RareRates::default() }));
+        let reads_lines = conn.format.is_line();
         let channel = &mut self.channels[idx as usize];
+        channel.reserved.retain(|&(conn, until)| conn != member.conn && until > now.mono_us);
         let (participant, new) = match channel.roster.find(user) {
             Some(participant) => (participant, false),
             None => {
@@ -277,19 +318,24 @@ impl<W: Wire> Shard<W> {
                     profile: profile.clone(),
                     position: Position::OFF_SCREEN,
                     cursor_pending: false,
+                    digits: 0,
                     cursor_by: None,
                     quota,
                     chat: Bucket::default(),
-                    rates: None,
+                    rates,
                     members: smallvec::SmallVec::new(),
                 });
                 (participant, true)
             }
         };
         let mut crowned = false;
+        if reads_lines || channel.is_read_in_lines() {
+            channel.roster.give_handles();
+        }
         if new {
-            let view = ParticipantView { profile, position: Position::OFF_SCREEN };
-            self.broadcast(idx, None, Class::Prompt, Event::Participant(view));
+            let digits = channel.roster[participant].digits;
+            let view = ParticipantView { profile, position: Position::OFF_SCREEN, digits };
+            self.broadcast(idx, None, Class::Presence, Event::Participant(view));
             if let Some(crown) = &mut self.channels[idx as usize].crown
                 && !crown.held
                 && crown.user == user
@@ -306,18 +352,26 @@ impl<W: Wire> Shard<W> {
         conn.seat = Seat::Owned { channel: idx, participant };
         channel.fan.add(slot, conn);
         let conn = conn.id;
-        self.show_channel(Actor { channel: idx, participant, conn, at: At::Here(slot) });
+        let actor = Actor { channel: idx, participant, conn, at: At::Here(slot) };
+        self.show_channel(now, actor, request.entry);
         if crowned {
             self.broadcast_channel(idx, Some(conn));
+            self.tell_crowned(idx, participant);
         }
         self.show_profile(idx, participant, profile);
         self.spread_if_hot(now, idx, slot);
     }
 
     /// Sends one member all that it has to know of its channel.
-    pub(super) fn show_channel(&mut self, actor: Actor) {
+    pub(super) fn show_channel(&mut self, now: Now, actor: Actor, how: Entry) {
         let channel = &self.channels[actor.channel as usize];
         let me = channel.roster[actor.participant].profile.user;
+        if how != Entry::Piano {
+            let (view, history, wall_ms) = (channel.view(), &channel.history, now.wall_ms);
+            let entered = LineEvent::Entered { how, view, me, history, wall_ms };
+            let bytes = self.encoded(actor, entered);
+            return self.deliver_member(actor.channel, actor.conn, actor.at, &bytes, 1);
+        }
         let events = [
             Event::Channel { view: channel.view(), me },
             Event::History(&channel.history),
@@ -375,7 +429,7 @@ impl<W: Wire> Shard<W> {
                 crown.held = false;
             }
         } else {
-            self.broadcast(idx, None, Class::Prompt, Event::Left(user));
+            self.broadcast(idx, None, Class::Presence, Event::Left(left.view()));
             if was_holder {
                 self.pass_crown_on(now, idx, &left);
             }
@@ -422,6 +476,7 @@ impl<W: Wire> Shard<W> {
         self.broadcast_channel(idx, None);
         self.save_channel(idx);
         if let Some(heir) = heir {
+            self.tell_crowned(idx, heir);
             self.tell_participant(idx, heir, &[Event::Quota(self.config.quotas.crown)]);
         }
     }
@@ -487,7 +542,7 @@ impl<W: Wire> Shard<W> {
             profile: conn.profile.as_deref().cloned(),
             follows_custom: conn.follows_custom,
             binary_custom: conn.binary_custom,
-            cursors_stale: conn.cursors_stale,
+            stale: conn.stale,
             heard_ms: conn.heard_ms,
             bytes_in: conn.bytes_in,
             messages_in: conn.messages_in,
@@ -537,7 +592,7 @@ impl<W: Wire> Shard<W> {
         conn.attached = true;
         conn.hops = bundle.hops;
         conn.heard_ms = bundle.heard_ms;
-        conn.cursors_stale |= bundle.cursors_stale;
+        conn.stale |= bundle.stale;
         conn.bytes_in = bundle.bytes_in;
         conn.messages_in = bundle.messages_in;
         conn.follows_custom = bundle.follows_custom;
@@ -559,6 +614,12 @@ impl<W: Wire> Shard<W> {
                 // Whether it may leave was asked on the way and is answered here.
                 released = true;
             }
+            if let Some(extra) = &mut conn.extra
+                && extra.awaits == Some(Awaits::Settled)
+            {
+                // What it asked for arrived before it did.
+                extra.awaits = None;
+            }
         } else {
             conn.extra = extra;
         }
@@ -568,7 +629,7 @@ impl<W: Wire> Shard<W> {
             self.waiting_bytes -= conn.outbox.len() as u64;
         }
         conn.outbox.prepend(unsent);
-        if (!conn.outbox.is_empty() || conn.cursors_stale) && !conn.listed {
+        if (!conn.outbox.is_empty() || conn.stale) && !conn.listed {
             conn.listed = true;
             self.dirty_conns.push(self.conns.key(slot));
             self.prompt = true;
@@ -578,6 +639,7 @@ impl<W: Wire> Shard<W> {
             self.adopt_profile(slot, profile);
             doom = doom.or(self.conns[slot].extra.as_mut().and_then(|extra| extra.doom.take()));
         }
+        self.tell_keepers(slot);
         if bundle.follows_custom {
             self.custom_followers.insert(slot);
         }
@@ -629,9 +691,10 @@ impl<W: Wire> Shard<W> {
     /// Tells the user's shard where the connection is now, and shares the profile with who has it here already.
     fn adopt_profile(&mut self, slot: u32, profile: Profile) {
         let (user, conn, hops) = (profile.user, self.conns[slot].id, self.conns[slot].hops);
-        let waits = matches!(self.conns[slot].awaits(), Some(Awaits::Profile));
+        let waits = matches!(self.conns[slot].awaits(), Some(Awaits::Profile(_)));
         let owner = self.owner_of_user(user);
         let mut shared = Rc::new(profile);
+        let mut settles = false;
         if owner == self.id {
             let to = crate::users::Presence { conn, shard: self.id, hops, doomed: false };
             self.users.moved(user, to);
@@ -643,10 +706,7 @@ impl<W: Wire> Shard<W> {
                     self.conns[slot].extra().doom = Some(CloseReason::Kicked);
                 }
             }
-            if waits && let Some(extra) = &mut self.conns[slot].extra {
-                // What it asked for is in the record, or is on its way here.
-                extra.awaits = None;
-            }
+            settles = waits;
         } else {
             let version = shared.version;
             self.mesh(owner, Mesh::Moved { user, conn, hops, version, waits });
@@ -660,6 +720,10 @@ impl<W: Wire> Shard<W> {
         self.conns[slot].profile = Some(shared.clone());
         if let Seat::Owned { channel, participant } = self.conns[slot].seat {
             self.show_profile(channel, participant, &shared);
+        }
+        if settles {
+            // What it asked for is in the record.
+            self.settle_profile(slot);
         }
     }
 }

@@ -9,11 +9,13 @@
 
 use super::{Output, Shard};
 use crate::{
-    ChannelName, ChatMessage, ConnId, Crown, Event, ModerationAct, ModerationKind, Notice, Now,
-    Position, Profile, Settings, ShardId, StoreReply, StoreRequest, StoredChannel, UserId, Wire,
-    channel::dropped_at,
+    ChannelName, ChatMessage, ConnId, Crown, Event, ModerationAct, ModerationKind, Nick, Notice,
+    Now, Position, Profile, Settings, ShardId, StoreReply, StoreRequest, StoredChannel, UserId,
+    Wire,
+    channel::{Ban, dropped_at},
     conn::{Awaits, JoinRequest},
     fan_out::Class,
+    mesh::Seeker,
     timers::Timer,
     users::Presence,
 };
@@ -26,7 +28,8 @@ use std::{
 /// What the storage was asked and has not answered.
 #[derive(Debug)]
 pub(super) struct Asked {
-    users: HashMap<UserId, Vec<Presence>, RandomState>,
+    /// With the nick of each waiter that comes with one.
+    users: HashMap<UserId, Vec<(Presence, Option<Nick>)>, RandomState>,
     channels: HashMap<ChannelName, Loading, RandomState>,
     acts: HashMap<u64, Unconfirmed, RandomState>,
     /// Until when each is waited for, soonest first. Those that were answered are still in here.
@@ -50,6 +53,8 @@ enum Question {
 struct Loading {
     /// Connections that want to enter, in order.
     waiters: Vec<ConnId>,
+    /// Connections at terminals of any shard that want a seat before they come.
+    seekers: Vec<Seeker>,
     /// Whether the answer is here, and they enter now.
     answered: bool,
 }
@@ -146,19 +151,26 @@ impl<W: Wire> Shard<W> {
     // Users.
 
     /// Whether a connection has to wait until it is known who its user was; then it is welcomed later.
-    pub(super) fn waits_for_user(&mut self, now: Now, user: UserId, presence: Presence) -> bool {
+    pub(super) fn waits_for_user(
+        &mut self,
+        now: Now,
+        user: UserId,
+        presence: Presence,
+        nick: Option<&Nick>,
+    ) -> bool {
         if self.config.storage.is_none() {
             return false;
         }
         let silent = self.asked.silent;
+        let waiter = (!silent).then(|| (presence, nick.cloned()));
         if let Some(waiters) = self.asked.users.get_mut(&user) {
-            waiters.extend((!silent).then_some(presence));
+            waiters.extend(waiter);
             return !silent;
         }
         if self.users.get(user).is_some() {
             return false;
         }
-        self.asked.users.insert(user, (!silent).then_some(presence).into_iter().collect());
+        self.asked.users.insert(user, waiter.into_iter().collect());
         self.ask(now.mono_us, Question::User(user), StoreRequest::LoadUser { user });
         !silent
     }
@@ -166,7 +178,7 @@ impl<W: Wire> Shard<W> {
     /// A connection that may be waiting for its user's record is gone.
     pub(super) fn forget_waiting(&mut self, user: UserId, conn: ConnId) {
         if let Some(waiters) = self.asked.users.get_mut(&user) {
-            waiters.retain(|presence| presence.conn != conn);
+            waiters.retain(|(presence, _)| presence.conn != conn);
         }
     }
 
@@ -188,23 +200,29 @@ impl<W: Wire> Shard<W> {
                 Profile::new(user, first_ms)
             }
         };
-        for presence in waiters {
+        for (presence, nick) in waiters {
             let max = self.config.connections_per_user;
-            let record = self.users.arrive(user, true, presence, max, || profile.clone());
+            let nick = nick.as_ref();
+            let record = self.users.arrive(user, true, presence, max, || profile.clone(), nick);
             let welcome = record.map(|record| (record.profile.clone(), record.quota));
             self.welcome_at(now, presence.shard, presence.conn, welcome);
         }
     }
 
-    /// Life went on without the record. What the user has not changed since is as it was.
+    /// Life went on without the record. It is as it was unless the user has changed it since; what others decided about
+    /// them holds in any case.
     fn user_known_late(&mut self, now: Now, user: UserId, found: &Profile) {
         let Some(record) = self.users.get_mut(user) else { return };
         let profile = Rc::make_mut(&mut record.profile);
         profile.first_seen_ms = profile.first_seen_ms.min(found.first_seen_ms);
-        if profile.version > 0 {
-            return;
+        if profile.version == 0 {
+            *profile = Profile { version: 1, ..found.clone() };
+        } else {
+            // Or a muted user had to change no more than a name, in a moment in which the disk is slow, to be heard.
+            profile.version += 1;
+            profile.muted_until_ms = profile.muted_until_ms.max(found.muted_until_ms);
+            profile.tag = profile.tag.take().or_else(|| found.tag.clone());
         }
-        *profile = Profile { version: 1, ..found.clone() };
         self.spread_profile(user);
         self.keep_user(now, user);
     }
@@ -254,23 +272,45 @@ impl<W: Wire> Shard<W> {
         true
     }
 
+    /// Whether one who seeks a seat has to wait until it is known what the channel was.
+    pub(super) fn keeps_seeker(&mut self, now: Now, seeker: &Seeker) -> bool {
+        let name = seeker.request.name();
+        if self.config.storage.is_none() || self.by_name.contains_key(&name) {
+            return false;
+        }
+        if !self.asked.channels.contains_key(&name) {
+            if self.channels.len() >= self.config.channels_max as usize {
+                return false;
+            }
+            self.ask_for_channel(now.mono_us, &name);
+        }
+        let silent = self.asked.silent;
+        match self.asked.channels.get_mut(&name) {
+            Some(loading) if !loading.answered && !silent => {
+                loading.seekers.push(seeker.clone());
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn ask_for_channel(&mut self, now_us: u64, name: &ChannelName) {
         if self.config.storage.is_none() {
             return;
         }
         self.asked.channels.insert(name.clone(), Loading::default());
-        let (channel, history) = (name.clone(), self.config.chat_history);
+        let (channel, history) = (name.clone(), self.config.history_kept());
         let request = StoreRequest::LoadChannel { channel, history };
         self.ask(now_us, Question::Channel(name.clone()), request);
     }
 
     fn channel_loaded(&mut self, now: Now, name: &ChannelName, found: Option<Box<StoredChannel>>) {
-        let waiters = match self.asked.channels.get_mut(name) {
+        let (waiters, seekers) = match self.asked.channels.get_mut(name) {
             Some(loading) => {
                 loading.answered = true;
-                std::mem::take(&mut loading.waiters)
+                (std::mem::take(&mut loading.waiters), std::mem::take(&mut loading.seekers))
             }
-            None => Vec::new(),
+            None => (Vec::new(), Vec::new()),
         };
         let waits = |conn: &ConnId| {
             self.conns.find(*conn).filter(|&slot| {
@@ -283,6 +323,7 @@ impl<W: Wire> Shard<W> {
         {
             let first = first.and_then(|slot| self.conns[slot].profile.as_ref());
             let first = first.map(|profile| profile.user);
+            let first = first.or(seekers.first().map(|seeker| seeker.profile.user));
             self.restore(now, name, *found, first);
         }
         for conn in waiters {
@@ -301,6 +342,9 @@ impl<W: Wire> Shard<W> {
             if let Some(slot) = self.conns.slot(key) {
                 self.resume(slot);
             }
+        }
+        for seeker in seekers {
+            self.on_seek_seat(now, seeker);
         }
         self.asked.channels.remove(name);
         if let Some(&idx) = self.by_name.get(name)
@@ -326,7 +370,7 @@ impl<W: Wire> Shard<W> {
             }
             _ => return,
         };
-        let (history_max, bans_max) = (self.config.chat_history as usize, self.config.bans_max);
+        let (history_max, bans_max) = (self.config.history_kept() as usize, self.config.bans_max);
         let channel = &mut self.channels[idx as usize];
         channel.kept = true;
         if new && !channel.kind.is_lobby() {
@@ -349,11 +393,12 @@ impl<W: Wire> Shard<W> {
         for (user, until_ms) in bans {
             let channel = &mut self.channels[idx as usize];
             let left_ms = until_ms.saturating_sub(now.wall_ms).min(u64::MAX / 2_000);
-            if left_ms == 0 || channel.bans.until(user, now.mono_us).is_some() {
+            if left_ms == 0 || channel.bans.until(user, None, now.mono_us).is_some() {
                 continue;
             }
             let until_us = now.mono_us.saturating_add(left_ms * 1_000);
-            channel.bans.insert(user, until_us, now.mono_us, bans_max);
+            let ban = Ban { until_us, origin: None, name: user.to_string().into() };
+            channel.bans.insert(user, ban, now.mono_us, bans_max);
             self.arm(until_us, Timer::BanEnds { channel: idx, serial });
         }
     }

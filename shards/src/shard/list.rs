@@ -179,7 +179,7 @@ impl<W: Wire> Shard<W> {
     }
 
     /// The whole list, encoded once for all who ask before it changes.
-    fn send_cached_list(&mut self, slot: u32) {
+    pub(super) fn send_cached_list(&mut self, slot: u32) {
         let format = self.conns[slot].format;
         let version = self.directory.version;
         let cached = self.list_cache[format.index()].take().filter(|(at, _)| *at == version);

@@ -8,7 +8,29 @@ impl<W: Wire> Shard<W> {
     /// Handles a message from another shard. Messages of one shard are to be given in the order of their sending.
     pub fn handle_mesh(&mut self, now: Now, from: ShardId, message: MeshMessage) {
         match message.0 {
-            Mesh::Hello { user, conn } => self.on_hello(now, from, user, conn),
+            Mesh::Hello { user, conn, nick } => {
+                self.on_hello(now, from, user, conn, nick.as_ref());
+            }
+            Mesh::LetterTo { user, letter } => self.on_letter_to_user(user, *letter),
+
+            Mesh::ClaimNick { nick, conn, hops } => self.on_claim_nick(from, nick, conn, hops),
+            Mesh::ReleaseNick { key, conn } => self.on_release_nick(&key, conn),
+            Mesh::NickMoved { key, conn, hops } => {
+                self.on_nick_moved(&key, Presence { conn, shard: from, hops, doomed: false });
+            }
+            Mesh::LetterToNick { key, letter } => self.on_letter_to_nick(&key, *letter),
+            Mesh::NickClaimed { nick, conn, hops, granted } => {
+                self.on_nick_claimed(now, conn, nick, hops, granted);
+            }
+            Mesh::Letter { conn, letter } => self.on_letter(conn, *letter),
+            Mesh::LetterDone { conn, to } => self.on_letter_done(conn, to.as_deref()),
+
+            Mesh::SeekSeat(seeker) => self.on_seek_seat(now, *seeker),
+            Mesh::SeatKept { conn, request } => self.on_seat_kept(now, conn, *request),
+            Mesh::SeatRefused { conn, error } => self.on_seat_refused(conn, &error),
+            Mesh::Settled { conn } => self.on_settled(conn),
+            Mesh::Wrote { conn, by } => self.on_wrote(conn, by),
+
             Mesh::Moved { user, conn, hops, version, waits } => {
                 let to = Presence { conn, shard: from, hops, doomed: false };
                 self.on_moved(now, user, to, (version, waits));
@@ -24,7 +46,7 @@ impl<W: Wire> Shard<W> {
             Mesh::Welcome { conn, welcome } => self.on_welcome(now, conn, welcome),
             Mesh::Profile { profile, conns } => self.on_profile(Rc::new(*profile), &conns),
             Mesh::ToConns { conns, payload } => self.send_to_conns(now, &conns, &payload),
-            Mesh::FoundForBan { ban, name } => self.ban(now, *ban, name),
+            Mesh::FoundForBan { ban, profile } => self.ban(now, *ban, &profile),
 
             Mesh::Broadcast { channel, batch } => self.on_broadcast(&channel, &batch),
             Mesh::ToMember { conn, bytes, messages } => {

@@ -21,14 +21,17 @@
 //! `relay` for members on other shards, `flush` for how bytes leave.
 
 mod announce;
+mod ending;
 mod flush;
 mod gauges;
 mod govern;
 mod hello;
 mod join;
 mod keep;
+mod line;
 mod list;
 mod mesh;
+mod nicks;
 mod operate;
 mod play;
 mod relay;
@@ -48,7 +51,7 @@ use crate::{
     ConnId, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Placement, Rng,
     ShardId, Stats, StoreRequest, UserId, Wire,
     channel::{At, Channel, Member},
-    conn::{Awaits, Conns, Seat},
+    conn::{Conns, Seat},
     directory::Directory,
     fan_out::{self, Class, FanOut, NONE},
     mesh::Mesh,
@@ -169,6 +172,7 @@ pub struct Shard<W> {
     channels: Slab<Channel>,
     by_name: HashMap<ChannelName, u32, RandomState>,
     users: Users,
+    nicks: nicks::Nicks,
 
     relays: Slab<Relay>,
     relay_of: HashMap<ChannelRef, u32, RandomState>,
@@ -231,6 +235,7 @@ impl<W: Wire> Shard<W> {
             channels: Slab::new(),
             by_name: HashMap::with_hasher(hasher()),
             users: Users::new(hasher(), config.profiles_max),
+            nicks: nicks::Nicks::new(hasher()),
             relays: Slab::new(),
             relay_of: HashMap::with_hasher(hasher()),
             away: HashMap::with_hasher(hasher()),
@@ -259,7 +264,7 @@ impl<W: Wire> Shard<W> {
             n_blocked: 0,
             waiting_bytes: 0,
             timers: Timers::default(),
-            wheel: Wheel::new(config.ping_after.min(config.silence_max).min(config.hello_deadline)),
+            wheel: Wheel::new(shortest_wait(&config)),
             outputs: VecDeque::new(),
             stats: Stats::default(),
             hasher: hasher(),
@@ -323,6 +328,12 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// Whether it is known who a connection is.
+    #[must_use]
+    pub fn is_known(&self, key: Key) -> bool {
+        self.conns.slot(key).is_some_and(|slot| self.conns[slot].profile.is_some())
+    }
+
     /// The format that a connection is sent.
     #[must_use]
     pub fn format(&self, key: Key) -> Option<Format> {
@@ -331,14 +342,29 @@ impl<W: Wire> Shard<W> {
 
     /// A connection was opened: it is challenged and has to say hello.
     ///
-    /// `preface` is sent ahead of all else: what the door's transport still owes the peer.
+    /// `preface` is sent ahead of all else: what the door's transport still owes the peer. It has `waited_us` already.
     pub fn open(&mut self, now: Now, format: Format, preface: &[u8]) -> (Key, ConnId) {
+        self.open_late(now, 0, format, preface)
+    }
+
+    /// The same for a connection that has had so many microseconds of its time to say who it is.
+    pub fn open_late(
+        &mut self,
+        now: Now,
+        waited_us: u64,
+        format: Format,
+        preface: &[u8],
+    ) -> (Key, ConnId) {
         self.serial += 1;
         let id = ConnId::new(self.id, self.serial);
-        let slot = self.conns.insert(id, format, now.mono_ms());
+        let slot = self.conns.insert(id, format, now.mono_ms().saturating_sub(waited_us / 1_000));
         let key = self.conns.key(slot);
         self.stats.opened += 1;
-        let deadline = self.config.hello_deadline.min(self.config.ping_after);
+        let deadline = match format.is_line() {
+            true => self.config.line.nick_deadline.min(self.config.ping_after),
+            false => self.config.hello_deadline.min(self.config.ping_after),
+        };
+        let deadline = deadline.saturating_sub(std::time::Duration::from_micros(waited_us));
         self.wheel.arm(now.mono_us + deadline.as_micros() as u64, now.mono_us, key);
         self.deliver(slot, preface, 0);
         self.tell(slot, &[Event::Challenge]);
@@ -354,6 +380,10 @@ impl<W: Wire> Shard<W> {
             conn.heard_ms = now.mono_ms();
         }
         self.stats.bytes_received += bytes as u64;
+        if conn.format.is_line() {
+            // Its door counts lines, and throws the rest away unread.
+            return self.flow(key);
+        }
         let reason = if !conn.bytes_in.take(rates.bytes_in, now.mono_us, bytes as u64) {
             self.stats.limit(Limit::BytesIn);
             Some(CloseReason::BytesIn)
@@ -403,12 +433,14 @@ impl<W: Wire> Shard<W> {
         let known = conn.profile.is_some();
         match command {
             Command::Hello { user, token } => self.hello(now, slot, user, token),
+            Command::Login(login) => self.login(now, slot, *login),
             Command::Bye => self.close(now, slot, CloseReason::Bye),
             Command::Speak(format) => self.speak(slot, format),
             _ if !known => {}
             Command::Join { target, set } => self.want_join(now, slot, target, set),
             Command::SetProfile { name, color } => self.want_profile(now, slot, name, color),
             Command::FollowList(on) => self.follow_list(now, slot, on),
+            Command::Line(command) => self.line_command(now, slot, *command),
             command => self.handle_member_command(now, slot, command),
         }
         self.flow(key)
@@ -472,6 +504,7 @@ impl<W: Wire> Shard<W> {
             Command::SpeakBinaryCustom => self.member_mut(actor).binary_custom = true,
             Command::Speak(format) => self.reformat_away(actor, format),
             Command::Admin(admin) => self.staff(now, Some(actor), actor.conn, *admin),
+            Command::Line(command) => self.line_act(now, actor, *command),
             Command::Hello { .. } => {
                 let channel = &self.channels[actor.channel as usize];
                 let user = channel.roster[actor.participant].profile.user;
@@ -479,6 +512,7 @@ impl<W: Wire> Shard<W> {
                 self.answer(actor, &[Event::Quota(preset)]);
             }
             Command::Bye
+            | Command::Login(_)
             | Command::Join { .. }
             | Command::SetProfile { .. }
             | Command::FollowList(_) => unreachable!("handled where the connection is"),
@@ -610,7 +644,10 @@ impl<W: Wire> Shard<W> {
             return;
         }
         let before = conn.outbox.len();
-        let mark = if conn.blocked { self.config.outbox_bytes_mark as usize } else { usize::MAX };
+        let mark = match conn.blocked {
+            true => self.config.outbox_marks(conn.format).0 as usize,
+            false => usize::MAX,
+        };
         fan_out::absorb(conn, log, mark, &mut self.pool, &mut self.stats);
         if conn.blocked {
             self.waiting_bytes += (conn.outbox.len() - before) as u64;
@@ -687,6 +724,10 @@ impl<W: Wire> Shard<W> {
                 At::Here(slot) => self.conns[slot].format,
                 At::Away(_, format) => format,
             };
+            if format.is_line() {
+                // Told what changed, in words.
+                continue;
+            }
             let (mut bytes, hole) = encoded[format.index()].take().unwrap_or_else(|| {
                 let mut bytes = self.pool.take();
                 let view = self.channels[idx as usize].view();
@@ -703,74 +744,6 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    /// Closes a connection for a reason of ours, which the peer is told.
-    pub(crate) fn close(&mut self, now: Now, slot: u32, reason: CloseReason) {
-        if !self.conns[slot].attached {
-            // Its socket is still on the way here.
-            self.unseat(now, slot);
-            self.conns[slot].extra().doom = Some(reason);
-            return;
-        }
-        self.stats.endings[Ending::from(reason) as usize] += 1;
-        let (key, conn) = (self.conns.key(slot), self.conns[slot].id);
-        let unsent = self.dismantle(now, slot);
-        self.outputs.push_back(Output::Close { key, conn, reason, unsent });
-    }
-
-    /// Takes a connection out of everything and returns what it was still to be sent.
-    fn dismantle(&mut self, now: Now, slot: u32) -> Vec<u8> {
-        self.absorb(slot);
-        let mut told_by_owner = false;
-        if let Seat::Relayed { relay } = self.conns[slot].seat {
-            let (conn, owner) = (self.conns[slot].id, self.relays[relay as usize].of.owner);
-            let user = self.conns[slot].profile.as_ref().expect("members have said hello").user;
-            self.unseat_relayed(slot);
-            self.mesh(owner, Mesh::MemberGone { conn, user });
-            told_by_owner = true;
-        }
-        self.unseat(now, slot);
-        let conn = self.extract(slot);
-        let quota = conn.extra.as_ref().map(|extra| extra.quota).unwrap_or_default();
-        let user = match conn.awaits() {
-            Some(Awaits::Welcome { user, .. }) => Some(*user),
-            _ => conn.profile.as_ref().map(|profile| profile.user),
-        };
-        if let Some(user) = user
-            && !told_by_owner
-        {
-            self.depart_user(now, user, conn.id, Some(quota));
-        }
-        conn.outbox.into_unsent()
-    }
-
-    /// Takes a connection that sits nowhere out of the shard's tables.
-    fn extract(&mut self, slot: u32) -> crate::conn::Conn {
-        assert_eq!(self.conns[slot].seat, Seat::None, "only one who sits nowhere leaves the shard");
-        self.unfollow_list(slot);
-        self.custom_followers.remove(&slot);
-        let conn = self.conns.remove(slot);
-        if conn.blocked {
-            self.n_blocked -= 1;
-            self.waiting_bytes -= conn.outbox.len() as u64;
-        }
-        conn
-    }
-
-    /// The server stops: everyone is told, and nobody comes in any more.
-    pub fn stop(&mut self, now: Now) {
-        self.stopping = true;
-        let slots: Vec<u32> = self.conns.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            self.close(now, slot, CloseReason::Stopping);
-        }
-    }
-
-    /// Whether [`Shard::stop`] was called.
-    #[must_use]
-    pub fn is_stopping(&self) -> bool {
-        self.stopping
-    }
-
     /// When [`Shard::handle_timeout`] should be called, microseconds on the monotonic clock.
     #[must_use]
     pub fn next_deadline_us(&self) -> Option<u64> {
@@ -784,3 +757,10 @@ impl<W: Wire> Shard<W> {
 
 /// A place in a list that is taken by nobody.
 pub(crate) const NOWHERE: u32 = NONE;
+
+/// What the wheel that looks after connections has to tell apart.
+fn shortest_wait(config: &Config) -> std::time::Duration {
+    let Config { ping_after, silence_max, hello_deadline, line, .. } = config;
+    let idle = line.idle_max.unwrap_or(line.nick_deadline);
+    (*ping_after).min(*silence_max).min(*hello_deadline).min(line.nick_deadline).min(idle)
+}

@@ -3,9 +3,9 @@
 use super::{Announcement, Shard, govern::Removal};
 use crate::{
     ChannelDetail, ChannelFilter, ChannelKind, ChannelName, ChannelSeen, CloseReason, Config,
-    ConnId, Event, Key, Notice, Now, Order, OrderPlace, Outcome, SeatSeen, SlowReader, UserFilter,
-    UserId, UserSeen, Wire,
-    channel::Channel,
+    ConnId, DoorKind, Event, Key, Named, Notice, Now, Order, OrderPlace, Outcome, SeatSeen,
+    SlowReader, UserFilter, UserId, UserSeen, Wire,
+    channel::{Ban, Channel},
     conn::{Awaits, JoinRequest},
     mesh::{Mesh, Payload},
     users::Presence,
@@ -177,20 +177,19 @@ impl<W: Wire> Shard<W> {
             return Outcome::Lobby;
         }
         let present = channel.roster.find(user);
-        let (name, members) = match present {
+        let (name, door, members) = match present {
             Some(participant) => {
                 let participant = &channel.roster[participant];
-                (participant.profile.display_name().into(), participant.members.len() as u32)
+                let (name, door) = (participant.named(), participant.profile.door);
+                (name, door, participant.members.len() as u32)
             }
             None if ms == 0 => return Outcome::NoSuchUser,
-            None => (user.to_string().into_boxed_str(), 0),
+            None => (Named::plain(&user.to_string()), DoorKind::Piano, 0),
         };
-        let by_name = OPERATOR.into();
-        self.carry_out_ban(
-            now,
-            idx,
-            Removal { user, ms, by: None, by_name, themselves: false, name },
-        );
+        let by_name = Named::plain(OPERATOR);
+        let (by, themselves, reason) = (None, false, None);
+        let removal = Removal { user, ms, by, by_name, themselves, name, door, reason };
+        self.carry_out_ban(now, idx, removal);
         Outcome::Done(members)
     }
 
@@ -218,7 +217,8 @@ impl<W: Wire> Shard<W> {
             }
         } else {
             let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
-            channel.mutes.insert(user, until, now.mono_us, max);
+            let mute = Ban { until_us: until, origin: None, name: "".into() };
+            channel.mutes.insert(user, mute, now.mono_us, max);
         }
         let Some(participant) = self.channels[idx as usize].roster.find(user) else {
             return Outcome::Done(0);
@@ -262,11 +262,19 @@ impl<W: Wire> Shard<W> {
     /// For how many seconds yet a participant's words are refused; `None` when they are heard.
     pub(super) fn muted_for(&self, now: Now, channel: &Channel, participant: u32) -> Option<u64> {
         let profile = &channel.roster[participant].profile;
-        let here_us = channel.mutes.until(profile.user, now.mono_us).unwrap_or(now.mono_us);
+        let here_us = channel.mutes.until(profile.user, None, now.mono_us).unwrap_or(now.mono_us);
         let guest_until_ms = self.guests_muted_ms.map_or(0, |ms| profile.first_seen_ms + ms);
         let everywhere_ms = profile.muted_until_ms.max(guest_until_ms);
         let left_ms =
             everywhere_ms.saturating_sub(now.wall_ms).max((here_us - now.mono_us).div_ceil(1_000));
+        (left_ms > 0).then(|| left_ms.div_ceil(1_000))
+    }
+
+    /// For how many seconds yet a connection's words are refused wherever it is.
+    pub(super) fn muted_everywhere(&self, now: Now, slot: u32) -> Option<u64> {
+        let profile = self.conns[slot].profile.as_ref()?;
+        let guest_until_ms = self.guests_muted_ms.map_or(0, |ms| profile.first_seen_ms + ms);
+        let left_ms = profile.muted_until_ms.max(guest_until_ms).saturating_sub(now.wall_ms);
         (left_ms > 0).then(|| left_ms.div_ceil(1_000))
     }
 
@@ -279,16 +287,16 @@ impl<W: Wire> Shard<W> {
                     || profile.user.to_string().contains(text)
             }) && (!filter.muted || profile.is_muted(now.wall_ms))
         };
-        let mut seen: Vec<UserSeen> = self
+        // Copied are only those who are shown: a shard may have a hundred thousand.
+        let mut seen: Vec<&crate::users::User> = self
             .users
             .iter()
             .filter(|record| filter.absent || !record.connections.is_empty())
             .filter(|record| fits(&record.profile))
-            .map(seen_user)
             .collect();
-        seen.sort_by_key(|seen| (Reverse(seen.connections.len()), seen.profile.user));
+        seen.sort_by_key(|record| (Reverse(record.connections.len()), record.profile.user));
         seen.truncate(filter.limit as usize);
-        seen
+        seen.into_iter().map(seen_user).collect()
     }
 
     /// One user whose record this shard owns.
@@ -303,7 +311,7 @@ impl<W: Wire> Shard<W> {
         let seat = |channel: &Channel| {
             let participant = channel.roster.find(user)?;
             let members = &channel.roster[participant].members;
-            let until = channel.mutes.until(user, now.mono_us).unwrap_or(now.mono_us);
+            let until = channel.mutes.until(user, None, now.mono_us).unwrap_or(now.mono_us);
             Some(SeatSeen {
                 channel: channel.name.clone(),
                 connections: members.iter().map(|member| member.conn).collect(),

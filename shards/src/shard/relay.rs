@@ -12,7 +12,7 @@
 use super::flush::LOG_BYTES_MAX;
 use super::{Actor, FanRef, Flow, Output, Relay, Shard};
 use crate::{
-    ChannelRef, Command, ConnId, Format, NoteQuota, Now, Profile, ShardId, UserId, Wire,
+    ChannelRef, Command, ConnId, Entry, Format, NoteQuota, Now, Profile, ShardId, UserId, Wire,
     channel::{At, Away, has_moved},
     conn::{Awaits, JoinRequest, Purpose, Seat},
     fan_out::FanOut,
@@ -281,8 +281,13 @@ impl<W: Wire> Shard<W> {
         conn: ConnId,
         command: Command,
     ) {
+        let settles = matches!(command, Command::Line(_));
         if let Some(actor) = self.relayed_actor(from, conn) {
             self.act(now, actor, command);
+        }
+        if settles {
+            // One that was removed or called home meanwhile has gone on already, and this finds nobody.
+            self.mesh(from, Mesh::Settled { conn });
         }
     }
 
@@ -299,7 +304,9 @@ impl<W: Wire> Shard<W> {
         let stays = self.channels[actor.channel as usize].name == request.name();
         match actor.at {
             _ if stays => {
-                self.show_channel(actor);
+                if request.entry == Entry::Piano {
+                    self.show_channel(now, actor, request.entry);
+                }
                 if let At::Away(shard, _) = actor.at {
                     self.mesh(shard, Mesh::Stay { conn });
                 }
@@ -504,6 +511,8 @@ impl<W: Wire> Shard<W> {
         extra.quota = quota;
         let wish = match extra.awaits.take() {
             Some(Awaits::Release(wish)) => Some(wish),
+            // What it asked for was done before it was let go.
+            Some(Awaits::Settled) => None,
             other => {
                 extra.awaits = other;
                 None

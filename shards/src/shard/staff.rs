@@ -2,7 +2,7 @@
 
 use super::{Actor, Announcement, Shard};
 use crate::{
-    AdminCommand, Audience, ChannelName, ChatText, Color, ConnId, Event, JoinTarget, Notice, Now,
+    AdminCommand, Audience, ChannelName, ChatMessage, ChatText, Color, ConnId, Event, Notice, Now,
     Profile, StoreRequest, UserId, UserName, Wire,
     conn::JoinRequest,
     fan_out::Class,
@@ -67,7 +67,7 @@ impl<W: Wire> Shard<W> {
                 }
             }
             AdminCommand::Move { user, channel, set } => {
-                let request = JoinRequest { target: JoinTarget::Named(channel), set, overflows: 0 };
+                let request = JoinRequest { set, ..JoinRequest::to(channel) };
                 match (user, actor) {
                     (Some(user), _) => {
                         self.send_to_user(now, user, Payload::Move(Box::new(request)), &[]);
@@ -118,7 +118,17 @@ impl<W: Wire> Shard<W> {
                 color: Color([0xff, 0xff, 0xff]),
                 ..Profile::new(SERVER, 0)
             };
-            self.say(now, idx, by, text, None);
+            let number = self.number_message(now);
+            let message = ChatMessage {
+                id: number as u32,
+                sent_ms: now.wall_ms,
+                by,
+                text,
+                reply_to: None,
+                is_action: false,
+                digits: 0,
+            };
+            self.say(idx, number, message);
         }
     }
 }

@@ -18,25 +18,31 @@ impl<W: Wire> Shard<W> {
         if !self.channels[actor.channel as usize].settings.chat || !self.may_talk(now, actor) {
             return;
         }
-        let by = &self.channels[actor.channel as usize].roster[actor.participant].profile;
-        let by = Profile::clone(by);
-        self.say(now, actor.channel, by, text, reply_to);
+        self.say_as(now, actor, text, reply_to, false);
+    }
+
+    /// A member says something, or does it in words.
+    pub(super) fn say_as(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        text: ChatText,
+        reply_to: Option<MessageRef>,
+        is_action: bool,
+    ) {
+        let by = &self.channels[actor.channel as usize].roster[actor.participant];
+        let (by, digits) = (Profile::clone(&by.profile), by.digits);
+        let (number, sent_ms) = (self.number_message(now), now.wall_ms);
+        let id = number as u32;
+        let said = ChatMessage { id, sent_ms, by, text, reply_to, is_action, digits };
+        self.say(actor.channel, number, said);
     }
 
     /// Says something to everyone in a channel of this shard, and keeps it.
-    pub(super) fn say(
-        &mut self,
-        now: Now,
-        idx: u32,
-        by: Profile,
-        text: ChatText,
-        reply_to: Option<MessageRef>,
-    ) {
-        let number = self.number_message(now);
-        let message = ChatMessage { id: number as u32, sent_ms: now.wall_ms, by, text, reply_to };
+    pub(super) fn say(&mut self, idx: u32, number: u64, message: ChatMessage) {
         self.broadcast(idx, None, Class::Prompt, Event::Chat(&message));
         self.keep_message(idx, number, &message);
-        self.channels[idx as usize].remember(message, self.config.chat_history);
+        self.channels[idx as usize].remember(message, self.config.history_kept());
     }
 
     fn may_talk(&mut self, now: Now, actor: Actor) -> bool {
@@ -75,11 +81,13 @@ impl<W: Wire> Shard<W> {
         }
         let roster = &self.channels[actor.channel as usize].roster;
         let recipient = roster[target].profile.clone();
-        let by = Profile::clone(&roster[actor.participant].profile);
-        let id = self.rng.next_u32();
-        let message = ChatMessage { id, sent_ms: now.wall_ms, by, text, reply_to };
+        let by = &roster[actor.participant];
+        let (by, digits) = (Profile::clone(&by.profile), by.digits);
+        let (id, sent_ms) = (self.rng.next_u32(), now.wall_ms);
+        let message = ChatMessage { id, sent_ms, by, text, reply_to, is_action: false, digits };
         let event = Event::Direct { message: &message, to: &recipient };
         self.tell_participant(actor.channel, target, &[event]);
+        self.note_writer_to(actor, target);
         if target != actor.participant {
             self.tell_participant(actor.channel, actor.participant, &[event]);
         }

@@ -1,7 +1,10 @@
 //! What time brings.
 
 use super::Shard;
-use crate::{CloseReason, Key, Limit, Now, StoreRequest, Wire, timers::Timer};
+use crate::{CloseReason, Event, Key, Limit, LineEvent, Now, StoreRequest, Wire, timers::Timer};
+
+/// How long before it is closed somebody at a terminal is told so, microseconds.
+const IDLE_TOLD_US: u64 = 60_000_000;
 
 impl<W: Wire> Shard<W> {
     /// Does what is due. To be called when [`Shard::next_deadline_us`] has come; earlier calls do no harm.
@@ -44,6 +47,9 @@ impl<W: Wire> Shard<W> {
                     self.close(now, slot, reason);
                 }
             }
+            Timer::Stalled { slot, generation } => {
+                self.look_at_stalled(now, Key { slot, generation });
+            }
             Timer::Publish => self.publish(now),
             Timer::Heat => self.look_at_heat(now),
             Timer::Unanswered => self.give_up_on_storage(now),
@@ -76,6 +82,30 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// Closes who has said nothing at a terminal for as long as the operator allows, if the operator sets a time. That
+    /// the peer is there at all, its kernel says (keepalive).
+    fn check_idle(&mut self, now: Now, slot: u32, key: Key, silent_us: u64) {
+        let ping_after = self.config.ping_after.as_micros() as u64;
+        let Some(idle_max) = self.config.line.idle_max else {
+            return self.wheel.arm(now.mono_us + ping_after, now.mono_us, key);
+        };
+        let idle_max_us = idle_max.as_micros() as u64;
+        let told_at_us = idle_max_us.saturating_sub(IDLE_TOLD_US).max(1);
+        let line = self.conns[slot].extra().line.get_or_insert_default();
+        if silent_us >= idle_max_us && line.idle_told {
+            self.stats.limit(Limit::Idle);
+            return self.close(now, slot, CloseReason::Idle);
+        }
+        let tells = silent_us >= told_at_us && !line.idle_told;
+        line.idle_told = silent_us >= told_at_us;
+        let next = if line.idle_told { idle_max_us } else { told_at_us };
+        let next_us = (now.mono_us - silent_us + next).max(now.mono_us + 1);
+        self.wheel.arm(next_us.min(now.mono_us + ping_after), now.mono_us, key);
+        if tells {
+            self.tell(slot, &[Event::Line(LineEvent::Idle)]);
+        }
+    }
+
     /// Pings who has been silent, and closes who has been for too long. Each connection comes here now and then.
     fn check_alive(&mut self, now: Now, key: Key) {
         let Some(slot) = self.conns.slot(key) else { return };
@@ -88,12 +118,19 @@ impl<W: Wire> Shard<W> {
         let (ping_after, silence_max) =
             (self.config.ping_after.as_micros() as u64, self.config.silence_max.as_micros() as u64);
         if conn.profile.is_none() && conn.awaits().is_none() && !conn.refused {
-            let deadline = conn.heard_ms * 1_000 + self.config.hello_deadline.as_micros() as u64;
+            let patience = match conn.format.is_line() {
+                true => self.config.line.nick_deadline,
+                false => self.config.hello_deadline,
+            };
+            let deadline = conn.heard_ms * 1_000 + patience.as_micros() as u64;
             if now.mono_us >= deadline {
                 self.stats.limit(Limit::HelloDeadline);
                 return self.close(now, slot, CloseReason::NoHello);
             }
             return self.wheel.arm(deadline, now.mono_us, key);
+        }
+        if conn.format.is_line() {
+            return self.check_idle(now, slot, key, silent_us);
         }
         if silent_us >= silence_max {
             self.stats.limit(Limit::Silence);

@@ -152,9 +152,9 @@ impl<W: Wire> Shard<W> {
     /// Whether a user may not enter a channel that is owned here.
     #[must_use]
     pub fn is_banned(&self, channel: &ChannelName, user: UserId, now: Now) -> bool {
-        self.by_name
-            .get(channel)
-            .is_some_and(|&idx| self.channels[idx as usize].bans.until(user, now.mono_us).is_some())
+        self.by_name.get(channel).is_some_and(|&idx| {
+            self.channels[idx as usize].bans.until(user, None, now.mono_us).is_some()
+        })
     }
 
     /// A user whose record is owned here.
@@ -182,7 +182,7 @@ impl<W: Wire> Shard<W> {
             assert!(conn.attached, "{id} has come home");
             assert!(!conn.blocked && conn.outbox.is_empty(), "{id} was sent everything");
             assert!(!conn.listed && conn.awaits().is_none(), "{id} goes on");
-            assert!(!conn.cursors_stale, "{id} knows where the cursors are");
+            assert!(!conn.stale, "{id} knows where the cursors are");
             if let Some(extra) = &conn.extra {
                 assert!(extra.deferred.is_none(), "{id} went where it wanted");
                 assert!(extra.list_due.is_none(), "{id} has the whole list");

@@ -2,12 +2,12 @@
 
 use super::{ANY_TEXT, Key, Kind};
 
-const UNLIMITED: Option<&str> = Some("unlimited");
-const HOUR_MS: u64 = 3_600_000;
+pub(super) const UNLIMITED: Option<&str> = Some("unlimited");
+pub(super) const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 86_400_000;
-const U32: u64 = u32::MAX as u64;
+pub(super) const U32: u64 = u32::MAX as u64;
 
-const fn key(
+pub(super) const fn key(
     name: &'static str,
     kind: Kind,
     default: &'static str,
@@ -28,11 +28,16 @@ const fn secret(name: &'static str, what: &'static str, cost: &'static str) -> K
     }
 }
 
-const fn number(unit: &'static str, min: u64, max: u64) -> Kind {
+pub(super) const fn number(unit: &'static str, min: u64, max: u64) -> Kind {
     Kind::Number { min, max, unit, word: None }
 }
 
-const fn number_or(word: Option<&'static str>, unit: &'static str, min: u64, max: u64) -> Kind {
+pub(super) const fn number_or(
+    word: Option<&'static str>,
+    unit: &'static str,
+    min: u64,
+    max: u64,
+) -> Kind {
     Kind::Number { min, max, unit, word }
 }
 
@@ -47,8 +52,8 @@ const fn per(name: &'static str, default: &'static str) -> Key {
     key(name, number("milliseconds", 1, HOUR_MS), default, WHAT, "None.")
 }
 
-/// Every key, table by table.
-pub const KEYS: &[Key] = &[
+/// Every key but those of [`super::line`] and [`super::quic`], table by table.
+pub(super) const TABLE: &[Key] = &[
     key(
         "listen",
         Kind::List("ADDRESS:PORT"),

@@ -6,7 +6,7 @@ use crate::{
     admission::{Admission, Grant, Refused},
     assets::Assets,
     config::Config,
-    doors::{Commands, Greeted, Received},
+    doors::{Commands, Greeted, Received, Welcome},
     http::{Head, Response, Status},
     identity::Identity,
     ws::{self, Item, encode, handshake},
@@ -36,6 +36,8 @@ fn close_code(reason: CloseReason) -> (u16, &'static str) {
         CloseReason::TooManyConnections => (4009, "too many connections of this user"),
         CloseReason::Kicked => (4010, "closed by an operator"),
         CloseReason::Banned => (4008, "banned from this server"),
+        // Line chat's.
+        CloseReason::NickTaken | CloseReason::Stalled | CloseReason::Idle => (1008, ""),
     }
 }
 
@@ -43,7 +45,7 @@ fn close_code(reason: CloseReason) -> (u16, &'static str) {
 #[derive(Debug)]
 pub struct Shared {
     config: Config,
-    identity: Identity,
+    identity: Arc<Identity>,
     proxies: TrustedProxies,
     assets: Arc<Assets>,
     admission: Arc<Admission>,
@@ -54,7 +56,7 @@ impl Shared {
     #[must_use]
     pub fn new(
         config: &Config,
-        identity: Identity,
+        identity: Arc<Identity>,
         assets: Arc<Assets>,
         admission: Arc<Admission>,
     ) -> Self {
@@ -65,7 +67,7 @@ impl Shared {
     /// The same under other settings.
     #[must_use]
     pub fn reloaded(&self, config: &Config) -> Self {
-        let identity = self.identity.reloaded(config);
+        let identity = Arc::new(self.identity.reloaded(config));
         Shared::new(config, identity, self.assets.clone(), self.admission.clone())
     }
 }
@@ -133,7 +135,8 @@ impl Door {
     /// How this door's events are encoded.
     #[must_use]
     pub fn wire(&self) -> MppWire {
-        MppWire::new(&self.shared.config.motd)
+        let history = self.shared.config.core.chat_history as usize;
+        MppWire::new(&self.shared.config.motd).with_history(history)
     }
 
     /// A connection was accepted from `peer`. Counts it for its address, unless it may be a proxy that speaks for
@@ -227,7 +230,14 @@ impl Door {
         let rest = greeting.input.get(head.len()..).unwrap_or_default().to_vec();
         let session = Session { decoder: ws::Decoder::default(), client };
         let (format, session) = (Format::MPP_TEXT, crate::doors::Session::Mpp(session));
-        Greeted::Welcome { preface, rest, format, session }
+        Greeted::Welcome(Box::new(Welcome {
+            preface,
+            rest,
+            format,
+            session,
+            first: Vec::new(),
+            since: None,
+        }))
     }
 
     fn page(&self, head: &Head<'_>) -> Greeted {

@@ -6,8 +6,8 @@ use crate::ws::{
     encode::{begin, finish, ping},
 };
 use tutti_shards::{
-    ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Crown, CustomBody, Event,
-    Format, Note, ParticipantView, Position, Profile, QuotaPreset, Settings, Tag, UserId, Wire,
+    ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Crown, CustomBody, DoorKind,
+    Event, Format, Note, ParticipantView, Position, Profile, QuotaPreset, Settings, UserId, Wire,
 };
 
 /// How many past allowances a client's note quota remembers; the protocol knows no other number.
@@ -23,6 +23,8 @@ const QUOTA_HISTORY: u8 = 3;
 pub struct MppWire {
     /// The greeting as a JSON string, quotes included; empty when there is none.
     motd: Vec<u8>,
+    /// Messages of a history that are shown; channels keep more for other doors. `None` for all.
+    history: Option<usize>,
 }
 
 impl MppWire {
@@ -46,7 +48,14 @@ impl MppWire {
         if !html.is_empty() {
             write::string(&mut json, &html);
         }
-        MppWire { motd: json }
+        MppWire { motd: json, history: None }
+    }
+
+    /// Shows only the last so many messages to those who join.
+    #[must_use]
+    pub fn with_history(mut self, last: usize) -> Self {
+        self.history = Some(last);
+        self
     }
 
     /// Appends one event as a JSON message.
@@ -58,14 +67,14 @@ impl MppWire {
             Event::Channel { view, me } => {
                 channel(view, Some(me), out);
             }
-            Event::Participant(view) => {
+            Event::Participant(view) | Event::Changed { view, .. } => {
                 out.extend_from_slice(b"{\"m\":\"p\",");
                 participant_fields(view, out);
                 out.push(b'}');
             }
-            Event::Left(user) => {
+            Event::Left(view) => {
                 out.extend_from_slice(b"{\"m\":\"bye\",\"p\":");
-                write::user(out, user);
+                write::user(out, view.profile.user);
                 out.push(b'}');
             }
             Event::Cursor { user, position } => cursor(user, position, out),
@@ -73,7 +82,8 @@ impl MppWire {
             Event::Chat(message) => chat(message, out),
             Event::History(messages) => {
                 out.extend_from_slice(b"{\"m\":\"c\",\"c\":[");
-                separated(messages, out, chat);
+                let skipped = self.history.map_or(0, |last| messages.len().saturating_sub(last));
+                separated(messages.iter().skip(skipped), out, chat);
                 out.extend_from_slice(b"]}");
             }
             Event::Direct { message, to } => direct(message, to, out),
@@ -89,6 +99,9 @@ impl MppWire {
                 out.push(b'}');
             }
             Event::Custom { from, body, .. } => custom(from, body, out),
+            Event::Crowned(_) | Event::ChatSwitched(_) | Event::Line(_) => {
+                debug_assert!(false, "these are not for the piano");
+            }
         }
     }
 
@@ -119,6 +132,8 @@ enum Shape {
     Quick,
     /// A WebSocket frame of its own.
     Blob,
+    /// Nothing: the `ch` message says it.
+    Nothing,
 }
 
 fn shape(format: Format, event: &Event<'_>) -> Shape {
@@ -131,10 +146,12 @@ fn shape(format: Format, event: &Event<'_>) -> Shape {
         | Event::Time { .. }
         | Event::Chat(_)
         | Event::Participant(_)
+        | Event::Changed { .. }
             if format == Format::MPP_QUICK =>
         {
             Shape::Quick
         }
+        Event::Crowned(_) | Event::ChatSwitched(_) | Event::Line(_) => Shape::Nothing,
         _ => Shape::Text,
     }
 }
@@ -149,6 +166,7 @@ impl Wire for MppWire {
         for run in events.chunk_by(shapes) {
             match run {
                 [] => {}
+                [first, ..] if shape(format, first) == Shape::Nothing => {}
                 [Event::Custom { from, body, with_blob: true }] if body.blob.is_some() => {
                     custom_blob(from, body, out);
                 }
@@ -333,7 +351,10 @@ fn participant_fields(view: ParticipantView<'_>, out: &mut Vec<u8>) {
     name_and_color(profile, out);
     out.push(b',');
     coordinates(view.position, out);
-    label(profile.tag.as_deref(), out);
+    if profile.away {
+        out.extend_from_slice(b",\"afk\":true");
+    }
+    label(profile, out);
 }
 
 /// A user without a place: who said something, or who the peer is.
@@ -343,7 +364,7 @@ fn user_info(profile: &Profile, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"id\":");
     write::user(out, profile.user);
     name_and_color(profile, out);
-    label(profile.tag.as_deref(), out);
+    label(profile, out);
     out.push(b'}');
 }
 
@@ -355,12 +376,19 @@ fn name_and_color(profile: &Profile, out: &mut Vec<u8>) {
 }
 
 /// The label, in every message that shows the user: clients drop it when it is missing.
-fn label(tag: Option<&Tag>, out: &mut Vec<u8>) {
-    let Some(tag) = tag else { return };
+///
+/// Those who came in by another door without one are labelled with that door.
+fn label(profile: &Profile, out: &mut Vec<u8>) {
+    let (text, color): (&str, &str) = match (profile.tag.as_deref(), profile.door) {
+        (Some(tag), _) => (&tag.text, &tag.color),
+        (None, DoorKind::Piano) => return,
+        (None, DoorKind::Line) => ("TCP", "#777"),
+        (None, DoorKind::Quic) => ("QUIC", "#4a7"),
+    };
     out.extend_from_slice(b",\"tag\":{\"text\":");
-    write::string(out, &tag.text);
+    write::string(out, text);
     out.extend_from_slice(b",\"color\":");
-    write::string(out, &tag.color);
+    write::string(out, color);
     out.push(b'}');
 }
 
@@ -408,7 +436,10 @@ fn said(message: &ChatMessage, out: &mut Vec<u8>, people: impl FnOnce(&mut Vec<u
     out.extend_from_slice(b"\",\"t\":");
     write::integer(out, message.sent_ms);
     out.extend_from_slice(b",\"a\":");
-    write::string(out, message.text.as_str());
+    match message.is_action {
+        false => write::string(out, message.text.as_str()),
+        true => write::string(out, &format!("*{}*", message.text.as_str())),
+    }
     people(out);
     if let Some(reply_to) = &message.reply_to {
         out.extend_from_slice(b",\"r\":");

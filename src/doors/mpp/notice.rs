@@ -52,26 +52,30 @@ fn fields(notice: &Notice) -> Fields<'_> {
             duration_ms: Some(2_000),
             ..Fields::default()
         },
-        Notice::Removed { channel, minutes: 0 } => {
+        Notice::Removed { channel, minutes: 0, .. } => {
             room("removed", format!("You were removed from \"{channel}\"."))
         }
-        Notice::Removed { channel, minutes } => {
+        Notice::Removed { channel, minutes, .. } => {
             room("removed", format!("You are banned from \"{channel}\" for {}.", span(*minutes)))
         }
-        Notice::RemovedFromHere { name, by, minutes: 0 } => {
-            news(format!("{by} removed {name} from the channel."))
-        }
-        Notice::RemovedFromHere { name, by, minutes } => {
-            news(format!("{by} banned {name} from the channel for {}.", span(*minutes)))
+        Notice::RemovedFromHere { name, by, minutes, reason } => {
+            let (name, by) = (&name.name, &by.name);
+            let end = reason.as_ref().map_or(".".into(), |why| format!(": {}", why.as_str()));
+            news(match minutes {
+                0 => format!("{by} removed {name} from the channel{end}"),
+                _ => {
+                    format!("{by} banned {name} from the channel for {}{end}", span(*minutes))
+                }
+            })
         }
         Notice::RemovedThemselves { name } => Fields {
             title: Some("Certificate of Award"),
             ..news(format!("Let it be known that {name} removed themselves. Well done!"))
         },
         Notice::Unbanned { name, by } => news(format!("{by} lifted the ban of {name}.")),
-        Notice::StillBanned { channel, minutes } => room(
+        Notice::StillBanned { channel, seconds } => room(
             "banned",
-            format!("You are banned from \"{channel}\" for {} more.", span(*minutes)),
+            format!("You are banned from \"{channel}\" for {} more.", span(seconds.div_ceil(60))),
         ),
         Notice::ChannelFull { channel } => room("full", format!("\"{channel}\" is full.")),
         Notice::TooNew { channel, required_ms } => {
@@ -180,6 +184,10 @@ mod tests {
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
+    fn named(name: &str) -> tutti_shards::Named {
+        tutti_shards::Named { name: name.into(), in_lines: "not here".into() }
+    }
+
     fn channel() -> ChannelName {
         ChannelName::parse("a <b> \"c\"").unwrap()
     }
@@ -195,15 +203,25 @@ mod tests {
     #[test]
     fn bans_name_channel_and_minutes() {
         check(
-            Notice::Removed { channel: channel(), minutes: 5 },
+            Notice::Removed { channel: channel(), minutes: 5, by: named("Mira") },
             r##"{"m":"notification","id":"removed","title":"Notice","text":"You are banned from \"a <b> \"c\"\" for 5 minutes.","class":"short","target":"#room","duration":7000}"##,
         );
         check(
-            Notice::RemovedFromHere { name: "Ben".into(), by: "Mira".into(), minutes: 1 },
+            Notice::RemovedFromHere {
+                name: named("Ben"),
+                by: named("Mira"),
+                minutes: 1,
+                reason: None,
+            },
             r##"{"m":"notification","title":"Notice","text":"Mira banned Ben from the channel for 1 minute.","class":"short","target":"#room","duration":7000}"##,
         );
         check(
-            Notice::RemovedFromHere { name: "Ben".into(), by: "Mira".into(), minutes: 0 },
+            Notice::RemovedFromHere {
+                name: named("Ben"),
+                by: named("Mira"),
+                minutes: 0,
+                reason: None,
+            },
             r##"{"m":"notification","title":"Notice","text":"Mira removed Ben from the channel.","class":"short","target":"#room","duration":7000}"##,
         );
     }

@@ -205,7 +205,10 @@ pub(super) fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
             }
         }),
         Event::Chat(message) => frame(opcode::CHAT, out, |out| {
-            string(out, message.text.as_str());
+            match message.is_action {
+                false => string(out, message.text.as_str()),
+                true => string(out, &format!("*{}*", message.text.as_str())),
+            }
             participant(out, &message.by, Position::OFF_SCREEN);
             number(out, message.sent_ms as f64);
         }),
@@ -220,7 +223,8 @@ pub(super) fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
             id(out, user);
             percents(out, position);
         }),
-        Event::Participant(ParticipantView { profile, position }) => {
+        Event::Participant(ParticipantView { profile, position, .. })
+        | Event::Changed { view: ParticipantView { profile, position, .. }, .. } => {
             frame(opcode::PARTICIPANT, out, |out| participant(out, profile, position));
         }
         _ => debug_assert!(false, "only events that lose nothing are written in binary"),

@@ -160,7 +160,11 @@ fn kept(world: &World) {
         if let Some(kept) = &kept.settings {
             assert_eq!(settings, kept, "the settings of {name} are kept");
         }
-        let last = kept.messages.len().saturating_sub(world.setup.config.chat_history as usize);
+        let most = match world.setup.config.chat_history {
+            0 => 0,
+            shown => shown.max(tutti_shards::HISTORY_MIN) as usize,
+        };
+        let last = kept.messages.len().saturating_sub(most);
         let messages: Vec<_> = kept.messages[last..].iter().map(|(_, message)| message).collect();
         assert_eq!(history, messages, "what was said in {name} is kept");
         if !world.setup.limits {

@@ -185,14 +185,14 @@ impl Records {
                 w.end();
             }
             Event::Channel { view, me } => Records::channel(format, view, me, out),
-            Event::Participant(view) => {
+            Event::Participant(view) | Event::Changed { view, .. } => {
                 let mut w = Writer::new(out, format, 4);
                 w.person(view.profile, view.position);
                 w.end();
             }
-            Event::Left(user) => {
+            Event::Left(view) => {
                 let mut w = Writer::new(out, format, 5);
-                w.user(user);
+                w.user(view.profile.user);
                 w.end();
             }
             Event::Cursor { user, position } => {
@@ -258,6 +258,8 @@ impl Records {
                 w.flag(with_blob);
                 w.end();
             }
+            // Peers that read lines are another matter.
+            Event::Crowned(_) | Event::ChatSwitched(_) | Event::Line(_) => {}
         }
     }
 }

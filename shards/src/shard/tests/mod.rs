@@ -6,6 +6,7 @@
 mod bans;
 mod crown;
 mod joins;
+mod late;
 mod operators;
 mod talk;
 
@@ -44,10 +45,11 @@ impl Wire for Lines {
                 Event::History(history) if history.is_empty() => continue,
                 Event::Quota(preset) => format!("quota {}", preset.max),
                 Event::Channel { view, .. } => room(*view),
-                Event::Participant(view) => {
+                Event::Participant(view) | Event::Changed { view, .. } => {
                     format!("{} is {}", letter(view.profile.user), view.profile.color)
                 }
-                Event::Left(user) => format!("{} left", letter(*user)),
+                Event::Left(view) => format!("{} left", letter(view.profile.user)),
+                Event::Crowned(_) | Event::ChatSwitched(_) | Event::Line(_) => continue,
                 Event::Cursor { user, position } => {
                     format!("{} at {} {}", letter(*user), position.x, position.y)
                 }
@@ -68,15 +70,15 @@ impl Wire for Lines {
                     letter(to.user)
                 ),
                 Event::Notice(notice) => match notice {
-                    Notice::Removed { channel, minutes } => {
+                    Notice::Removed { channel, minutes, .. } => {
                         format!("removed from {channel} for {minutes}")
                     }
                     Notice::RemovedFromHere { minutes, .. } => {
                         format!("somebody is removed for {minutes}")
                     }
                     Notice::RemovedThemselves { .. } => "certificate".to_owned(),
-                    Notice::StillBanned { channel, minutes } => {
-                        format!("still banned in {channel} for {minutes}")
+                    Notice::StillBanned { channel, seconds } => {
+                        format!("still banned in {channel} for {}", seconds.div_ceil(60))
                     }
                     Notice::ChannelFull { channel } => format!("{channel} is full"),
                     Notice::TooNew { channel, .. } => format!("too new for {channel}"),

@@ -5,7 +5,9 @@ use tungstenite::protocol::frame::{
     FrameHeader,
     coding::{Control, Data, OpCode},
 };
-use tutti_shards::{ChatText, Color, MessageRef, Notice, ParticipantView, Participants, UserName};
+use tutti_shards::{
+    ChatText, Color, MessageRef, Named, Notice, ParticipantView, Participants, Tag, UserName,
+};
 
 const A: &str = "5f0c3a9b7d21e4886a10cc42";
 const B: &str = "77aa01c2d3e4f5061728394a";
@@ -36,7 +38,7 @@ struct People(Vec<(Profile, Position)>);
 impl Participants for People {
     fn visit(&self, visit: &mut dyn FnMut(ParticipantView<'_>)) {
         for (profile, position) in &self.0 {
-            visit(ParticipantView { profile, position: *position });
+            visit(ParticipantView { profile, position: *position, digits: 0 });
         }
     }
 }
@@ -83,7 +85,13 @@ fn message(by: Profile, said: &str, reply_to: Option<&str>) -> ChatMessage {
         by,
         text: ChatText::parse(said, 512).unwrap(),
         reply_to: reply_to.and_then(MessageRef::parse),
+        is_action: false,
+        digits: 0,
     }
+}
+
+fn gone(profile: &Profile) -> ParticipantView<'_> {
+    ParticipantView { profile, position: Position::OFF_SCREEN, digits: 0 }
 }
 
 fn channel_name(name: &str) -> ChannelName {
@@ -227,12 +235,12 @@ fn channels_are_addressed_afterwards() {
 fn people_come_move_and_go() {
     let position = Position { x: 4_120, y: 7_305 };
     check(
-        Event::Participant(ParticipantView { profile: &mira(), position }),
+        Event::Participant(ParticipantView { profile: &mira(), position, digits: 0 }),
         &format!(
             r##"{{"m":"p","id":"{A}","_id":"{A}","name":"Mira","color":"#3fa9c4","x":41.2,"y":73.05}}"##
         ),
     );
-    check(Event::Left(user(B)), &format!(r#"{{"m":"bye","p":"{B}"}}"#));
+    check(Event::Left(gone(&Profile::new(user(B), 0))), &format!(r#"{{"m":"bye","p":"{B}"}}"#));
     check(
         Event::Cursor { user: user(B), position: Position { x: 0, y: 5_530 } },
         &format!(r#"{{"m":"m","id":"{B}","x":"0.00","y":"55.30"}}"#),
@@ -342,7 +350,8 @@ fn custom_messages_have_a_blob_only_for_those_who_take_it() {
 
 #[test]
 fn a_text_frame_holds_all_events() {
-    let events = [Event::Left(user(A)), Event::Challenge, Event::Left(user(B))];
+    let (a, b) = (Profile::new(user(A), 0), Profile::new(user(B), 0));
+    let events = [Event::Left(gone(&a)), Event::Challenge, Event::Left(gone(&b))];
     let expected =
         format!(r#"[{{"m":"bye","p":"{A}"}},{{"m":"b","code":""}},{{"m":"bye","p":"{B}"}}]"#);
     let frame = (OpCode::Data(Data::Text), expected.into_bytes());
@@ -355,8 +364,9 @@ fn quick_gets_text_where_binary_loses_and_order_is_kept() {
     let cursor = Event::Cursor { user: user(A), position: Position { x: 0, y: 0 } };
     let time = Event::Time { wall_ms: 1, echo: None };
     let said = message(mira(), "x", None);
+    let left = Profile::new(user(B), 0);
     let events = [
-        Event::Left(user(B)),
+        Event::Left(gone(&left)),
         cursor,
         time,
         Event::Quota(QuotaPreset { allowance: 1, max: 2 }),
@@ -402,13 +412,14 @@ proptest! {
             .map(|text| ChatMessage { text, ..message(profile.clone(), "x", None) })
             .collect();
         let banned = Notice::RemovedFromHere {
-            name: texts[0].as_str().into(),
-            by: texts[2].as_str().into(),
+            name: Named { name: texts[0].as_str().into(), in_lines: "".into() },
+            by: Named { name: texts[2].as_str().into(), in_lines: "".into() },
             minutes: 1,
+            reason: None,
         };
         let events = [
             Event::Hello { profile: &profile, token: Some(&texts[2]), wall_ms: 1 },
-            Event::Participant(ParticipantView { profile: &profile, position }),
+            Event::Participant(ParticipantView { profile: &profile, position, digits: 0 }),
             Event::Notes { user: user(A), at_ms, notes: &notes },
             Event::Cursor { user: user(A), position },
             Event::History(&said),

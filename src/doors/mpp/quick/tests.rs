@@ -221,7 +221,11 @@ fn vectors_for_the_client_are_written() {
         "0700005c4278bcfe568000000002000261343fe00000000000000000000000000000000000000000000000026134000000000000000040590000000000003ff00000000000000018303132333435363738396162636465663031323334353637",
     );
     written(
-        Event::Participant(ParticipantView { profile: &al(), position: Position::OFF_SCREEN }),
+        Event::Participant(ParticipantView {
+            profile: &al(),
+            position: Position::OFF_SCREEN,
+            digits: 0,
+        }),
         "11000051001830313233343536373839616263646566303132333435363700183031323334353637383961626364656630313233343536370002416c00072330313233343540690000000000004059000000000000",
     );
     let message = ChatMessage {
@@ -230,6 +234,8 @@ fn vectors_for_the_client_are_written() {
         by: al(),
         text: ChatText::parse("hi", 512).unwrap(),
         reply_to: None,
+        is_action: false,
+        digits: 0,
     };
     written(
         Event::Chat(&message),
