@@ -245,13 +245,17 @@ fn descriptors_are_counted_and_connections_capped() {
 
     let soft = |soft| Limit { soft, hard: soft };
     let mut config = config(settings);
-    assert_eq!(cap_connections(&mut config, soft(None)), None);
-    assert_eq!(cap_connections(&mut config, soft(Some(needed))), None);
-    assert_eq!(cap_connections(&mut config, soft(Some(needed - 1))), Some(999));
-    assert_eq!(config.limits.connections, Some(999));
+    assert_eq!(cap_connections(&mut config, soft(None)), []);
+    assert_eq!(cap_connections(&mut config, soft(Some(needed))), []);
+    let lowered = cap_connections(&mut config, soft(Some(needed - 1)));
+    assert_eq!(lowered, [("line.connections", 199)], "a tenth of the 1999 that are left");
+    config.line.connections = Some(1000);
+    let lowered = cap_connections(&mut config, soft(Some(needed - 1000)));
+    assert_eq!(lowered, [("line.connections", 100), ("limits.connections", 900)]);
     config.limits.connections = None;
-    assert_eq!(cap_connections(&mut config, soft(Some(needed))), Some(1000));
-    assert_eq!(cap_connections(&mut config, soft(Some(0))), Some(1));
+    assert_eq!(cap_connections(&mut config, soft(Some(needed))), [("limits.connections", 1900)]);
+    let lowered = cap_connections(&mut config, soft(Some(0)));
+    assert_eq!(lowered, [("line.connections", 1), ("limits.connections", 1)]);
 }
 
 #[test]

@@ -48,7 +48,9 @@ fn other_value(key: &Key) -> Value {
 #[test]
 fn defaults_are_those_of_the_core() {
     let config = config("");
-    assert_eq!(config.core, tutti_shards::Config::default());
+    // The core alone keeps nothing; a server does.
+    let storage = Some(Duration::from_secs(2));
+    assert_eq!(config.core, tutti_shards::Config { storage, ..Default::default() });
     assert_eq!(config.listen, ["0.0.0.0:8080".parse().unwrap()]);
     assert_eq!(config.admin_listen, Some("127.0.0.1:9090".parse().unwrap()));
     assert_eq!(config.data, Data::Dir("./data".into()));
@@ -146,7 +148,7 @@ fn flags_stand_over_environment_over_file() {
 
 #[test]
 fn limits_off_lifts_counts_and_keeps_sizes() {
-    let config = config("limits.enabled = false");
+    let config = config("limits.enabled = false\ndata = \"memory\"");
     assert_eq!(config.core, tutti_shards::Config::default().without_limits());
     assert_eq!(config.limits.connections, None);
     assert_eq!(config.limits.connections_per_address, None);

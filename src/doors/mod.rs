@@ -349,6 +349,17 @@ impl Doors {
     }
 }
 
+impl Greeting {
+    /// Whether a line has begun that the end of the input ends.
+    #[must_use]
+    pub fn has_unfinished_line(&self) -> bool {
+        match self {
+            Greeting::Mpp(_) => false,
+            Greeting::Line(greeting) => line::Door::has_unfinished_line(greeting),
+        }
+    }
+}
+
 impl Session {
     /// The peer has said all that it says. Whether what it said is still to be executed, and it to be answered: then
     /// [`Doors::receive`] gives the rest, and [`Session::has_ended`] from now on.
@@ -356,6 +367,15 @@ impl Session {
         match self {
             Session::Mpp(_) => false,
             Session::Line(session) => !std::mem::replace(&mut session.ended, true),
+        }
+    }
+
+    /// Whether [`Doors::receive`] may give something even for no input.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        match self {
+            Session::Mpp(_) => false,
+            Session::Line(session) => session.has_more(),
         }
     }
 

@@ -87,6 +87,8 @@ impl Quic {
 
     /// Sends everything that is to be sent, as far as the socket takes it.
     pub(super) fn flush(&mut self, now_us: u64, poller: &Poller) {
+        // Less than at first, where a network card turned out not to split datagrams.
+        self.endpoint.set_segments_max(self.socket.segments_max());
         while !self.is_blocked {
             let has_more = self.endpoint.transmit(now_us, &mut self.batch);
             if !self.socket.send(now_us, &mut self.batch) {

@@ -284,6 +284,16 @@ impl Driver {
     /// The peer says nothing more. What it said before may still be to be executed, and it to be answered.
     fn end_of_input(&mut self, now: Now, idx: u32) {
         let Some(peer) = self.peers.get_mut(idx) else { return };
+        if let Phase::Greeting(greeting) = &peer.phase
+            && greeting.has_unfinished_line()
+        {
+            let token = self.peers.token(idx);
+            self.greet(now, idx, b"\n");
+            if self.peers.find(token) != Some(idx) {
+                return;
+            }
+        }
+        let Some(peer) = self.peers.get_mut(idx) else { return };
         let goes_on = match &mut peer.phase {
             Phase::Live { session, .. } => session.end_input(),
             _ => false,
@@ -510,7 +520,7 @@ impl Driver {
             return self.close(now, idx, bytes, None);
         }
         if flow != Flow::Continue
-            && (session.has_ended() || !(self.commands.is_empty() && input.is_empty()))
+            && (session.has_more() || !(self.commands.is_empty() && input.is_empty()))
         {
             let commands = std::mem::take(&mut self.commands);
             *held = Some(Box::new(Held { commands, unread: input.to_vec() }));
@@ -527,7 +537,7 @@ impl Driver {
         let Some(peer) = self.peers.get_mut(idx) else { return };
         let Phase::Live { held, session, .. } = &mut peer.phase else { return };
         let interest = Interest { read: !session.has_ended(), ..peer.interest };
-        let (held, has_ended) = (held.take(), session.has_ended());
+        let (held, has_more) = (held.take(), session.has_more());
         self.peers.set_interest(idx, interest);
         let Some(held) = held else { return };
         let Held { mut commands, mut unread } = *held;
@@ -536,7 +546,7 @@ impl Driver {
         if flow == Flow::Continue {
             // Even with nothing unread: a line may have been put off, or the input have ended.
             self.feed(now, idx, &mut unread);
-        } else if (has_ended || !(commands.is_empty() && unread.is_empty()))
+        } else if (has_more || !(commands.is_empty() && unread.is_empty()))
             && let Some(Peer { phase: Phase::Live { held, .. }, .. }) = self.peers.get_mut(idx)
         {
             *held = Some(Box::new(Held { commands, unread }));

@@ -506,6 +506,15 @@ mod kept {
         other.execute_batch("BEGIN IMMEDIATE; DELETE FROM bans; COMMIT").unwrap();
         let error = schema::open(&dir.file()).unwrap_err();
         assert!(matches!(error, OpenError::Locked { .. }) && !error.lasts(), "{error}");
+        drop(other);
+        let other = Connection::open(dir.file()).unwrap();
+        let db = schema::open(&dir.file()).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let error = Storage::start(db, None, Some(&dir.file()), &settings()).unwrap_err();
+        assert!(
+            matches!(error, OpenError::Locked { .. }),
+            "written to, which is all it does: {error}"
+        );
     }
 
     #[test]

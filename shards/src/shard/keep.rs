@@ -219,15 +219,20 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    /// Life went on without the record. What the user has not changed since is as it was.
+    /// Life went on without the record. It is as it was unless the user has changed it since; what others decided about
+    /// them holds in any case.
     fn user_known_late(&mut self, now: Now, user: UserId, found: &Profile) {
         let Some(record) = self.users.get_mut(user) else { return };
         let profile = Rc::make_mut(&mut record.profile);
         profile.first_seen_ms = profile.first_seen_ms.min(found.first_seen_ms);
-        if profile.version > 0 {
-            return;
+        if profile.version == 0 {
+            *profile = Profile { version: 1, ..found.clone() };
+        } else {
+            // Or a muted user had to change no more than a name, in a moment in which the disk is slow, to be heard.
+            profile.version += 1;
+            profile.muted_until_ms = profile.muted_until_ms.max(found.muted_until_ms);
+            profile.tag = profile.tag.take().or_else(|| found.tag.clone());
         }
-        *profile = Profile { version: 1, ..found.clone() };
         self.spread_profile(user);
         self.keep_user(now, user);
     }

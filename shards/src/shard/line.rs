@@ -242,13 +242,13 @@ impl<W: Wire> Shard<W> {
         let (profile, digits) = (target.profile.clone(), target.digits);
         let position = crate::Position::OFF_SCREEN;
         let view = crate::ParticipantView { profile: &profile, position, digits };
-        let event = match minutes {
+        let ms = (minutes * 60_000).min(self.config.ban_max.as_millis() as u64);
+        let event = match ms.div_ceil(60_000) {
             0 => LineEvent::Kicked(view),
             minutes => LineEvent::Banned { who: view, minutes },
         };
-        let (name, user, ms) = (channel.name.clone(), profile.user, minutes * 60_000);
+        let (name, user) = (channel.name.clone(), profile.user);
         self.answer(actor, &[Event::Line(event)]);
-        let ms = ms.min(self.config.ban_max.as_millis() as u64);
         self.ban(now, BanOrder { channel: name, by, user, ms, reason }, &profile);
     }
 

@@ -294,16 +294,16 @@ impl<W: Wire> Shard<W> {
                     || profile.user.to_string().contains(text)
             }) && (!filter.muted || profile.is_muted(now.wall_ms))
         };
-        let mut seen: Vec<UserSeen> = self
+        // Copied are only those who are shown: a shard may have a hundred thousand.
+        let mut seen: Vec<&crate::users::User> = self
             .users
             .iter()
             .filter(|record| filter.absent || !record.connections.is_empty())
             .filter(|record| fits(&record.profile))
-            .map(seen_user)
             .collect();
-        seen.sort_by_key(|seen| (Reverse(seen.connections.len()), seen.profile.user));
+        seen.sort_by_key(|record| (Reverse(record.connections.len()), record.profile.user));
         seen.truncate(filter.limit as usize);
-        seen
+        seen.into_iter().map(seen_user).collect()
     }
 
     /// One user whose record this shard owns.

@@ -286,7 +286,11 @@ impl<W: Wire> Shard<W> {
         conn: ConnId,
         command: Command,
     ) {
-        let settles = matches!(command, Command::Line(_));
+        let settles = match &command {
+            Command::Line(_) => true,
+            Command::Speak(format) => format.is_line(),
+            _ => false,
+        };
         if let Some(actor) = self.relayed_actor(from, conn) {
             self.act(now, actor, command);
         }
@@ -406,6 +410,10 @@ impl<W: Wire> Shard<W> {
                 let (conn, owner) = (self.conns[slot].id, self.relays[relay as usize].of.owner);
                 let command = Box::new(Command::Speak(format));
                 self.mesh(owner, Mesh::FromMember { conn, command });
+                if format.is_line() {
+                    // Its next line is read in the light of this one.
+                    self.conns[slot].extra().awaits = Some(Awaits::Settled);
+                }
             }
         }
     }

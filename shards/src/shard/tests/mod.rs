@@ -6,6 +6,7 @@
 mod bans;
 mod crown;
 mod joins;
+mod late;
 mod operators;
 mod talk;
 
