@@ -21,7 +21,7 @@ root=$PWD
 
 readonly cargo_deny_version=0.20.2
 readonly cargo_fuzz_version=0.13.2
-readonly steps=(fmt clippy doc test instructions sim npm browser autobahn deploy fuzz deny advisories)
+readonly steps=(fmt clippy doc test instructions sim npm browser quic autobahn deploy fuzz deny advisories)
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 case $CARGO_TARGET_DIR in
@@ -177,6 +177,27 @@ step_browser() {
   cd tests/browser
   npm ci --no-audit --no-fund --loglevel=error
   npm test --silent
+}
+
+# The QUIC door with an independent client: statements of the protocol page, bad networks, and tutti-chat.
+step_quic() {
+  local venv="$CARGO_TARGET_DIR/quic-venv"
+  if ! [ -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import aioquic' 2>/dev/null; then
+    echo "installing aioquic"
+    if ! python3 -c 'import ensurepip' 2>/dev/null; then apt_install python3 python3-venv; fi
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/quic/requirements.txt
+  fi
+  build_server
+  if ! "$TUTTI_BIN" config --default | grep -q '^names = '; then
+    echo "SKIPPED: this server has no sessions behind its QUIC transport"
+    return
+  fi
+  cargo build --quiet --locked -p tutti-chat
+  export TUTTI_CHAT_BIN=$CARGO_TARGET_DIR/debug/tutti-chat
+  cd tests/quic
+  PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" run.py
 }
 
 step_autobahn() {

@@ -151,6 +151,14 @@ impl Gate {
         self.banned.store(any, Relaxed);
     }
 
+    /// The bans that are in force, in no order.
+    #[must_use]
+    pub fn bans(&self) -> Vec<Ban> {
+        let (bans, now_ms) = (self.snapshot(), wall_ms());
+        let all = bans.users.values().chain(bans.networks.values());
+        all.filter(|ban| is_in_force(ban, now_ms)).map(|ban| (**ban).clone()).collect()
+    }
+
     /// Whether there is any ban at all.
     #[must_use]
     pub fn has_bans(&self) -> bool {

@@ -14,7 +14,7 @@ use secret_file::SECRET_BYTES;
 use sha2::{Digest as _, Sha256};
 use std::net::IpAddr;
 use subtle::ConstantTimeEq as _;
-use tutti_shards::UserId;
+use tutti_shards::{NumberKey, UserId};
 
 /// Length of a token: 24 hex digits, a dot, 43 characters of base64.
 const TOKEN_LENGTH: usize = 24 + 1 + 43;
@@ -38,6 +38,19 @@ enum ByAddress {
     Nobody,
     Salted(Salts),
     Keyed(Secret),
+}
+
+/// The key of the numbers of rooms and users. Kept, so that they are the same after a restart.
+///
+/// # Errors
+/// When its file cannot be made or read, or is none.
+pub fn number_key(data: &Data) -> Result<NumberKey, SecretError> {
+    let secret = match data {
+        Data::Memory => Secret::random(),
+        Data::Dir(dir) => Secret::keep(dir, "number_key")?,
+    };
+    let (key, _) = secret.bytes().as_chunks::<8>();
+    Ok(NumberKey(std::array::from_fn(|half| key.get(half).copied().map_or(0, u64::from_be_bytes))))
 }
 
 impl Identity {

@@ -75,9 +75,9 @@ pub fn serve(
     }
     match raise_descriptors() {
         Ok(limit) => {
-            if let Some(cap) = cap_connections(&mut config, limit) {
+            for (setting, cap) in cap_connections(&mut config, limit) {
                 tracing::warn!(
-                    "limits.connections is capped at {cap} by the limit of open files (LimitNOFILE=, ulimit -n)"
+                    "{setting} is capped at {cap} by the limit of open files (LimitNOFILE=, ulimit -n)"
                 );
             }
         }

@@ -50,8 +50,9 @@ fn clock() -> u64 {
 }
 
 pub(crate) async fn run(dialer: Dialer, rooms: Vec<String>) -> Result<()> {
-    let rooms = rooms.iter().map(|room| room.trim_start_matches('#').to_owned()).collect();
-    let mut link = Link::start(dialer, rooms);
+    let rooms: Vec<String> =
+        rooms.iter().map(|room| room.trim_start_matches('#').to_owned()).collect();
+    let mut link = Link::start(dialer, rooms.clone());
     let (screen, mut terminal) = Screen::take()?;
     let (keys_tx, mut keys) = mpsc::channel(64);
     // Reading keys blocks; the thread ends with the program.
@@ -63,7 +64,7 @@ pub(crate) async fn run(dialer: Dialer, rooms: Vec<String>) -> Result<()> {
         }
     });
     let (done_tx, mut done) = mpsc::channel::<String>(16);
-    let mut app = App::new();
+    let mut app = App::new(rooms);
     let mut tick = tokio::time::interval(TICK);
     let result = loop {
         if let Err(e) = terminal.draw(|frame| draw::draw(frame, &mut app, Instant::now())) {

@@ -5,7 +5,8 @@
 use crate::{
     Bucket, ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Config, ConnId, Crown,
     DoorKind, Format, Named, NoteQuota, ParticipantView, Participants, Position, Profile,
-    QuotaPreset, Settings, ShardId, UserId, fan_out::FanOut, place_index::PlaceIndex,
+    QuotaPreset, RoomId, Settings, ShardId, UserId, fan_out::FanOut, place_index::PlaceIndex,
+    room_state::RoomState,
 };
 use ahash::RandomState;
 use slab::Slab;
@@ -38,6 +39,7 @@ pub(crate) struct Channel {
     /// Other shards with members, and how many of each format.
     pub(crate) away: SmallVec<[Away; 1]>,
     pub(crate) heat: Heat,
+    pub(crate) room: RoomState,
     /// Participants whose cursors moved since the last tick.
     pub(crate) moved: Vec<u32>,
     /// Before this moment cursor moves are gathered.
@@ -344,10 +346,12 @@ impl Channel {
         name: ChannelName,
         settings: Settings,
         serial: u64,
+        number: RoomId,
         hasher: RandomState,
     ) -> Self {
         Channel {
             serial,
+            room: RoomState::new(number),
             kind: name.kind(),
             name,
             settings,

@@ -3,7 +3,8 @@
 //! They are plain data, because those that follow a join in the same read travel with the connection to its new shard.
 
 use crate::{
-    ChannelName, ChatText, Color, Format, LineCommand, Login, SettingsPatch, UserId, UserName,
+    ChannelName, ChatText, Color, Format, Guise, LineCommand, Login, RoomRequest, SettingsPatch,
+    UserId, UserName,
 };
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -17,6 +18,13 @@ pub enum Command {
         user: Option<UserId>,
         /// A token that the peer should keep and did not send.
         token: Option<Box<str>>,
+    },
+    /// Says who a session is, as its door has made sure.
+    Enter {
+        /// The user.
+        user: UserId,
+        /// What the door says of the user.
+        guise: Box<Guise>,
     },
     /// Says who somebody at a terminal wants to be, in place of a hello, and takes them to the lobby.
     Login(Box<Login>),
@@ -88,6 +96,8 @@ pub enum Command {
     SpeakBinaryCustom,
     /// A staff message whose password was right.
     Admin(Box<AdminCommand>),
+    /// A request of a seat.
+    Room(Box<RoomRequest>),
 }
 
 /// Where a join leads.

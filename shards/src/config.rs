@@ -107,6 +107,17 @@ pub struct Hot {
     pub max: u32,
 }
 
+/// When a room gets streams of its own on connections that have many (QUIC page, section 12.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Busy {
+    /// Messages a second at which a room becomes busy.
+    pub rate: u32,
+    /// Messages a second under which it cools.
+    pub cool_rate: u32,
+    /// How long it has to be cool before it is quiet again, whole seconds.
+    pub cool_after: Duration,
+}
+
 /// What holds for line chat alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LineConfig {
@@ -199,6 +210,12 @@ pub struct Config {
     pub outbox_bytes_total: u64,
     /// When channels are spread over the shards.
     pub hot: Hot,
+    /// When rooms are busy.
+    pub busy: Busy,
+    /// Most messages that a channel keeps for all doors together; each shows its own number of the last.
+    pub ring_messages: u32,
+    /// Keys the numbers of rooms and users.
+    pub number_key: crate::NumberKey,
 }
 
 impl Default for Config {
@@ -245,6 +262,9 @@ impl Default for Config {
                 demote_after: Duration::from_secs(60),
                 max: 10,
             },
+            busy: Busy { rate: 100, cool_rate: 20, cool_after: Duration::from_secs(60) },
+            ring_messages: 100,
+            number_key: crate::NumberKey::default(),
         }
     }
 }
@@ -280,9 +300,10 @@ impl Config {
         }
     }
 
-    /// Chat messages that a channel keeps.
+    /// Chat messages that a channel keeps, for all doors; each shows its own number of the last.
     pub(crate) fn history_kept(&self) -> u32 {
-        if self.chat_history == 0 { 0 } else { self.chat_history.max(HISTORY_MIN) }
+        let least = HISTORY_MIN.max(self.ring_messages);
+        if self.chat_history == 0 { 0 } else { self.chat_history.max(least) }
     }
 
     /// The same with rates, quotas, capacities and connection counts off, for benchmarks on trusted hosts. What

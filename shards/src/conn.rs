@@ -81,6 +81,8 @@ pub(crate) struct Extra {
     pub(crate) list_due: Option<ListDue>,
     /// Why it is closed as soon as its socket is here.
     pub(crate) doom: Option<CloseReason>,
+    /// The session that it is a seat of, as the number of its key.
+    pub(crate) session: Option<u64>,
     /// What a person at a terminal has besides.
     pub(crate) line: Option<Box<AtTerminal>>,
     /// Since when its socket has taken nothing, microseconds on the monotonic clock.
@@ -102,7 +104,7 @@ impl Extra {
     /// Whether it says nothing that a new one would not.
     fn is_spent(&self, quotas: &Quotas, now_us: u64) -> bool {
         let Extra { hello, join, time, list, custom_toggle, custom_bytes, quota, .. } = self;
-        let Extra { awaits, deferred, heard_ahead, list_due, doom, line, .. } = self;
+        let Extra { awaits, deferred, heard_ahead, list_due, doom, session, line, .. } = self;
         [hello, join, time, list, custom_toggle, custom_bytes].iter().all(|b| b.is_full(now_us))
             && quota.is_rested(quotas, now_us)
             && awaits.is_none()
@@ -110,6 +112,7 @@ impl Extra {
             && heard_ahead.is_none()
             && list_due.is_none()
             && doom.is_none()
+            && session.is_none()
             && line.is_none()
     }
 }
@@ -123,6 +126,8 @@ pub(crate) enum Awaits {
     Profile(ProfileWish),
     /// The shard of its channel, to let it go where it asked to.
     Release(JoinRequest),
+    /// The shard of the room in which it wants to sit.
+    Room { owner: ShardId },
     /// The shard that keeps a nick, to say whether it is free; with the login that it is for, or to change to it.
     Nick { nick: Nick, login: Option<(Option<crate::UserId>, bool)> },
     /// The shard of a room, to keep a seat there.
@@ -224,6 +229,11 @@ impl Conn {
         self.stale
             || (self.list_idx != NONE
                 && self.extra.as_ref().is_some_and(|extra| extra.list_due.is_some()))
+    }
+
+    /// The session that this is a seat of, as the number of its key.
+    pub(crate) fn session(&self) -> Option<u64> {
+        self.extra.as_ref().and_then(|extra| extra.session)
     }
 
     pub(crate) fn awaits(&self) -> Option<&Awaits> {

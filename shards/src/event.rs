@@ -1,11 +1,11 @@
 //! Events: what peers are told. A door turns them into bytes, once for each format in use.
 
 use crate::{
-    ChannelKind, ChannelName, ChatText, Color, CustomBody, LineEvent, MessageRef, Note, Position,
-    QuotaPreset, Settings, Tag, UserId, UserName,
+    ChannelKind, ChannelName, ChatText, Color, CustomBody, LineEvent, MessageId, MessageRef, Note,
+    Position, QuotaPreset, Reaction, RoomEvent, Settings, Tag, UserId, UserName,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, num::NonZeroU64, sync::Arc};
 
 /// How a connection wants its bytes. The core only compares and counts formats; doors give them meaning.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -75,6 +75,9 @@ pub struct Profile {
     pub tag: Option<Box<Tag>>,
     /// When the user was first seen, milliseconds since 1970.
     pub first_seen_ms: u64,
+    /// The number of the user's account, for those who have one.
+    #[serde(default)]
+    pub account: Option<NonZeroU64>,
     /// Until when what the user says is refused everywhere, milliseconds since 1970; 0 for not.
     #[serde(default)]
     pub muted_until_ms: u64,
@@ -93,6 +96,7 @@ impl Profile {
             color: user.default_color(),
             tag: None,
             first_seen_ms,
+            account: None,
             muted_until_ms: 0,
         }
     }
@@ -183,8 +187,11 @@ pub struct ChannelView<'a> {
 /// Something said to a channel.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ChatMessage {
-    /// The lower half of its number; 8 hex digits on the wire.
-    pub id: u32,
+    /// Its number; the last 8 hex digits are its id on the piano.
+    pub id: MessageId,
+    /// Its number in its room.
+    #[serde(default)]
+    pub seq: u64,
     /// When, milliseconds since 1970.
     pub sent_ms: u64,
     /// Who, as they were then.
@@ -193,12 +200,49 @@ pub struct ChatMessage {
     pub text: ChatText,
     /// The message that this answers.
     pub reply_to: Option<MessageRef>,
+    /// The same by its number, where it is known.
+    #[serde(default)]
+    pub reply_id: Option<MessageId>,
     /// Whether the text is what they do, not what they say.
     #[serde(default)]
     pub is_action: bool,
     /// Digits of their handle in lines; 0 stands for the fewest.
     #[serde(default)]
     pub digits: u8,
+    /// What its author recognises it by.
+    #[serde(default)]
+    pub nonce: Option<Box<str>>,
+    /// When its text was changed last.
+    #[serde(default)]
+    pub edited_ms: Option<u64>,
+    /// Whether it was deleted: the text is then empty.
+    #[serde(default)]
+    pub deleted: bool,
+    /// Who reacted to it.
+    #[serde(default)]
+    pub reactions: Vec<Reaction>,
+}
+
+impl ChatMessage {
+    /// A message as it was said, that answers none.
+    #[must_use]
+    pub fn new(id: MessageId, sent_ms: u64, by: Profile, text: ChatText) -> Self {
+        ChatMessage {
+            id,
+            seq: 0,
+            sent_ms,
+            by,
+            text,
+            reply_to: None,
+            reply_id: None,
+            is_action: false,
+            digits: 0,
+            nonce: None,
+            edited_ms: None,
+            deleted: false,
+            reactions: Vec::new(),
+        }
+    }
 }
 
 /// One message to a peer.
@@ -257,8 +301,21 @@ pub enum Event<'a> {
     },
     /// Someone said something.
     Chat(&'a ChatMessage),
-    /// What was said before the peer came, oldest first.
+    /// What was said before the peer came, oldest first; deleted ones among it.
     History(&'a VecDeque<ChatMessage>),
+    /// The same again, because something of it is gone.
+    Retold(&'a VecDeque<ChatMessage>),
+    /// A message has another text now.
+    Edited {
+        /// The message as it is now.
+        message: &'a ChatMessage,
+        /// A number of its own, for doors that show it as another message.
+        id: MessageId,
+    },
+    /// A message is gone; it is shown as it was.
+    Deleted(&'a ChatMessage),
+    /// Something that only those are told who sit in several rooms at once.
+    Room(RoomEvent<'a>),
     /// Someone said something to one user.
     Direct {
         /// What, and by whom.

@@ -5,8 +5,9 @@
 
 use crate::{
     AdminCommand, Bundle, ChannelInfo, ChannelName, ChannelRef, ChatText, Class, CloseReason,
-    Command, ConnId, Custom, CustomBody, CustomTarget, Format, LineError, Nick, NoteQuota, Notice,
-    Profile, ProfileChange, ShardId, UserId, conn::JoinRequest, shard::Announcement,
+    Command, ConnId, Custom, CustomBody, CustomTarget, Departure, Format, Guise, LineError, Nick,
+    NoteQuota, Notice, Profile, ProfileChange, SeatRequest, ShardId, UserId, conn::JoinRequest,
+    shard::Announcement,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub struct MeshMessage(pub(crate) Mesh);
 pub(crate) enum Mesh {
     // To the shard that owns a user's record.
     /// A connection says whose it is.
-    Hello { user: UserId, conn: ConnId, nick: Option<Nick> },
+    Hello { user: UserId, conn: ConnId, nick: Option<Nick>, guise: Option<Box<Guise>> },
     /// A connection came from another shard, with this version of the record; `waits` for an answer on the way.
     Moved { user: UserId, conn: ConnId, hops: u16, version: u32, waits: bool },
     /// A connection is gone; `quota` is what its user had played, where that is known.
@@ -99,6 +100,16 @@ pub(crate) enum Mesh {
     MemberProfile { conn: ConnId, profile: Box<Profile> },
     /// A relayed member missed cursor moves and can take them again.
     MemberCursors { conn: ConnId },
+    /// A session's seat wants to sit in a room.
+    Sit { conn: ConnId, profile: Box<Profile>, request: Box<SeatRequest> },
+    /// It sits in this channel from now on.
+    Seated { conn: ConnId, of: ChannelRef },
+    /// Its wish leads to another room.
+    SitElsewhere { conn: ConnId, request: Box<SeatRequest> },
+    /// It does not sit there, or not any more; its session is told this.
+    SeatEnded { conn: ConnId, bytes: Box<[u8]> },
+    /// Its session is gone.
+    SeatGone { conn: ConnId, how: Departure },
 
     // To everyone.
     /// What changed in the sender's part of the channel list; numbered from 1 by each sender.

@@ -4,8 +4,8 @@
 //! means for connections on other shards travels on as messages of the mesh, in order with everything else.
 
 use crate::{
-    ChannelName, ChatText, ConnId, Crown, OperatorNotice, Profile, ProfileChange, Settings,
-    ShardId, UserId,
+    ChannelName, ChatText, ConnId, Crown, NumberKey, OperatorNotice, Profile, ProfileChange,
+    RoomId, Settings, ShardId, UserId,
 };
 use ahash::RandomState;
 
@@ -13,21 +13,28 @@ use ahash::RandomState;
 #[derive(Clone, Debug)]
 pub struct Placement {
     hasher: RandomState,
+    numbers: NumberKey,
     shards: u16,
 }
 
 impl Placement {
     /// Over so many shards, by a key that nobody outside knows.
     #[must_use]
-    pub fn new(key: [u64; 4], shards: u16) -> Self {
+    pub fn new(key: [u64; 4], numbers: NumberKey, shards: u16) -> Self {
         let [a, b, c, d] = key;
-        Placement { hasher: RandomState::with_seeds(a, b, c, d), shards }
+        Placement { hasher: RandomState::with_seeds(a, b, c, d), numbers, shards }
     }
 
     /// The shard that owns a channel.
     #[must_use]
     pub fn of_channel(&self, channel: &ChannelName) -> ShardId {
-        self.place(channel.as_str().as_bytes())
+        self.of_room(self.numbers.room(channel))
+    }
+
+    /// The shard that owns a room: the same, by its number.
+    #[must_use]
+    pub fn of_room(&self, room: RoomId) -> ShardId {
+        self.place(&room.0.to_le_bytes())
     }
 
     /// The shard that owns a user's record.

@@ -21,6 +21,7 @@ kinds! {
         Hello = "hello", Bye = "bye", Join = "join", Settings = "settings", Crown = "crown", Chat = "chat",
         Direct = "direct", Notes = "notes", Cursor = "cursor", Profile = "profile", Ban = "ban", Time = "time",
         List = "list", Custom = "custom", Speak = "speak", Admin = "admin", Login = "login", Line = "line",
+        Room = "room",
     }
 }
 
@@ -30,7 +31,8 @@ kinds! {
         Challenge = "challenge", Hello = "hello", Quota = "quota", Channel = "channel",
         Participant = "participant", Left = "left", Cursor = "cursor", Notes = "notes", Chat = "chat",
         History = "history", Direct = "direct", List = "list", Notice = "notice", Time = "time",
-        Custom = "custom", Line = "line",
+        Custom = "custom", Line = "line", Retold = "retold", Edited = "edited", Deleted = "deleted",
+        Room = "room",
     }
 }
 
@@ -82,7 +84,7 @@ impl From<CloseReason> for Ending {
 impl From<&Command> for CommandKind {
     fn from(command: &Command) -> Self {
         match command {
-            Command::Hello { .. } => CommandKind::Hello,
+            Command::Hello { .. } | Command::Enter { .. } => CommandKind::Hello,
             Command::Login(_) => CommandKind::Login,
             Command::Line(_) => CommandKind::Line,
             Command::Bye => CommandKind::Bye,
@@ -100,6 +102,7 @@ impl From<&Command> for CommandKind {
             Command::FollowCustom(_) | Command::Custom(_) => CommandKind::Custom,
             Command::Speak(_) | Command::SpeakBinaryCustom => CommandKind::Speak,
             Command::Admin(_) => CommandKind::Admin,
+            Command::Room(_) => CommandKind::Room,
         }
     }
 }
@@ -122,6 +125,10 @@ impl From<&Event<'_>> for EventKind {
             Event::Notice(_) => EventKind::Notice,
             Event::Time { .. } => EventKind::Time,
             Event::Custom { .. } => EventKind::Custom,
+            Event::Retold(_) => EventKind::Retold,
+            Event::Edited { .. } => EventKind::Edited,
+            Event::Deleted(_) => EventKind::Deleted,
+            Event::Room(_) => EventKind::Room,
             Event::Line(_) | Event::Crowned(_) | Event::ChatSwitched(_) => EventKind::Line,
         }
     }

@@ -13,7 +13,7 @@ pub fn utf16_len(text: &str) -> usize {
 
 /// Control, line-breaking and direction-changing characters, which would let one person's text damage another's
 /// page or terminal. Joiners and variation selectors stay: emoji are made of them.
-fn is_forbidden(c: char) -> bool {
+pub(crate) fn is_forbidden(c: char) -> bool {
     matches!(c,
         '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
@@ -207,6 +207,18 @@ impl ChatText {
             return None;
         }
         clean(text).map(ChatText)
+    }
+
+    /// A text that was cleaned for rooms, in which it may have line breaks.
+    #[must_use]
+    pub(crate) fn of_room(text: crate::RoomText) -> Self {
+        ChatText(text.0)
+    }
+
+    /// What is left of a text that was deleted.
+    #[must_use]
+    pub(crate) fn nothing() -> Self {
+        ChatText(Box::default())
     }
 
     /// The text.

@@ -26,6 +26,10 @@ pub(crate) enum Timer {
     Unanswered,
     /// Forget where connections went.
     Forwarding,
+    /// Look which rooms are busy.
+    Beat,
+    /// Tell the piano again what was said, because something of it is gone.
+    Retell { channel: u32, serial: u64 },
 }
 
 /// Timers in order of time; those of one moment in order of arming.

@@ -11,11 +11,21 @@ const OF_PROCESS: u64 = 64;
 /// Descriptors of a shard apart from connections and listeners: rings, wake-ups, and connections on their way.
 const OF_SHARD: u64 = 32;
 
-/// Descriptors that the server takes besides those of its connections.
+/// Descriptors that the server takes besides those of connections.
+fn base(config: &Config) -> u64 {
+    let listeners = config.listen.len() + usize::from(config.line.listen.is_some());
+    let sockets = listeners as u64 + u64::from(config.quic.is_some());
+    OF_PROCESS + u64::from(config.shards) * (OF_SHARD + sockets)
+}
+
+/// Connections of line chat, which counts its own.
+fn terminals(config: &Config) -> u32 {
+    config.line.listen.and(config.line.connections).unwrap_or(0)
+}
+
+/// Descriptors that the server takes besides those that `limits.connections` counts.
 pub(super) fn own(config: &Config) -> u64 {
-    OF_PROCESS
-        + u64::from(config.shards)
-            * (OF_SHARD + config.listen.len() as u64 + u64::from(config.quic.is_some()))
+    base(config) + u64::from(terminals(config))
 }
 
 /// Descriptors that the server takes with all the connections that it may have; `None` for any number.
@@ -36,16 +46,30 @@ pub fn raise_descriptors() -> io::Result<Limit> {
     Ok(Limit { soft: limit.maximum, hard: limit.maximum })
 }
 
-/// Lowers the limit of connections to what the descriptors allow, so that admission refuses before the system does.
-/// Returns the new limit where it was lowered.
-pub fn cap_connections(config: &mut Config, descriptors: Limit) -> Option<u32> {
-    let fitting = descriptors.soft?.saturating_sub(own(config)).max(1);
-    let fitting = u32::try_from(fitting).unwrap_or(u32::MAX);
-    if config.limits.connections.is_some_and(|connections| connections <= fitting) {
-        return None;
+/// Lowers limits of connections to what the descriptors allow, so that admission refuses before the system does: line
+/// chat to a tenth of them, the others to the rest. Returns the settings that were lowered, and to what.
+pub fn cap_connections(config: &mut Config, descriptors: Limit) -> Vec<(&'static str, u32)> {
+    let mut capped = Vec::new();
+    let Some(soft) = descriptors.soft else { return capped };
+    let free = u32::try_from(soft.saturating_sub(base(config))).unwrap_or(u32::MAX);
+    let terminals = terminals(config);
+    let connections = config.limits.connections;
+    if connections.is_some_and(|it| it.saturating_add(terminals) <= free) {
+        return capped;
     }
-    config.limits.connections = Some(fitting);
-    Some(fitting)
+    if config.line.listen.is_some() {
+        let fitting = (free / 10).max(1);
+        if config.line.connections.is_none_or(|it| it > fitting) {
+            config.line.connections = Some(fitting);
+            capped.push(("line.connections", fitting));
+        }
+    }
+    let fitting = free.saturating_sub(self::terminals(config)).max(1);
+    if connections.is_none_or(|it| it > fitting) {
+        config.limits.connections = Some(fitting);
+        capped.push(("limits.connections", fitting));
+    }
+    capped
 }
 
 pub(super) fn check(config: &Config, host: &dyn Host) -> Finding {

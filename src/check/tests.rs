@@ -180,7 +180,7 @@ fn settings_follow_what_the_host_shows() {
     // Buffers of datagrams, where there are any.
     host.texts.insert("/proc/sys/net/core/rmem_max", "212992\n");
     assert!(!Report::new(&config(""), &host).to_string().contains("rmem_max"));
-    let quic = "quic.listen = \"127.0.0.1:4433\"";
+    let quic = "quic.listen = \"127.0.0.1:4433\"\nquic.names = true";
     finds(quic, &host, "rmem_max", Level::Warn, "net.core.rmem_max=4194304");
     // A hardened host is told of only when io_uring does not work there.
     host.texts.insert("/proc/sys/kernel/io_uring_disabled", "1\n");
@@ -245,13 +245,17 @@ fn descriptors_are_counted_and_connections_capped() {
 
     let soft = |soft| Limit { soft, hard: soft };
     let mut config = config(settings);
-    assert_eq!(cap_connections(&mut config, soft(None)), None);
-    assert_eq!(cap_connections(&mut config, soft(Some(needed))), None);
-    assert_eq!(cap_connections(&mut config, soft(Some(needed - 1))), Some(999));
-    assert_eq!(config.limits.connections, Some(999));
+    assert_eq!(cap_connections(&mut config, soft(None)), []);
+    assert_eq!(cap_connections(&mut config, soft(Some(needed))), []);
+    let lowered = cap_connections(&mut config, soft(Some(needed - 1)));
+    assert_eq!(lowered, [("line.connections", 199)], "a tenth of the 1999 that are left");
+    config.line.connections = Some(1000);
+    let lowered = cap_connections(&mut config, soft(Some(needed - 1000)));
+    assert_eq!(lowered, [("line.connections", 100), ("limits.connections", 900)]);
     config.limits.connections = None;
-    assert_eq!(cap_connections(&mut config, soft(Some(needed))), Some(1000));
-    assert_eq!(cap_connections(&mut config, soft(Some(0))), Some(1));
+    assert_eq!(cap_connections(&mut config, soft(Some(needed))), [("limits.connections", 1900)]);
+    let lowered = cap_connections(&mut config, soft(Some(0)));
+    assert_eq!(lowered, [("line.connections", 1), ("limits.connections", 1)]);
 }
 
 #[test]

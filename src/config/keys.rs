@@ -6,15 +6,13 @@
 
 mod line;
 mod quic;
+mod sessions;
 mod table;
 
 /// Every key, table by table.
-pub const KEYS: &[Key] =
-    &joined::<{ table::TABLE.len() + line::LINE.len() + quic::QUIC.len() }>(&[
-        table::TABLE,
-        line::LINE,
-        quic::QUIC,
-    ]);
+pub const KEYS: &[Key] = &joined::<
+    { table::TABLE.len() + line::LINE.len() + quic::QUIC.len() + sessions::SESSIONS.len() },
+>(&[table::TABLE, line::LINE, quic::QUIC, sessions::SESSIONS]);
 
 const fn joined<const N: usize>(tables: &[&[Key]]) -> [Key; N] {
     let mut all = [tables[0][0]; N];

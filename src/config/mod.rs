@@ -11,6 +11,7 @@ mod raw;
 mod relations;
 mod reload;
 mod salts;
+mod sessions;
 
 pub use origins::Origins;
 pub use print::{print_default, print_effective};
@@ -187,6 +188,8 @@ pub struct Config {
     pub admin_password: Option<Hidden>,
     /// The QUIC door; `None` where it stays shut.
     pub quic: Option<crate::quic::Settings>,
+    /// The settings of its sessions.
+    pub sessions: crate::doors::quic::SessionSettings,
     /// Limits of the doors and the driver.
     pub limits: DoorLimits,
     /// Packets waiting for other shards over which a shard keeps back cursor moves for them.
@@ -286,6 +289,7 @@ impl Config {
             admin_listen: read.off_or("admin.listen", "ADDRESS:PORT or \"off\"")?,
             admin_password: read.optional("admin.password").map(Hidden::new),
             quic: None,
+            sessions: sessions::read(&read, mode, false)?,
             limits: DoorLimits {
                 connections: read.capacity("limits.connections"),
                 connections_per_address: read.capacity("limits.connections_per_address"),
@@ -342,6 +346,7 @@ impl Config {
             },
         };
         config.quic = quic::read(&read, &config.data)?;
+        config.sessions = sessions::read(&read, config.mode, config.quic.is_some())?;
         config.check_addresses(&read)?;
         if !read.flag("limits.enabled") {
             config.core = config.core.without_limits();
@@ -629,6 +634,10 @@ fn core(read: &Reader<'_>) -> tutti_shards::Config {
         },
         storage: (read.text("data") != "memory").then(|| read.ms("storage.patience_ms")),
         chat_history: read.u32("chat.history"),
+        // What the QUIC page fixes; the key comes from the data folder.
+        ring_messages: 100,
+        busy: tutti_shards::Config::default().busy,
+        number_key: tutti_shards::NumberKey::default(),
         bans_max: read.u32("ban.per_channel"),
         ban_max: read.ms("ban.max_ms"),
         quotas: Quotas {

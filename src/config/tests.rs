@@ -32,6 +32,9 @@ fn other_value(key: &Key) -> Value {
             let other = words.iter().find(|word| !key.default.contains(**word)).unwrap();
             Value::Text((*other).to_owned())
         }
+        Kind::Text(_) if key.name == "quic.token_secret" => {
+            Value::Text("another secret of at least 32 bytes".into())
+        }
         Kind::Text(_) if key.name.ends_with(".listen") => Value::Text("127.0.0.1:1".into()),
         Kind::Text(_) if key.name == "log" => Value::Text("warn,tutti=debug".into()),
         Kind::Text(_) => Value::Text("other than before".into()),
@@ -45,7 +48,9 @@ fn other_value(key: &Key) -> Value {
 #[test]
 fn defaults_are_those_of_the_core() {
     let config = config("");
-    assert_eq!(config.core, tutti_shards::Config::default());
+    // The core alone keeps nothing; a server does.
+    let storage = Some(Duration::from_secs(2));
+    assert_eq!(config.core, tutti_shards::Config { storage, ..Default::default() });
     assert_eq!(config.listen, ["0.0.0.0:8080".parse().unwrap()]);
     assert_eq!(config.admin_listen, Some("127.0.0.1:9090".parse().unwrap()));
     assert_eq!(config.data, Data::Dir("./data".into()));
@@ -59,7 +64,8 @@ fn every_key_is_settable_by_file_and_environment_and_reaches_the_config() {
     // Production with salts, so that each of them is used.
     // And with a QUIC door, for its keys.
     let base = "mode = \"production\"\nsalt1 = \"alpha\"\nsalt2 = \"beta\"\n\
-                [quic]\nlisten = \"127.0.0.1:4433\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+                [quic]\nlisten = \"127.0.0.1:4433\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n\
+                token_secret = \"a secret of at least thirty-two bytes\"\n";
     for key in KEYS {
         let value = other_value(key);
         let mut by_file = RawConfig::default();
@@ -142,7 +148,7 @@ fn flags_stand_over_environment_over_file() {
 
 #[test]
 fn limits_off_lifts_counts_and_keeps_sizes() {
-    let config = config("limits.enabled = false");
+    let config = config("limits.enabled = false\ndata = \"memory\"");
     assert_eq!(config.core, tutti_shards::Config::default().without_limits());
     assert_eq!(config.limits.connections, None);
     assert_eq!(config.limits.connections_per_address, None);

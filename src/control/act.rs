@@ -18,6 +18,9 @@ const TEXT_LENGTH: usize = 512;
 /// Longest time of a ban or a mute: ten years. Longer is for ever.
 const SECONDS_MAX: u64 = 315_360_000;
 
+/// What is missing when the storage does not confirm an entry.
+pub(super) const UNWRITTEN: &str = "done, but not in the audit log";
+
 /// What was done, as the audit log keeps it.
 #[derive(Default)]
 pub(super) struct Act {
@@ -137,11 +140,7 @@ impl Operator {
             text => format!("{details}; {text}"),
         };
         let written = self.audit(who, Act { details, ..act });
-        let mut done = json!({ "reached": outcome? });
-        if let Err(failure) = written {
-            done["warning"] = json!(format!("done, but not in the audit log: {failure}"));
-        }
-        Ok(done)
+        Ok(warned(json!({ "reached": outcome? }), UNWRITTEN, written))
     }
 
     /// The number of connections or members that an order concerned.
@@ -301,6 +300,14 @@ impl Operator {
     pub(super) fn settings(&self) -> Settings {
         self.running().config.control.clone()
     }
+}
+
+/// What was done, with a warning when the storage did not confirm it.
+pub(super) fn warned(mut done: Value, warning: &str, kept: Result<(), Failure>) -> Value {
+    if let Err(failure) = kept {
+        done["warning"] = json!(format!("{warning}: {failure}"));
+    }
+    done
 }
 
 /// An entry of the audit log.

@@ -2,7 +2,7 @@
 
 use super::{
     Failure, Operator, PATIENCE,
-    act::{Act, channel, entry, silent, user},
+    act::{Act, channel, entry, silent, user, warned},
     peer::Who,
 };
 use crate::{
@@ -11,23 +11,49 @@ use crate::{
     storage::{Ban, BanTarget, Write},
 };
 use serde_json::{Value, json};
+use std::sync::{MutexGuard, PoisonError};
 use tutti_shards::Order;
 
 /// Longest ban of a channel, seconds: what channels live for is shorter.
 const CHANNEL_SECONDS_MAX: u64 = 31_536_000;
 
 impl Operator {
-    /// Reads the bans of the whole server, at the start and whenever they change.
+    /// Reads the bans of the whole server into the gate, once they have changed.
     ///
-    /// # Errors
-    /// When the storage does not answer.
-    pub fn load_bans(&self) -> Result<(), Failure> {
-        let bans = self
-            .storage
-            .bans(None, wall_ms(), PATIENCE)
-            .map_err(|error| Failure::new("storage", error.to_string()))?;
+    /// Together with those that the storage did not confirm, until it has them or newer ones. Under one lock, so that
+    /// of two operators the one who read less cannot be the last to say what holds.
+    fn load_bans(&self) -> Result<(), Failure> {
+        let mut unkept = self.unkept();
+        let mut bans = self.kept_bans()?;
+        let newer =
+            |ban: &Ban| bans.iter().any(|b| b.target == ban.target && b.since_ms >= ban.since_ms);
+        unkept.retain(|ban| !newer(ban));
+        bans.extend(unkept.iter().cloned());
         self.gate.set_bans(bans);
         Ok(())
+    }
+
+    /// Bans somebody, or lets them in again, though the storage has not confirmed it.
+    fn replace_unkept(&self, target: &BanTarget, by: Option<Ban>) {
+        let mut unkept = self.unkept();
+        let mut bans = self.gate.bans();
+        for list in [&mut *unkept, &mut bans] {
+            list.retain(|ban| ban.target != *target);
+            list.extend(by.clone());
+        }
+        self.gate.set_bans(bans);
+    }
+
+    fn unkept(&self) -> MutexGuard<'_, Vec<Ban>> {
+        let (mut unkept, now_ms) =
+            (self.unkept.lock().unwrap_or_else(PoisonError::into_inner), wall_ms());
+        unkept.retain(|ban| ban.until_ms.is_none_or(|until| until > now_ms));
+        unkept
+    }
+
+    fn kept_bans(&self) -> Result<Vec<Ban>, Failure> {
+        let bans = self.storage.bans(None, wall_ms(), PATIENCE);
+        bans.map_err(|error| Failure::new("storage", error.to_string()))
     }
 
     pub(super) fn ban(
@@ -63,11 +89,16 @@ impl Operator {
         let target = Some(ban.target.to_string());
         let until_ms = ban.until_ms;
         let act = Act { action: "ban", target: target.clone(), reason, details, ..Act::default() };
-        // On the disk before anybody feels it: what is confirmed holds after a power failure.
-        self.commit(vec![Write::Ban(Box::new(ban)), entry(who, act)])?;
-        self.load_bans()?;
+        // On the disk before anybody feels it: what is confirmed holds after a power failure. When the disk refuses,
+        // it has to hold all the same, and whoever asked knows that it may not last.
+        let written = self.commit(vec![Write::Ban(Box::new(ban.clone())), entry(who, act)]);
+        let kept = written.and_then(|()| self.load_bans());
+        if kept.is_err() {
+            self.replace_unkept(&ban.target, Some(ban.clone()));
+        }
         let closed = self.sweep()?;
-        Ok(json!({ "target": target, "until_ms": until_ms, "closed": closed }))
+        let done = json!({ "target": target, "until_ms": until_ms, "closed": closed });
+        Ok(warned(done, "it holds until the server ends, and is not certain to last", kept))
     }
 
     pub(super) fn unban(
@@ -83,11 +114,8 @@ impl Operator {
             return self.order(who, order, act);
         }
         let target = self.target(target)?;
-        let known = self
-            .storage
-            .bans(None, wall_ms(), PATIENCE)
-            .map_err(|error| Failure::new("storage", error.to_string()))?;
-        if !known.iter().any(|ban| ban.target == target) {
+        let names = |ban: &Ban| ban.target == target;
+        if !self.gate.bans().iter().any(names) && !self.kept_bans()?.iter().any(names) {
             return Err(Failure::new(
                 "nothing_to_lift",
                 "there is no such ban; `tutti ctl bans` lists them as they are to be named",
@@ -95,9 +123,14 @@ impl Operator {
         }
         let shown = Some(target.to_string());
         let act = Act { action: "unban", target: shown.clone(), ..Act::default() };
-        self.commit(vec![Write::Lift { channel: None, target }, entry(who, act)])?;
-        self.load_bans()?;
-        Ok(json!({ "target": shown }))
+        self.unkept().retain(|ban| ban.target != target);
+        let written = self.commit(vec![Write::Lift { channel: None, target }, entry(who, act)]);
+        let kept = written.and_then(|()| self.load_bans());
+        if kept.is_err() {
+            self.replace_unkept(&target, None);
+        }
+        let done = json!({ "target": shown });
+        Ok(warned(done, "lifted, but the ban may be back after a restart", kept))
     }
 
     pub(super) fn bans(&self, name: Option<String>) -> Result<Value, Failure> {
@@ -105,12 +138,13 @@ impl Operator {
             let mut channel = self.channel(channel(&name)?)?;
             return Ok(json!({ "channel": name, "bans": channel["banned"].take() }));
         }
-        let bans = self
-            .storage
-            .bans(None, wall_ms(), PATIENCE)
-            .map_err(|error| Failure::new("storage", error.to_string()))?;
+        let bans = self.kept_bans()?;
+        let unkept = self.unkept().clone();
+        let replaced = |ban: &&Ban| !unkept.iter().any(|other| other.target == ban.target);
         let bans: Vec<Value> = bans
             .iter()
+            .filter(replaced)
+            .chain(&unkept)
             .map(|ban| {
                 json!({
                     "target": ban.target.to_string(),

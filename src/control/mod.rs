@@ -27,7 +27,7 @@ use crate::{
     config::{Config, ConfigError, RawConfig},
     driver::Control,
     gate::Gate,
-    storage,
+    storage::{self, Ban},
 };
 use std::{
     io,
@@ -98,6 +98,8 @@ pub struct Operator {
     started: Instant,
     /// What is in force; held by whoever changes it.
     running: Mutex<Running>,
+    /// Bans that hold though the storage did not confirm them; held by whoever changes what the gate knows.
+    unkept: Mutex<Vec<Ban>>,
     draining: AtomicBool,
     peers: AtomicUsize,
 }
@@ -129,6 +131,7 @@ impl Operator {
             counts: ControlCounts::default(),
             started: Instant::now(),
             running: Mutex::new(Running { raw, log: config.log.clone(), config }),
+            unkept: Mutex::default(),
             draining: AtomicBool::new(false),
             peers: AtomicUsize::new(0),
         }

@@ -2,7 +2,7 @@
 
 use super::{
     Failure, Operator, PATIENCE,
-    act::{Act, silent},
+    act::{Act, UNWRITTEN, silent, warned},
     peer::Who,
 };
 use crate::{
@@ -28,6 +28,7 @@ const DRAIN_MAX: u64 = 86_400;
 
 impl Operator {
     pub(super) fn panic(&self, who: &Who, level: Option<u8>) -> Result<Value, Failure> {
+        let mut warning = Value::Null;
         if let Some(level) = level {
             let panic = Panic::of(level)
                 .ok_or_else(|| Failure::new("bad_level", "panic levels are 0 to 3"))?;
@@ -36,19 +37,24 @@ impl Operator {
             let muted = (panic >= Panic::GuestsMuted).then_some(younger_ms);
             let details = format!("level {level}: {panic}");
             let act = Act { action: "panic", details, ..Act::default() };
-            self.order(who, Order::MuteGuests(muted), act)?;
+            warning = self.order(who, Order::MuteGuests(muted), act)?["warning"].take();
         }
         let panic = self.gate.panic();
-        Ok(json!({ "level": panic as u8, "means": panic.to_string() }))
+        let mut done = json!({ "level": panic as u8, "means": panic.to_string() });
+        if !warning.is_null() {
+            done["warning"] = warning;
+        }
+        Ok(done)
     }
 
     pub(super) fn log(&self, who: &Who, filter: Option<String>) -> Result<Value, Failure> {
+        let mut written = Ok(());
         if let Some(filter) = filter {
             (self.hooks.log)(&filter).map_err(|error| Failure::new("bad_filter", error))?;
             self.running().log.clone_from(&filter);
-            self.audit(who, Act { action: "log", details: filter, ..Act::default() })?;
+            written = self.audit(who, Act { action: "log", details: filter, ..Act::default() });
         }
-        Ok(json!({ "filter": self.running().log }))
+        Ok(warned(json!({ "filter": self.running().log }), UNWRITTEN, written))
     }
 
     /// Reads the configuration anew, at a signal.
@@ -108,12 +114,13 @@ impl Operator {
             names(true).join(" "),
             names(false).join(" ")
         );
-        self.audit(who, Act { action: "reload", details, ..Act::default() })?;
+        let written = self.audit(who, Act { action: "reload", details, ..Act::default() });
         let list = |live: bool| {
             let list = changed.iter().filter(|change| change.is_live() == live);
             list.map(shown).collect::<Value>()
         };
-        Ok(json!({ "changed": list(true), "needs_restart": list(false) }))
+        let done = json!({ "changed": list(true), "needs_restart": list(false) });
+        Ok(warned(done, UNWRITTEN, written))
     }
 
     /// Lets nobody new in, tells people, and waits until they are gone or the time is over. The server is to be
@@ -153,7 +160,10 @@ impl Operator {
             duration_ms: Some(i32::try_from(seconds * 1_000).unwrap_or(i32::MAX).max(7_000)),
             ..OperatorNotice::default()
         };
-        self.give(Order::NotifyAll(Box::new(notice)))?;
+        // Nobody new is let in already: from here on it has to end.
+        if let Err(failure) = self.give(Order::NotifyAll(Box::new(notice))) {
+            tracing::warn!(%failure, "people may not have been told of the drain");
+        }
         let deadline = Instant::now() + Duration::from_secs(seconds);
         let (mut told, mut listening) = (None, true);
         loop {

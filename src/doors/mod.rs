@@ -6,6 +6,7 @@
 
 pub mod line;
 pub mod mpp;
+pub mod quic;
 
 mod wire;
 
@@ -141,6 +142,7 @@ pub struct Shared {
     line: Arc<line::Shared>,
     admission: Arc<Admission>,
     handshake: Duration,
+    number_key: tutti_shards::NumberKey,
 }
 
 impl Shared {
@@ -156,8 +158,8 @@ impl Shared {
         let admission = admissions.mpp.clone();
         let line = line::Shared::new(config, identity.clone(), admissions.line.clone());
         let mpp = mpp::Shared::new(config, identity, assets, admission.clone());
-        let handshake = config.limits.handshake;
-        Shared { mpp: Arc::new(mpp), line: Arc::new(line), admission, handshake }
+        let (handshake, number_key) = (config.limits.handshake, config.core.number_key);
+        Shared { mpp: Arc::new(mpp), line: Arc::new(line), admission, handshake, number_key }
     }
 
     /// The same under other settings.
@@ -168,6 +170,7 @@ impl Shared {
             line: Arc::new(self.line.reloaded(config)),
             admission: self.admission.clone(),
             handshake: config.limits.handshake,
+            number_key: self.number_key,
         }
     }
 }
@@ -221,7 +224,8 @@ impl Doors {
     /// How events are encoded.
     #[must_use]
     pub fn wire(&self) -> Wire {
-        Wire::new(self.mpp.wire(), self.line.wire())
+        let quic = quic::wire::QuicWire::new(self.shared.number_key);
+        Wire::new(self.mpp.wire(), self.line.wire(), quic)
     }
 
     /// Who may connect to a protocol's listeners.
@@ -345,6 +349,17 @@ impl Doors {
     }
 }
 
+impl Greeting {
+    /// Whether a line has begun that the end of the input ends.
+    #[must_use]
+    pub fn has_unfinished_line(&self) -> bool {
+        match self {
+            Greeting::Mpp(_) => false,
+            Greeting::Line(greeting) => line::Door::has_unfinished_line(greeting),
+        }
+    }
+}
+
 impl Session {
     /// The peer has said all that it says. Whether what it said is still to be executed, and it to be answered: then
     /// [`Doors::receive`] gives the rest, and [`Session::has_ended`] from now on.
@@ -352,6 +367,15 @@ impl Session {
         match self {
             Session::Mpp(_) => false,
             Session::Line(session) => !std::mem::replace(&mut session.ended, true),
+        }
+    }
+
+    /// Whether [`Doors::receive`] may give something even for no input.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        match self {
+            Session::Mpp(_) => false,
+            Session::Line(session) => session.has_more(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! One wire for the core: each event goes to the encoder of the door whose format it is.
 
-use super::{line::LineWire, mpp::MppWire};
+use super::{line::LineWire, mpp::MppWire, quic::wire::QuicWire};
 use tutti_shards::{ChannelView, Event, Format, UserId};
 
 /// The encoders of all doors.
@@ -8,21 +8,23 @@ use tutti_shards::{ChannelView, Event, Format, UserId};
 pub struct Wire {
     mpp: MppWire,
     line: LineWire,
+    quic: QuicWire,
 }
 
 impl Wire {
     /// Puts them together.
     #[must_use]
-    pub fn new(mpp: MppWire, line: LineWire) -> Self {
-        Wire { mpp, line }
+    pub fn new(mpp: MppWire, line: LineWire, quic: QuicWire) -> Self {
+        Wire { mpp, line, quic }
     }
 }
 
 impl tutti_shards::Wire for Wire {
     fn encode(&self, format: Format, events: &[Event<'_>], out: &mut Vec<u8>) {
-        match format.is_line() {
-            false => self.mpp.encode(format, events, out),
-            true => self.line.encode(format, events, out),
+        match format {
+            Format::QUIC => self.quic.encode(format, events, out),
+            format if format.is_line() => self.line.encode(format, events, out),
+            _ => self.mpp.encode(format, events, out),
         }
     }
 
@@ -46,9 +48,10 @@ impl tutti_shards::Wire for Wire {
     }
 
     fn ping(&self, format: Format, out: &mut Vec<u8>) {
-        match format.is_line() {
-            false => self.mpp.ping(format, out),
-            true => self.line.ping(format, out),
+        match format {
+            Format::QUIC => self.quic.ping(format, out),
+            format if format.is_line() => self.line.ping(format, out),
+            _ => self.mpp.ping(format, out),
         }
     }
 }

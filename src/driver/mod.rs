@@ -34,6 +34,7 @@ mod clock;
 mod pace;
 mod panics;
 mod report;
+mod sessions;
 
 pub use operate::{Answer, Ask, UserKnown};
 pub use quic::QuicStats;
@@ -43,9 +44,9 @@ use crate::{
     activation::Passed,
     assets::{Assets, AssetsError, Sources},
     config::Config,
-    doors::{self, Admissions, Protocol},
+    doors::{self, Admissions, Protocol, quic::SessionError},
     gate::Gate,
-    identity::{Identity, SecretError},
+    identity::{Identity, SecretError, number_key},
     quic::{Certificates, SetupError, UdpSocket},
     storage,
 };
@@ -102,6 +103,9 @@ pub enum DriverError {
     /// The pages cannot be read.
     #[error(transparent)]
     Assets(#[from] AssetsError),
+    /// The sessions of QUIC cannot be set up.
+    #[error(transparent)]
+    Sessions(#[from] SessionError),
     /// The system has no randomness or no descriptors.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
@@ -153,9 +157,11 @@ impl Shards {
             sounds: config.sounds_dir.as_deref(),
             live: config.client_live,
         })?;
-        let identity = Identity::open(config)?;
-        let shared = Arc::new(doors::Shared::new(config, identity, assets, &admissions));
-        let config = Arc::new(config.clone());
+        let mut config = config.clone();
+        config.core.number_key = number_key(&config.data)?;
+        let identity = Identity::open(&config)?;
+        let shared = Arc::new(doors::Shared::new(&config, identity, assets, &admissions));
+        let config = Arc::new(config);
         let (ends, addresses) = mesh::connect(config.shards)?;
         storage.attach(Box::new(Answers(addresses.clone())));
         let placement = [random()?, random()?, random()?, random()?];
@@ -178,7 +184,11 @@ impl Shards {
             control: Control {
                 addresses,
                 admissions: admissions.clone(),
-                placement: tutti_shards::Placement::new(placement, config.shards),
+                placement: tutti_shards::Placement::new(
+                    placement,
+                    config.core.number_key,
+                    config.shards,
+                ),
                 shared: shared.clone(),
                 quic,
             },
@@ -360,6 +370,12 @@ fn datagrams(
     let Some(settings) = &config.quic else {
         return Ok((None, (0..config.shards).map(|_| None).collect()));
     };
+    let sessions = Arc::new(config.sessions.open(
+        config.core.number_key,
+        clock::now().wall_ms,
+        settings.idle_timeout,
+        settings.datagrams,
+    )?);
     let shared = crate::quic::Shared::open(settings.clone(), &config.data, admission.clone())?;
     let fail = |source| DriverError::Datagrams { address: settings.listen, source };
     let (mut address, mut receive_buffer) = (settings.listen, 0);
@@ -372,7 +388,12 @@ fn datagrams(
         receive_buffer = socket.receive_buffer().map_err(fail)?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        starts.push(Some(quic::Start { shared: shared.clone(), socket, seed }));
+        starts.push(Some(quic::Start {
+            shared: shared.clone(),
+            socket,
+            seed,
+            sessions: sessions.clone(),
+        }));
     }
     let door = QuicDoor { address, certificates: shared.certificates().clone(), receive_buffer };
     Ok((Some(door), starts))

@@ -78,7 +78,12 @@ pub(super) struct Sweep {
 impl Driver {
     pub(super) fn asked(&mut self, now: Now, ask: Ask, to: Sender<(ShardId, Answer)>) {
         let answer = match ask {
-            Ask::Order(order) => Answer::Outcome(self.core.operate(now, order)),
+            Ask::Order(order) => {
+                let outcome = self.core.operate(now, order);
+                // What it keeps is ahead of the entry in the audit log, whose commit confirms both.
+                self.act(now);
+                Answer::Outcome(outcome)
+            }
             Ask::Users(filter) => Answer::Users(self.core.users_seen(now, &filter)),
             Ask::User(user) => Answer::User(Box::new(self.known(now, user))),
             Ask::Channels(filter) => Answer::Channels(self.core.channels_seen(now, &filter)),
@@ -89,6 +94,9 @@ impl Driver {
                 let (closed, mut asking) =
                     self.sweep.take().map_or((0, Vec::new()), |sweep| (sweep.closed, sweep.to));
                 asking.push(to);
+                if let Some(quic) = &mut self.quic {
+                    quic.endpoint.close_banned(now.mono_us);
+                }
                 self.sweep = Some(Sweep { left: self.peers.indices(), closed, to: asking });
                 return;
             }

@@ -156,7 +156,14 @@ impl Transport for Peers {
     }
 
     fn send(&mut self, key: Key, slices: &[IoSlice<'_>]) -> Sent {
-        let Some(idx) = self.find_key(key) else { return Sent::Broken };
+        self.send_to(self.find_key(key), slices)
+    }
+}
+
+impl Peers {
+    /// Sends to a peer, if there is one.
+    pub(super) fn send_to(&mut self, idx: Option<u32>, slices: &[IoSlice<'_>]) -> Sent {
+        let Some(idx) = idx else { return Sent::Broken };
         let peer = &self.slots[idx];
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
         let sent = match send(&peer.socket, slices) {

@@ -8,7 +8,8 @@ use super::{
     mesh::{Mesh, Packet},
     poller::{Interest, Poller, Token},
 };
-use crate::quic::{Arrival, Batch, Counts, Endpoint, Shared, UdpCounts, UdpSocket};
+use crate::doors::quic::{host::Host, session::SessionConfig};
+use crate::quic::{Arrival, Batch, ConnKey, Counts, Endpoint, Shared, UdpCounts, UdpSocket};
 use std::{io, os::fd::AsFd, sync::Arc};
 use tutti_shards::ShardId;
 
@@ -17,11 +18,13 @@ pub(super) struct Start {
     pub(super) shared: Arc<Shared>,
     pub(super) socket: UdpSocket,
     pub(super) seed: [u8; 32],
+    pub(super) sessions: Arc<SessionConfig>,
 }
 
-/// All of QUIC on one shard but the sessions.
+/// All of QUIC on one shard.
 pub(super) struct Quic {
     pub(super) endpoint: Endpoint,
+    pub(super) sessions: Host<ConnKey>,
     socket: UdpSocket,
     batch: Batch,
     /// Whether the socket has no room for what is in the batch.
@@ -46,11 +49,17 @@ impl Quic {
         now_us: u64,
         poller: &Poller,
     ) -> io::Result<Self> {
-        let Start { shared, socket, seed } = start;
+        let Start { shared, socket, seed, sessions } = start;
         let mut endpoint = Endpoint::new(shared, me, shards, now_us, seed);
         endpoint.set_segments_max(socket.segments_max());
         poller.add(socket.as_fd(), Token::Datagrams, Interest::READ)?;
-        Ok(Quic { endpoint, socket, batch: Batch::default(), is_blocked: false })
+        Ok(Quic {
+            endpoint,
+            sessions: Host::new(sessions),
+            socket,
+            batch: Batch::default(),
+            is_blocked: false,
+        })
     }
 
     /// Takes in what has come, and sends on what belongs to other shards.
@@ -78,6 +87,8 @@ impl Quic {
 
     /// Sends everything that is to be sent, as far as the socket takes it.
     pub(super) fn flush(&mut self, now_us: u64, poller: &Poller) {
+        // Less than at first, where a network card turned out not to split datagrams.
+        self.endpoint.set_segments_max(self.socket.segments_max());
         while !self.is_blocked {
             let has_more = self.endpoint.transmit(now_us, &mut self.batch);
             if !self.socket.send(now_us, &mut self.batch) {
@@ -98,7 +109,10 @@ impl Quic {
     /// When there is something to do even if nothing comes.
     pub(super) fn deadline_us(&self) -> Option<u64> {
         // What waits for the socket is no reason to look again before it has room.
-        if self.is_blocked { self.endpoint.timer_us() } else { self.endpoint.deadline_us() }
+        let endpoint =
+            if self.is_blocked { self.endpoint.timer_us() } else { self.endpoint.deadline_us() };
+        let unsettled = self.sessions.is_unsettled().then_some(0);
+        [endpoint, self.sessions.next_deadline_us(), unsettled].into_iter().flatten().min()
     }
 
     pub(super) fn stats(&self) -> QuicStats {

@@ -14,6 +14,7 @@ use super::{
     poller::{EVENTS, Interest, Poller, Ready, Token},
     quic::{self, Quic},
     report::{DriverStats, Report},
+    sessions::Sinks,
 };
 use crate::{
     config::Config,
@@ -57,7 +58,7 @@ pub(super) struct Driver {
     pub(super) core: Shard<Wire>,
     pub(super) doors: Doors,
     pub(super) peers: Peers,
-    mesh: Mesh,
+    pub(super) mesh: Mesh,
     pub(super) listeners: Vec<Listener>,
     pub(super) quic: Option<Quic>,
     /// When the listeners are watched again, after descriptors ran out.
@@ -152,6 +153,7 @@ impl Driver {
             let sweeping = self.sweep(now);
             self.tell_quic(now);
             let delayed_until = self.flush();
+            self.settle_quic(now);
             self.flush_quic();
             self.mesh.settle();
             let end = clock::now();
@@ -240,7 +242,7 @@ impl Driver {
             }
         }
         if self.core.is_pressed() {
-            self.core.flush(now, &mut self.peers, false);
+            self.flush_core(now, false);
             self.act(now);
         }
     }
@@ -281,6 +283,16 @@ impl Driver {
 
     /// The peer says nothing more. What it said before may still be to be executed, and it to be answered.
     fn end_of_input(&mut self, now: Now, idx: u32) {
+        let Some(peer) = self.peers.get_mut(idx) else { return };
+        if let Phase::Greeting(greeting) = &peer.phase
+            && greeting.has_unfinished_line()
+        {
+            let token = self.peers.token(idx);
+            self.greet(now, idx, b"\n");
+            if self.peers.find(token) != Some(idx) {
+                return;
+            }
+        }
         let Some(peer) = self.peers.get_mut(idx) else { return };
         let goes_on = match &mut peer.phase {
             Phase::Live { session, .. } => session.end_input(),
@@ -420,7 +432,8 @@ impl Driver {
         let (key, interest) = (*key, Interest { write: false, ..peer.interest });
         // Watched again by the send that does not take all.
         self.peers.set_interest(idx, interest);
-        self.core.handle_writable(now, key, &mut self.peers);
+        let sessions = self.quic.as_mut().map(|quic| &mut quic.sessions);
+        self.core.handle_writable(now, key, &mut Sinks { peers: &mut self.peers, sessions });
         self.act(now);
     }
 
@@ -507,7 +520,7 @@ impl Driver {
             return self.close(now, idx, bytes, None);
         }
         if flow != Flow::Continue
-            && (session.has_ended() || !(self.commands.is_empty() && input.is_empty()))
+            && (session.has_more() || !(self.commands.is_empty() && input.is_empty()))
         {
             let commands = std::mem::take(&mut self.commands);
             *held = Some(Box::new(Held { commands, unread: input.to_vec() }));
@@ -524,7 +537,7 @@ impl Driver {
         let Some(peer) = self.peers.get_mut(idx) else { return };
         let Phase::Live { held, session, .. } = &mut peer.phase else { return };
         let interest = Interest { read: !session.has_ended(), ..peer.interest };
-        let (held, has_ended) = (held.take(), session.has_ended());
+        let (held, has_more) = (held.take(), session.has_more());
         self.peers.set_interest(idx, interest);
         let Some(held) = held else { return };
         let Held { mut commands, mut unread } = *held;
@@ -533,7 +546,7 @@ impl Driver {
         if flow == Flow::Continue {
             // Even with nothing unread: a line may have been put off, or the input have ended.
             self.feed(now, idx, &mut unread);
-        } else if (has_ended || !(commands.is_empty() && unread.is_empty()))
+        } else if (has_more || !(commands.is_empty() && unread.is_empty()))
             && let Some(Peer { phase: Phase::Live { held, .. }, .. }) = self.peers.get_mut(idx)
         {
             *held = Some(Box::new(Held { commands, unread }));
@@ -560,7 +573,7 @@ impl Driver {
             }
             self.act(now);
             if self.core.is_pressed() {
-                self.core.flush(now, &mut self.peers, false);
+                self.flush_core(now, false);
                 self.act(now);
             }
         }
@@ -584,23 +597,6 @@ impl Driver {
                 tracing::warn!(%conn, %error, "cannot watch a connection from another shard");
                 self.core.peer_gone(now, adopted);
             }
-        }
-    }
-
-    /// Tells sessions what has happened to their connections.
-    fn tell_quic(&mut self, now: Now) {
-        let Some(quic) = &mut self.quic else { return };
-        // Nobody is let in before there are sessions.
-        quic.endpoint.set_full(true);
-        quic.endpoint.handle_timeout(now.mono_us);
-        while let Some((key, event)) = quic.endpoint.poll_event(now.mono_us) {
-            tracing::trace!(?key, ?event, "quic");
-        }
-    }
-
-    fn flush_quic(&mut self) {
-        if let Some(quic) = &mut self.quic {
-            quic.flush(clock::now().mono_us, &self.peers.poller);
         }
     }
 
@@ -651,6 +647,11 @@ impl Driver {
                     }
                     Output::Close { key, conn, reason, mut unsent } => {
                         tracing::debug!(shard = self.core.id().0, %conn, ?reason, "closed");
+                        if let Some(quic) = &mut self.quic
+                            && quic.closed(key, reason, &mut unsent)
+                        {
+                            continue;
+                        }
                         let idx = self.peers.find_key(key).expect("what is closed is here");
                         if let Some(Peer { phase: Phase::Live { session, .. }, .. }) =
                             self.peers.get_mut(idx)
@@ -659,12 +660,21 @@ impl Driver {
                         }
                         self.close(now, idx, unsent, None);
                     }
+                    Output::SeatEnded { key, last } => {
+                        let quic = self.quic.as_mut().expect("only sessions of QUIC have seats");
+                        quic.seat_ended(key, last);
+                    }
                     Output::Store(request) => {
                         if let Err(request) = self.storage.request(self.core.id(), request) {
                             self.unanswered.extend(request.unanswered());
                         }
                     }
-                    Output::Resume { key } => self.resumed.push_back(key),
+                    Output::Resume { key } => {
+                        if let Some(quic) = &mut self.quic {
+                            quic.resumed(key);
+                        }
+                        self.resumed.push_back(key);
+                    }
                 }
             }
             if let Some(reply) = self.unanswered.pop_front() {
@@ -687,7 +697,7 @@ impl Driver {
             }
             pending => {
                 let bulk_waits = pending == Pending::Prompt && self.pace.may_delay(now.mono_us);
-                self.core.flush(now, &mut self.peers, bulk_waits);
+                self.flush_core(now, bulk_waits);
                 if !bulk_waits {
                     self.pace.flushed(clock::now().mono_us);
                 }
@@ -707,6 +717,9 @@ impl Driver {
         }
         self.stop_at_us = Some(now.mono_us + self.config.shutdown_deadline.as_micros() as u64);
         self.stop_listening();
+        if let Some(quic) = &mut self.quic {
+            quic.stop(now);
+        }
         for idx in self.peers.indices() {
             let Some(Peer { phase: Phase::Greeting(greeting), .. }) = self.peers.get_mut(idx)
             else {

@@ -60,10 +60,19 @@ pub(super) struct Connection {
     pub(super) may_tell: bool,
     /// The same for something to send.
     pub(super) may_send: bool,
+    /// What came and went while the client has not shown that its address is its own.
+    unproven: Option<Unproven>,
     address: SocketAddr,
     heard_us: u64,
     moving: Option<Moving>,
     last_word: Option<LastWord>,
+}
+
+/// Bytes of a handshake in both directions.
+#[derive(Clone, Copy, Debug)]
+struct Unproven {
+    came: u64,
+    went: u64,
 }
 
 /// The clock of an endpoint: quinn-proto takes the library's instants, and we give it the time since one of them.
@@ -96,8 +105,10 @@ impl Connection {
         grant: Grant,
         now_us: u64,
         handshake_us: u64,
+        unproven_bytes: Option<u64>,
     ) -> Self {
         Connection {
+            unproven: unproven_bytes.map(|came| Unproven { came, went: 0 }),
             address: proto.remote_address(),
             proto,
             key,
@@ -145,6 +156,32 @@ impl Connection {
         }
     }
 
+    /// Counts bytes of a datagram that came.
+    pub(super) fn came(&mut self, bytes: usize) {
+        if let Some(unproven) = &mut self.unproven {
+            unproven.came += bytes as u64;
+        }
+    }
+
+    /// How many datagrams it may send as one now, at most `max`; none while another could make it three times as much
+    /// as came in the name of an address that may be somebody else's (RFC 9000, section 8.1). quinn-proto stops when
+    /// three times as much *has been* sent, which is up to a datagram more.
+    pub(super) fn segments(&self, max: usize) -> usize {
+        match &self.unproven {
+            None => max,
+            Some(Unproven { came, went }) => {
+                usize::from(went + u64::from(self.proto.current_mtu()) <= 3 * came)
+            }
+        }
+    }
+
+    /// Counts bytes that went.
+    pub(super) fn went(&mut self, bytes: usize) {
+        if let Some(unproven) = &mut self.unproven {
+            unproven.went += bytes as u64;
+        }
+    }
+
     /// When it wants to be looked at.
     pub(super) fn deadline_us(&mut self, clock: &Clock) -> Option<u64> {
         let own = match (self.phase, &self.last_word) {
@@ -183,6 +220,7 @@ impl Connection {
             let told = match event {
                 quinn_proto::Event::Connected => {
                     self.phase = Phase::Live;
+                    self.unproven = None;
                     Event::Connected
                 }
                 quinn_proto::Event::ConnectionLost { reason } => {

@@ -16,6 +16,7 @@ use super::{
     counts::Counts,
     settings::Shared,
 };
+use crate::admission::{Grant, Refused};
 use bytes::BytesMut;
 use quinn_proto::{
     ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointEvent, Incoming, Transmit,
@@ -80,7 +81,7 @@ impl std::fmt::Debug for Endpoint {
 
 /// What becomes of a client that knocks.
 enum Answer {
-    Accept(crate::admission::Grant),
+    Accept(Grant),
     Retry,
     Refuse,
     Ignore,
@@ -186,27 +187,32 @@ impl Endpoint {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let slot = handle.0 as u32;
                 let Some(conn) = self.conn(slot) else { return };
+                conn.came(bytes.len());
                 conn.proto.handle_event(event);
                 if let Some(address) = conn.heard(now_us) {
                     let key = conn.key;
                     conn.grant.move_to(address.ip());
                     self.counts.moves += 1;
                     self.events.push(key, Event::Moved { address });
+                    self.close_if_banned(now_us, slot);
                 }
                 self.touch(slot);
             }
-            Some(DatagramEvent::NewConnection(incoming)) => self.knock(now_us, incoming),
+            Some(DatagramEvent::NewConnection(incoming)) => {
+                self.knock(now_us, incoming, bytes.len());
+            }
         }
     }
 
-    fn knock(&mut self, now_us: u64, incoming: Incoming) {
+    fn knock(&mut self, now_us: u64, incoming: Incoming, bytes: usize) {
         let mut reply = Vec::new();
+        let unproven = (!incoming.remote_address_validated()).then_some(bytes as u64);
         let transmit = match self.judge(now_us, &incoming) {
             Answer::Accept(grant) => {
                 let now = self.clock.instant(now_us);
                 match self.proto.accept(incoming, now, &mut reply, None) {
                     Ok((handle, proto)) => {
-                        self.arrive(now_us, handle, proto, grant);
+                        self.arrive(now_us, handle, proto, grant, unproven);
                         None
                     }
                     Err(error) => {
@@ -255,6 +261,7 @@ impl Endpoint {
         // are.
         match self.shared.admission.knock(address, is_its_own, now) {
             Ok(()) => {}
+            Err(Refused::Banned) => return Answer::Refuse,
             Err(_) if !is_its_own => return Answer::Retry,
             Err(_) => return Answer::Refuse,
         }
@@ -269,12 +276,13 @@ impl Endpoint {
         now_us: u64,
         handle: ConnectionHandle,
         proto: quinn_proto::Connection,
-        grant: crate::admission::Grant,
+        grant: Grant,
+        unproven: Option<u64>,
     ) {
         self.generation = self.generation.wrapping_add(1).max(1);
         let key = ConnKey { slot: handle.0 as u32, generation: self.generation };
         let handshake_us = self.shared.settings.handshake.as_micros() as u64;
-        let conn = Connection::new(proto, key, grant, now_us, handshake_us);
+        let conn = Connection::new(proto, key, grant, now_us, handshake_us, unproven);
         let address = conn.address();
         if self.conns.len() <= handle.0 {
             self.conns.resize_with(handle.0 + 1, || None);
@@ -368,15 +376,23 @@ impl Endpoint {
         }
         while !batch.is_full() {
             self.scratch.clear();
-            let Some(transmit) =
-                conn.proto.poll_transmit(now, self.segments_max, &mut self.scratch)
-            else {
+            let segments = conn.segments(self.segments_max);
+            let transmit = match segments {
+                0 => None,
+                _ => conn.proto.poll_transmit(now, segments, &mut self.scratch),
+            };
+            let Some(transmit) = transmit else {
                 conn.may_send = false;
+                if self.stopping && conn.phase == Phase::Closed {
+                    // The client has been told, and nobody will be here to answer what comes late.
+                    return self.forget(slot, None);
+                }
                 let wanted = conn.deadline_us(&clock);
                 self.timers.arm(slot, &mut conn.armed_us, wanted);
                 // Sending can end a connection, or ask for ids.
                 return self.tell(now_us, slot);
             };
+            conn.went(transmit.size);
             self.counts.datagrams_sent += match transmit.segment_size {
                 Some(size) => transmit.size.div_ceil(size) as u64,
                 None => 1,
@@ -384,6 +400,25 @@ impl Endpoint {
             batch.push(&transmit, &self.scratch[..transmit.size]);
         }
         self.senders.push_front(slot);
+    }
+
+    /// Closes the connections of addresses that the gate lets in no more.
+    pub fn close_banned(&mut self, now_us: u64) {
+        for slot in 0..self.conns.len() as u32 {
+            self.close_if_banned(now_us, slot);
+        }
+    }
+
+    fn close_if_banned(&mut self, now_us: u64, slot: u32) {
+        let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let gate = self.shared.admission.gate();
+        if gate.ban_of_address(conn.address().ip()).is_none() {
+            return;
+        }
+        gate.count_banned();
+        let mut link = EndpointLink::new(conn, &mut self.events, self.clock, now_us);
+        super::Link::close(&mut link, super::CLOSE_REMOVED, "banned");
+        self.touch(slot);
     }
 
     /// Whether the shard can take on no more for the moment.

@@ -107,8 +107,10 @@ pub(super) fn say(
     retention: &Retention,
 ) -> rusqlite::Result<()> {
     let id = place_of(db, channel)?;
+    // Said again when it was edited, deleted or reacted to: it keeps its place.
     let sql = "INSERT INTO messages (channel, id, sent_ms, user, message)
-        VALUES (?1, ?2, ?3, ?4, ?5)";
+        VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (channel, id) DO UPDATE SET message = excluded.message";
     db.prepare_cached(sql)?.execute(params![
         id,
         number as i64,

@@ -176,10 +176,8 @@ impl Storage {
         path: Option<&Path>,
         settings: &Settings,
     ) -> Result<Self, OpenError> {
-        retention::restarted(&db, &settings.retention, wall_ms()).map_err(|error| {
-            let path = path.unwrap_or(Path::new(":memory:")).to_owned();
-            OpenError::Io { path, reason: error.to_string() }
-        })?;
+        retention::restarted(&db, &settings.retention, wall_ms())
+            .map_err(|error| schema::explain(path.unwrap_or(Path::new(":memory:")), &error))?;
         let (queue, jobs) = bounded(settings.queue);
         let counters = Arc::new(Counters::new(path.map(Path::to_owned)));
         let worker = Worker::new(db, jobs, counters.clone(), settings.clone());

@@ -309,15 +309,9 @@ mod kept {
     }
 
     fn message(number: u64, text: &str) -> StoreRequest {
-        let message = ChatMessage {
-            id: number as u32,
-            sent_ms: wall_ms(),
-            by: profile(1),
-            text: ChatText::parse(text, 512).unwrap(),
-            reply_to: None,
-            is_action: false,
-            digits: 0,
-        };
+        let id = tutti_shards::MessageId(number);
+        let message =
+            ChatMessage::new(id, wall_ms(), profile(1), ChatText::parse(text, 512).unwrap());
         let message = Box::new(message);
         StoreRequest::SaveMessage { channel: name("room"), number, message }
     }
@@ -512,6 +506,15 @@ mod kept {
         other.execute_batch("BEGIN IMMEDIATE; DELETE FROM bans; COMMIT").unwrap();
         let error = schema::open(&dir.file()).unwrap_err();
         assert!(matches!(error, OpenError::Locked { .. }) && !error.lasts(), "{error}");
+        drop(other);
+        let other = Connection::open(dir.file()).unwrap();
+        let db = schema::open(&dir.file()).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let error = Storage::start(db, None, Some(&dir.file()), &settings()).unwrap_err();
+        assert!(
+            matches!(error, OpenError::Locked { .. }),
+            "written to, which is all it does: {error}"
+        );
     }
 
     #[test]

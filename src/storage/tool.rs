@@ -57,6 +57,9 @@ pub enum ToolError {
         /// The system's reason.
         source: io::Error,
     },
+    /// What is exported cannot be written.
+    #[error("not all is written: {0}")]
+    Export(io::Error),
     /// The database refused.
     #[error("the database failed: {0}")]
     Database(#[from] rusqlite::Error),
@@ -147,6 +150,10 @@ fn backup(path: &Path, file: &Path, out: &mut dyn Write) -> Result<(), ToolError
     }
     copied?;
     fs::File::open(file).and_then(|file| file.sync_all()).map_err(fail)?;
+    // Its name is in the folder, which is a file of its own.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = fs::File::open(folder.unwrap_or(Path::new(".")));
+    folder.and_then(|folder| folder.sync_all()).map_err(fail)?;
     let bytes = fs::metadata(file).map_or(0, |file| file.len());
     say(out, &format!("{} holds {} KiB", file.display(), bytes.div_ceil(1_024)));
     Ok(())
@@ -197,13 +204,22 @@ fn export(path: &Path, out: &mut dyn Write) -> Result<(), ToolError> {
         let mut statement = snapshot.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if writeln!(out, "{}", row.get_ref(0)?.as_str().unwrap_or_default()).is_err() {
-                // Whoever closes it early has read enough.
-                return Ok(());
+            let written = writeln!(out, "{}", row.get_ref(0)?.as_str().unwrap_or_default());
+            if let Err(error) = written {
+                return cut_short(error);
             }
         }
     }
-    Ok(())
+    // What is left in the buffer may not fit on the disk either.
+    out.flush().or_else(cut_short)
+}
+
+/// Whoever closes it early has read enough; anything else leaves half an export that looks like a whole one.
+fn cut_short(error: io::Error) -> Result<(), ToolError> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(ToolError::Export(error)),
+    }
 }
 
 fn prune(path: &Path, retention: &Retention, out: &mut dyn Write) -> Result<(), ToolError> {

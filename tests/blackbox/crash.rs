@@ -272,3 +272,17 @@ fn the_tool_names_what_is_wrong() {
     let memory = run(&["db", "check", "--data", "memory"]);
     assert!(String::from_utf8_lossy(&memory.stderr).contains("keeps nothing"), "{memory:?}");
 }
+
+/// Half an export must not pass for a whole one.
+#[test]
+fn an_export_that_finds_no_room_says_so() {
+    let server = plan().start();
+    server.ctl_json(&["ban", "203.0.113.9"]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
+    let data = server.dir().join("data");
+    let mut export = Command::new(binary());
+    export.args(["db", "export", "--data"]).arg(data).stdout(full);
+    let output = export.output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not all is written"), "{output:?}");
+}

@@ -210,6 +210,20 @@ fn the_last_line_needs_no_end(plan: Plan) {
     b.expect("*** alice left the room");
     let last = a.ends();
     assert!(last.last().is_some_and(|line| line.ends_with("alice: without end")), "{last:?}");
+    let mut c = Terminal::at_prompt(&server);
+    c.send("carol");
+    c.end();
+    assert_eq!(c.ends().first().map(String::as_str), Some("Welcome carol! You are in #lobby"));
+    b.expect("*** carol joined the room");
+    b.expect("*** carol left the room");
+    let mut c = Terminal::at_prompt(&server);
+    c.send("c!");
+    c.end();
+    let last = c.ends();
+    assert_eq!(
+        last.first().map(String::as_str),
+        Some("Invalid nickname: Nickname must be at least 3 characters")
+    );
 }
 
 /// Line chat's statements 16, 17.
@@ -275,6 +289,14 @@ fn requests_are_not_chat(plan: Plan) {
         a.send(format!("{line}\r\nHost: x\r\n\r\nmallory\r\nsays this\r\n"));
         assert_eq!(a.ends(), [""; 0]);
     }
+    // Too long to be known for a request, and behind an empty line.
+    let mut a = Terminal::at_prompt(&server);
+    let path = "x".repeat(3_000);
+    a.send(format!("POST /{path} HTTP/1.1\r\nHost: x\r\n\r\nmallory\r\nsays this\r\n"));
+    assert_eq!(a.ends(), ["ERROR: Line too long (max 2048 bytes)\r"]);
+    let mut a = Terminal::at_prompt(&server);
+    a.send("\r\nGET / HTTP/1.1\r\nmallory\r\nsays this\r\n");
+    assert_eq!(a.ends(), [""; 0]);
     b.quiet();
     let metrics = tutti_tests::http::get(server.admin(), "/metrics").text();
     assert!(metrics.contains("reason=\"line.http\""), "{metrics}");

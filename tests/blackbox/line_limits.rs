@@ -21,6 +21,7 @@ on_1_2_5_shards!(
     coming_and_going_leaves_nothing,
     wanderers_lose_nothing,
     the_nameless_cost_little,
+    hot_rooms_know_each_line_end,
 );
 
 /// Line chat's statements 48, 50.
@@ -379,4 +380,43 @@ fn the_nameless_cost_little(plan: Plan) {
     let each = (server.resident_kib().saturating_sub(before)) as f64 / 2_000.0;
     assert!(each < 1.5, "{each} KiB for each that waits at the prompt");
     drop((warm, nameless));
+}
+
+/// Line chat's statement 4 and `/joins`, in a room whose members are spread over the shards.
+fn hot_rooms_know_each_line_end(plan: Plan) {
+    let spreads = plan.shards() > 1;
+    let server = door(plan)
+        .unlimited()
+        .admin()
+        .set("hot.promote_rate", 10)
+        .set("hot.promote_members", 4)
+        .set("hot.demote_rate", 1)
+        .set("hot.demote_after_s", 600)
+        .start();
+    let mut early: Vec<Terminal> =
+        (0..6).map(|n| Terminal::in_room(&server, &format!("early{n}"), ROOMS[0])).collect();
+    let is_hot = || {
+        let metrics = tutti_tests::http::get(server.admin(), "/metrics").text();
+        let mut gauges = metrics.lines().filter(|line| line.starts_with("tutti_hot_channels{"));
+        gauges.any(|line| !line.ends_with(" 0"))
+    };
+    tutti_tests::eventually("the room is hot", || {
+        for one in &mut early {
+            (0..5).for_each(|_| one.say("warm"));
+            one.clear();
+        }
+        (!spreads || is_hot()).then_some(())
+    });
+    let mut late: Vec<Terminal> =
+        (0..6).map(|n| Terminal::in_room(&server, &format!("late{n}"), ROOMS[0])).collect();
+    for (n, one) in late.iter_mut().enumerate() {
+        one.send(format!("line {n}\r\n"));
+        assert!(one.find(&format!("late{n}: line {n}\r")).ends_with('\r'));
+        one.send("/joins off\r\n/joins on\r\n");
+        one.find("Join and leave lines are on\r");
+    }
+    let _newcomer = Terminal::in_room(&server, "newcomer", ROOMS[0]);
+    for one in &mut late {
+        one.find("*** newcomer joined the room\r");
+    }
 }

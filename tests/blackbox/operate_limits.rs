@@ -1,8 +1,10 @@
 //! The control socket itself: who may use it, what it makes of nonsense, and how the server is reloaded and drained.
 
 use crate::ROOMS;
+use rustix::fs::FlockOperation;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::fs::OpenOptions;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -240,4 +242,39 @@ fn exit_codes_tell_who_is_at_fault() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("--socket"));
     assert_eq!(run(&["ctl", "dance"]).status.code(), Some(2));
     assert_eq!(run(&["ctl", "notice", "to nobody"]).status.code(), Some(2));
+}
+
+/// The disk refuses for a while: whoever is banned meanwhile is out all the same, and the ban is kept when it can be.
+#[test]
+fn a_ban_holds_while_the_disk_refuses() {
+    const BANNED: &str = "203.0.113.9";
+    let mut server = Plan::new(2).production().behind_proxy().start();
+    let mut loud = server.join_from(BANNED, ROOMS[0]);
+    server.ctl_json(&["ban", "203.0.113.10"]);
+    // Whoever has a lock of the index of the log keeps SQLite from writing. It goes with the descriptor.
+    let index = server.dir().join("data/tutti.db-shm");
+    let index = OpenOptions::new().read(true).write(true).open(index).expect("it is there");
+    rustix::fs::fcntl_lock(&index, FlockOperation::NonBlockingLockShared).expect("nobody writes");
+    let done = server.ctl_json(&["ban", BANNED]);
+    assert_eq!(done["closed"], 1);
+    assert!(done["warning"].as_str().is_some_and(|text| text.contains("storage")), "{done}");
+    loud.closed_with(4008);
+    let done = server.ctl_json(&["unban", "203.0.113.10"]);
+    assert!(done["warning"].is_string(), "{done}");
+    server.guest_from("203.0.113.10").hang_up();
+    drop(index);
+    let bans = || {
+        let bans = server.ctl_json(&["bans"])["bans"].take();
+        let list = bans.as_array().expect("a list").iter();
+        list.map(|ban| ban["target"].as_str().expect("a target").to_owned()).collect::<Vec<_>>()
+    };
+    eventually("storage works again", || {
+        let audit = server.ctl_json(&["audit"]);
+        audit["entries"].as_array().filter(|entries| entries.len() == 3).map(|_| ())
+    });
+    assert_eq!(bans(), [BANNED]);
+    server.do_not_judge();
+    server.crash();
+    let refused = server.socket_with(&server.dial_from(BANNED)).expect_err("it is banned");
+    assert_eq!(refused.status, 403, "{refused:?}");
 }

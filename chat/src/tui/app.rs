@@ -81,6 +81,8 @@ pub(crate) struct App {
     /// Why the client had to end.
     pub(crate) failure: Option<String>,
     pub(crate) last_whisper: Option<u64>,
+    /// Rooms that were named at the start and have not come yet; each is shown when it comes.
+    wanted: Vec<String>,
     purposes: HashMap<String, Purpose>,
     /// Answers that are to be shown where they arrive: rooms by number.
     whispers: HashMap<u64, String>,
@@ -92,7 +94,8 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new() -> Self {
+    /// A client that will enter the rooms of these names, and shows the last of them.
+    pub(crate) fn new(wanted: Vec<String>) -> Self {
         Self {
             model: Model::new(),
             editor: Editor::default(),
@@ -107,6 +110,7 @@ impl App {
             connected: false,
             failure: None,
             last_whisper: None,
+            wanted,
             purposes: HashMap::new(),
             whispers: HashMap::new(),
             fetching: None,
@@ -224,7 +228,10 @@ impl App {
         let mut actions = Vec::new();
         match event {
             Event::RoomInit(init) => {
-                if self.current.is_none() && self.log.len() <= 2 || self.awaits(init.room_id) {
+                let wanted = self.wanted.iter().position(|name| *name == init.name);
+                let wanted = wanted.map(|at| self.wanted.swap_remove(at)).is_some();
+                let is_first = self.current.is_none() && self.log.len() <= 2;
+                if wanted || is_first || self.awaits(init.room_id) {
                     self.go(Some(init.room_id));
                 }
                 if let Some(text) = self.whispers.remove(&init.room_id) {

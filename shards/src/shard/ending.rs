@@ -2,7 +2,7 @@
 
 use super::{Output, Shard};
 use crate::{
-    CloseReason, Ending, Now, Wire,
+    CloseReason, Departure, Ending, Format, Now, Wire,
     conn::{Awaits, Conn, Seat},
     mesh::Mesh,
 };
@@ -18,13 +18,20 @@ impl<W: Wire> Shard<W> {
         }
         self.stats.endings[Ending::from(reason) as usize] += 1;
         let (key, conn) = (self.conns.key(slot), self.conns[slot].id);
+        if reason != CloseReason::Bye {
+            self.departure = Departure::Disconnected;
+        }
         let unsent = self.dismantle(now, slot);
+        self.departure = Departure::default();
         self.outputs.push_back(Output::Close { key, conn, reason, unsent });
     }
 
     /// Takes a connection out of everything and returns what it was still to be sent.
     pub(super) fn dismantle(&mut self, now: Now, slot: u32) -> Vec<u8> {
         self.absorb(slot);
+        if self.conns[slot].format == Format::QUIC {
+            self.dismantle_seats(now, self.conns.key(slot));
+        }
         let mut told_by_owner = false;
         if let Seat::Relayed { relay } = self.conns[slot].seat {
             let (conn, owner) = (self.conns[slot].id, self.relays[relay as usize].of.owner);
@@ -69,7 +76,10 @@ impl<W: Wire> Shard<W> {
         self.stopping = true;
         let slots: Vec<u32> = self.conns.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
-            self.close(now, slot, CloseReason::Stopping);
+            // Seats go with their sessions.
+            if self.conns.get(slot).is_some_and(|conn| conn.session().is_none()) {
+                self.close(now, slot, CloseReason::Stopping);
+            }
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, ChatText, ConnId, DoorKind, Entry, Event, Limit, ModerationAct, ModerationKind,
-    Named, Notice, Now, Profile, SettingsPatch, ShardId, UserId, Wire,
+    ChannelName, ChatText, ConnId, Departure, DoorKind, Entry, Event, Limit, ModerationAct,
+    ModerationKind, Named, Notice, Now, Profile, Role, SettingsPatch, ShardId, UserId, UserNumber,
+    Wire,
     channel::{At, Ban, Member, dropped_at, on_screen},
     conn::JoinRequest,
     fan_out::Class,
@@ -16,6 +17,8 @@ use std::sync::Arc;
 /// A user is sent out of a channel.
 pub(super) struct Removal {
     pub(super) user: UserId,
+    /// Who does it, by number, when it is somebody in the channel.
+    pub(super) number: Option<UserNumber>,
     /// For how long they are kept out; 0 for not.
     pub(super) ms: u64,
     /// Who wants it; `None` for the operator.
@@ -164,9 +167,14 @@ impl<W: Wire> Shard<W> {
         let Some(&idx) = self.by_name.get(&channel) else { return };
         let channel = &self.channels[idx as usize];
         // The crown may have passed on while the target was looked for.
-        if !channel.is_holder(by) {
+        let least = if ms > 0 { Role::Admin } else { Role::Moderator };
+        if channel.role(by) < least || channel.kind.is_lobby() {
             return;
         }
+        let number = channel
+            .roster
+            .find(by)
+            .map(|holder| self.config.number_key.user(&channel.roster[holder].profile));
         let by_name = match channel.roster.find(by) {
             Some(holder) => channel.roster[holder].named(),
             None => Named::plain(""),
@@ -178,13 +186,13 @@ impl<W: Wire> Shard<W> {
             }
         };
         let (by, themselves, door) = (Some(by), by == user, target.door);
-        let removal = Removal { user, ms, by, by_name, themselves, name, door, reason };
+        let removal = Removal { user, ms, number, by, by_name, themselves, name, door, reason };
         self.carry_out_ban(now, idx, removal);
     }
 
     /// Sends a user out of a channel that is owned here, and keeps them out for a time.
     pub(super) fn carry_out_ban(&mut self, now: Now, idx: u32, removal: Removal) {
-        let Removal { user, ms, by, by_name, themselves, name, door, reason } = removal;
+        let Removal { user, ms, number, by, by_name, themselves, name, door, reason } = removal;
         let bans_max = self.config.bans_max;
         let channel = &mut self.channels[idx as usize];
         let channel_name = channel.name.clone();
@@ -199,6 +207,7 @@ impl<W: Wire> Shard<W> {
         }
         let minutes = ms / 60_000;
         let channel = &self.channels[idx as usize];
+        let how = if ms > 0 { Departure::Banned } else { Departure::Kicked };
         let removed = Arc::new(Notice::Removed {
             channel: channel_name.clone(),
             minutes,
@@ -212,6 +221,13 @@ impl<W: Wire> Shard<W> {
             let members = channel.roster[participant].members.clone();
             for member in members {
                 told.push(member.conn);
+                if self.is_seat(member) {
+                    let until = (ms > 0).then(|| now.wall_ms + ms);
+                    self.departure = how;
+                    self.take_seat_away(now, idx, participant, member.conn, number, until);
+                    self.departure = Departure::default();
+                    continue;
+                }
                 let mut events = vec![Event::Notice(&removed)];
                 events.extend(certificate.as_deref().map(Event::Notice));
                 self.tell_member(idx, member.conn, member.at, &events);
@@ -219,7 +235,9 @@ impl<W: Wire> Shard<W> {
                     DoorKind::Line => JoinRequest::to_lobby(Entry::Returned),
                     _ => JoinRequest::to(ChannelName::awkward()),
                 };
+                self.departure = how;
                 self.dismiss(now, idx, participant, member, request);
+                self.departure = Departure::default();
             }
         }
         // The channel is still there: an empty one ends after a delay.
@@ -247,6 +265,10 @@ impl<W: Wire> Shard<W> {
         member: Member,
         request: JoinRequest,
     ) {
+        if self.is_seat(member) {
+            // Sessions have rooms of their own choice: one that is taken away leads nowhere.
+            return self.take_seat_away(now, idx, participant, member.conn, None, None);
+        }
         match member.at {
             At::Here(slot) => self.move_elsewhere(now, slot, request),
             At::Away(..) => {

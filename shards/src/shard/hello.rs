@@ -5,8 +5,8 @@
 
 use super::{Actor, Flow, Output, Shard};
 use crate::{
-    CloseReason, Color, Command, ConnId, DoorKind, Event, Key, Limit, Nick, NoteQuota, Notice, Now,
-    Profile, ProfileChange, ShardId, StoreRequest, UserId, UserName, Wire,
+    CloseReason, Color, Command, ConnId, DoorKind, Event, Format, Guise, Key, Limit, Nick,
+    NoteQuota, Notice, Now, Profile, ProfileChange, ShardId, StoreRequest, UserId, UserName, Wire,
     channel::Participant,
     conn::{Awaits, ProfileWish, Seat},
     fan_out::Class,
@@ -39,23 +39,76 @@ impl<W: Wire> Shard<W> {
             Some(user) => (user, true),
             None => (self.draw_user(), false),
         };
+        self.come(now, slot, user, durable, token, None);
+    }
+
+    /// A connection belongs to this user from now on, unless the user has too many.
+    pub(super) fn come(
+        &mut self,
+        now: Now,
+        slot: u32,
+        user: UserId,
+        durable: bool,
+        token: Option<Box<str>>,
+        guise: Option<Box<Guise>>,
+    ) {
         let owner = self.owner_of_user(user);
         let conn = &mut self.conns[slot];
         if owner != self.id {
             conn.extra().awaits = Some(Awaits::Welcome { user, token, nick: None });
             let conn = conn.id;
-            return self.mesh(owner, Mesh::Hello { user, conn, nick: None });
+            return self.mesh(owner, Mesh::Hello { user, conn, nick: None, guise });
         }
         let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops, doomed: false };
-        if durable && self.waits_for_user(now, user, presence, None) {
+        if durable && self.waits_for_user(now, user, presence, None, guise.as_deref()) {
             self.conns[slot].extra().awaits = Some(Awaits::Welcome { user, token, nick: None });
             return;
         }
-        let max = self.config.connections_per_user;
         let new = || Profile::new(user, now.wall_ms);
-        let record = self.users.arrive(user, durable, presence, max, new, None);
-        let welcome = record.map(|record| (record.profile.clone(), record.quota));
+        let welcome = self.arrive(user, durable, presence, (None, guise), new);
         self.welcome(now, slot, welcome, token.as_deref());
+    }
+
+    /// A connection of a user whose record is here has come, and looks as its door says.
+    pub(super) fn arrive(
+        &mut self,
+        user: UserId,
+        durable: bool,
+        presence: Presence,
+        (nick, guise): (Option<&Nick>, Option<Box<Guise>>),
+        new: impl FnOnce() -> Profile,
+    ) -> Option<(Rc<Profile>, NoteQuota)> {
+        let max = self.config.connections_per_user;
+        let max = if guise.as_ref().is_some_and(|guise| guise.alone) { Some(1) } else { max };
+        self.users.arrive(user, durable, presence, max, new, nick)?;
+        if let Some(guise) = guise {
+            self.dress(user, *guise);
+        }
+        self.users.get(user).map(|record| (record.profile.clone(), record.quota))
+    }
+
+    /// Gives a user's record what its door says, and tells those who have seen another.
+    fn dress(&mut self, user: UserId, guise: Guise) {
+        let Some(record) = self.users.get_mut(user) else { return };
+        let profile = Rc::make_mut(&mut record.profile);
+        let name = Some(guise.name);
+        let same = profile.name == name
+            && profile.tag == guise.tag
+            && (profile.door, profile.account) == (guise.door, guise.account);
+        if same {
+            return;
+        }
+        // Whoever comes for the first time has not been seen by anybody.
+        profile.version += u32::from(record.connections.len() > 1);
+        (profile.name, profile.tag) = (name, guise.tag);
+        (profile.door, profile.account) = (guise.door, guise.account);
+        if record.connections.len() < 2 {
+            return;
+        }
+        let (profile, shards) = (record.profile.clone(), record.by_shard());
+        for (shard, conns) in shards {
+            self.send_profile(shard, profile.clone(), conns);
+        }
     }
 
     /// A new user id whose record belongs here.
@@ -124,16 +177,15 @@ impl<W: Wire> Shard<W> {
         from: ShardId,
         user: UserId,
         conn: ConnId,
-        nick: Option<&Nick>,
+        (nick, guise): (Option<&Nick>, Option<Box<Guise>>),
     ) {
         let presence = Presence { conn, shard: from, hops: 0, doomed: false };
-        if self.waits_for_user(now, user, presence, nick) {
+        if self.waits_for_user(now, user, presence, nick, guise.as_deref()) {
             return;
         }
-        let max = self.config.connections_per_user;
         let new = || Profile::new(user, now.wall_ms);
-        let record = self.users.arrive(user, true, presence, max, new, nick);
-        let welcome = record.map(|record| Box::new(((*record.profile).clone(), record.quota)));
+        let welcome = self.arrive(user, true, presence, (nick, guise), new);
+        let welcome = welcome.map(|(profile, quota)| Box::new(((*profile).clone(), quota)));
         self.mesh(from, Mesh::Welcome { conn, welcome });
     }
 
@@ -330,7 +382,7 @@ impl<W: Wire> Shard<W> {
             if known.as_ref().is_some_and(|known| known.version < profile.version) {
                 *known = Some(profile.clone());
                 match self.conns[slot].seat {
-                    Seat::None => {}
+                    Seat::None => self.rename_seats(self.conns.key(slot), &profile),
                     Seat::Owned { channel, participant } => {
                         self.show_profile(channel, participant, &profile);
                     }
@@ -360,6 +412,7 @@ impl<W: Wire> Shard<W> {
                 by.map(|member| Actor { channel, participant, conn: member.conn, at: member.at });
             let view = crate::ParticipantView { profile, position, digits };
             self.broadcast(channel, by, Class::Prompt, Event::Changed { view, before: &before });
+            self.tell_updated(channel, participant, None);
         }
     }
 
@@ -406,6 +459,8 @@ impl<W: Wire> Shard<W> {
                     let with_blob = self.conns[slot].binary_custom && body.blob.is_some();
                     self.tell(slot, &[Event::Custom { from, body, with_blob }]);
                 }
+                // Sessions have rooms of their own choice.
+                Payload::Move(_) if self.conns[slot].format == Format::QUIC => {}
                 Payload::Move(request) => self.move_elsewhere(now, slot, (**request).clone()),
                 Payload::Close(reason, notice) => {
                     self.tell(slot, &[Event::Notice(notice)]);

@@ -7,8 +7,8 @@
 use super::{Actor, NOWHERE, Output, Shard};
 use crate::{
     Bucket, Bundle, ChannelKind, ChannelName, CloseReason, ConnId, Crown, CrownOnLeave, Entry,
-    Event, JoinTarget, Limit, LineEvent, Notice, Now, ParticipantView, Position, Profile, Settings,
-    SettingsPatch, ShardId, Wire,
+    Event, JoinTarget, Limit, LineEvent, NoteQuota, Notice, Now, ParticipantView, Position,
+    Profile, Settings, SettingsPatch, ShardId, UserId, Wire,
     channel::{At, Channel, Member, Participant, RareRates, dropped_at, on_screen},
     conn::{Awaits, JoinRequest, Purpose, Seat},
     fan_out::Class,
@@ -21,6 +21,15 @@ use std::rc::Rc;
 const BUNDLE_VERSION: u16 = 1;
 /// How long messages for a connection that went elsewhere are sent after it.
 const FORWARDED_US: u64 = 10_000_000;
+
+/// What somebody who enters a channel brings along.
+#[derive(Default)]
+pub(super) struct Coming {
+    pub(super) quota: NoteQuota,
+    pub(super) rates: Option<Box<RareRates>>,
+    /// Whether people without a nick have to be told apart.
+    pub(super) reads_lines: bool,
+}
 
 /// What became of a wish to join a channel that is owned here.
 pub(super) enum Admission {
@@ -264,9 +273,12 @@ impl<W: Wire> Shard<W> {
             None => Settings::new(name.kind()),
         };
         self.serial += 1;
-        let channel = Channel::new(name.clone(), settings, self.serial, self.hasher.clone());
+        let number = self.config.number_key.room(&name);
+        let hasher = self.hasher.clone();
+        let channel = Channel::new(name.clone(), settings, self.serial, number, hasher);
         let idx = self.channels.insert(channel) as u32;
         self.by_name.insert(name, idx);
+        self.by_number.entry(number).or_insert(idx);
         self.stats.channels_created += 1;
         idx
     }
@@ -280,22 +292,9 @@ impl<W: Wire> Shard<W> {
         name: ChannelName,
         request: &JoinRequest,
     ) {
-        let user = profile.user;
         let idx = match self.by_name.get(&name) {
             Some(&idx) => idx,
-            None => {
-                let idx = self.create_channel(name, request.set.as_deref());
-                let channel = &mut self.channels[idx as usize];
-                if !channel.kind.is_lobby() {
-                    let (start, end) = dropped_at(Position::OFF_SCREEN);
-                    channel.crown =
-                        Some(Crown { user, held: true, since_ms: now.wall_ms, start, end });
-                    if channel.settings != Settings::new(channel.kind) {
-                        self.keep_channel(idx);
-                    }
-                }
-                idx
-            }
+            None => self.found_channel(now, profile.user, name, request.set.as_deref()),
         };
         let conn = &self.conns[slot];
         let member = Member {
@@ -311,6 +310,56 @@ impl<W: Wire> Shard<W> {
         let reads_lines = conn.format.is_line();
         let channel = &mut self.channels[idx as usize];
         channel.reserved.retain(|&(conn, until)| conn != member.conn && until > now.mono_us);
+        let coming = Coming { quota, rates, reads_lines };
+        let (participant, crowned) = self.take_part(now, idx, profile, coming);
+        let channel = &mut self.channels[idx as usize];
+        channel.roster[participant].members.push(member);
+        let conn = &mut self.conns[slot];
+        conn.seat = Seat::Owned { channel: idx, participant };
+        channel.fan.add(slot, conn);
+        let conn = conn.id;
+        let actor = Actor { channel: idx, participant, conn, at: At::Here(slot) };
+        self.show_channel(now, actor, request.entry);
+        if crowned {
+            self.broadcast_channel(idx, Some(conn));
+            self.tell_crowned(idx, participant);
+        }
+        self.show_profile(idx, participant, profile);
+        self.spread_if_hot(now, idx, slot);
+    }
+
+    /// Makes a channel that `user` is the first to enter.
+    pub(super) fn found_channel(
+        &mut self,
+        now: Now,
+        user: UserId,
+        name: ChannelName,
+        set: Option<&SettingsPatch>,
+    ) -> u32 {
+        let idx = self.create_channel(name, set);
+        let channel = &mut self.channels[idx as usize];
+        if !channel.kind.is_lobby() {
+            let (start, end) = dropped_at(Position::OFF_SCREEN);
+            channel.crown = Some(Crown { user, held: true, since_ms: now.wall_ms, start, end });
+        }
+        channel.room.told = channel.now_told();
+        if !channel.kind.is_lobby() && channel.settings != Settings::new(channel.kind) {
+            self.keep_channel(idx);
+        }
+        idx
+    }
+
+    /// The participant that a user is in a channel; one who was not there is announced. Whether it got its crown back.
+    pub(super) fn take_part(
+        &mut self,
+        now: Now,
+        idx: u32,
+        profile: &Rc<Profile>,
+        coming: Coming,
+    ) -> (u32, bool) {
+        let Coming { quota, rates, reads_lines } = coming;
+        let user = profile.user;
+        let channel = &mut self.channels[idx as usize];
         let (participant, new) = match channel.roster.find(user) {
             Some(participant) => (participant, false),
             None => {
@@ -336,6 +385,7 @@ impl<W: Wire> Shard<W> {
             let digits = channel.roster[participant].digits;
             let view = ParticipantView { profile, position: Position::OFF_SCREEN, digits };
             self.broadcast(idx, None, Class::Presence, Event::Participant(view));
+            self.tell_joined(now, idx, participant);
             if let Some(crown) = &mut self.channels[idx as usize].crown
                 && !crown.held
                 && crown.user == user
@@ -346,20 +396,7 @@ impl<W: Wire> Shard<W> {
             }
             self.touch_list(idx, now.mono_us);
         }
-        let channel = &mut self.channels[idx as usize];
-        channel.roster[participant].members.push(member);
-        let conn = &mut self.conns[slot];
-        conn.seat = Seat::Owned { channel: idx, participant };
-        channel.fan.add(slot, conn);
-        let conn = conn.id;
-        let actor = Actor { channel: idx, participant, conn, at: At::Here(slot) };
-        self.show_channel(now, actor, request.entry);
-        if crowned {
-            self.broadcast_channel(idx, Some(conn));
-            self.tell_crowned(idx, participant);
-        }
-        self.show_profile(idx, participant, profile);
-        self.spread_if_hot(now, idx, slot);
+        (participant, crowned)
     }
 
     /// Sends one member all that it has to know of its channel.
@@ -430,6 +467,7 @@ impl<W: Wire> Shard<W> {
             }
         } else {
             self.broadcast(idx, None, Class::Presence, Event::Left(left.view()));
+            self.tell_left(now, idx, &left.profile);
             if was_holder {
                 self.pass_crown_on(now, idx, &left);
             }

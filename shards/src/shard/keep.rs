@@ -9,9 +9,9 @@
 
 use super::{Output, Shard};
 use crate::{
-    ChannelName, ChatMessage, ConnId, Crown, Event, ModerationAct, ModerationKind, Nick, Notice,
-    Now, Position, Profile, Settings, ShardId, StoreReply, StoreRequest, StoredChannel, UserId,
-    Wire,
+    ChannelName, ChatMessage, ConnId, Crown, Event, Guise, ModerationAct, ModerationKind, Nick,
+    Notice, Now, Position, Profile, SeatRequest, Settings, ShardId, StoreReply, StoreRequest,
+    StoredChannel, UserId, Wire,
     channel::{Ban, dropped_at},
     conn::{Awaits, JoinRequest},
     fan_out::Class,
@@ -25,11 +25,13 @@ use std::{
     rc::Rc,
 };
 
+/// A connection that waits for its user's record, and how its user looks.
+type UserWish = (Presence, Option<Nick>, Option<Box<Guise>>);
+
 /// What the storage was asked and has not answered.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// With the nick of each waiter that comes with one.
-    users: HashMap<UserId, Vec<(Presence, Option<Nick>)>, RandomState>,
+    users: HashMap<UserId, Vec<UserWish>, RandomState>,
     channels: HashMap<ChannelName, Loading, RandomState>,
     acts: HashMap<u64, Unconfirmed, RandomState>,
     /// Until when each is waited for, soonest first. Those that were answered are still in here.
@@ -38,8 +40,6 @@ pub(super) struct Asked {
     /// going through ten full lobbies would take ten times as long as anybody has patience.
     silent: bool,
     tickets: u64,
-    /// The number of the last message; 0 before the first.
-    messages: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,10 +53,22 @@ enum Question {
 struct Loading {
     /// Connections that want to enter, in order.
     waiters: Vec<ConnId>,
+    /// Seats that want to be there, in order.
+    seats: Vec<SeatWish>,
     /// Connections at terminals of any shard that want a seat before they come.
     seekers: Vec<Seeker>,
     /// Whether the answer is here, and they enter now.
     answered: bool,
+}
+
+/// A seat that waits for its room.
+#[derive(Debug)]
+pub(super) struct SeatWish {
+    /// The shard of its session; `None` for this one.
+    pub(super) from: Option<ShardId>,
+    pub(super) conn: ConnId,
+    pub(super) profile: Rc<Profile>,
+    pub(super) request: SeatRequest,
 }
 
 /// What a moderator did and is to be told to the channel when it is certain to last.
@@ -76,7 +88,6 @@ impl Asked {
             until: VecDeque::new(),
             silent: false,
             tickets: 0,
-            messages: 0,
         }
     }
 
@@ -157,12 +168,13 @@ impl<W: Wire> Shard<W> {
         user: UserId,
         presence: Presence,
         nick: Option<&Nick>,
+        guise: Option<&Guise>,
     ) -> bool {
         if self.config.storage.is_none() {
             return false;
         }
         let silent = self.asked.silent;
-        let waiter = (!silent).then(|| (presence, nick.cloned()));
+        let waiter = (!silent).then(|| (presence, nick.cloned(), guise.cloned().map(Box::new)));
         if let Some(waiters) = self.asked.users.get_mut(&user) {
             waiters.extend(waiter);
             return !silent;
@@ -178,7 +190,7 @@ impl<W: Wire> Shard<W> {
     /// A connection that may be waiting for its user's record is gone.
     pub(super) fn forget_waiting(&mut self, user: UserId, conn: ConnId) {
         if let Some(waiters) = self.asked.users.get_mut(&user) {
-            waiters.retain(|(presence, _)| presence.conn != conn);
+            waiters.retain(|(presence, ..)| presence.conn != conn);
         }
     }
 
@@ -200,24 +212,27 @@ impl<W: Wire> Shard<W> {
                 Profile::new(user, first_ms)
             }
         };
-        for (presence, nick) in waiters {
-            let max = self.config.connections_per_user;
-            let nick = nick.as_ref();
-            let record = self.users.arrive(user, true, presence, max, || profile.clone(), nick);
-            let welcome = record.map(|record| (record.profile.clone(), record.quota));
+        for (presence, nick, guise) in waiters {
+            let looks = (nick.as_ref(), guise);
+            let welcome = self.arrive(user, true, presence, looks, || profile.clone());
             self.welcome_at(now, presence.shard, presence.conn, welcome);
         }
     }
 
-    /// Life went on without the record. What the user has not changed since is as it was.
+    /// Life went on without the record. It is as it was unless the user has changed it since; what others decided about
+    /// them holds in any case.
     fn user_known_late(&mut self, now: Now, user: UserId, found: &Profile) {
         let Some(record) = self.users.get_mut(user) else { return };
         let profile = Rc::make_mut(&mut record.profile);
         profile.first_seen_ms = profile.first_seen_ms.min(found.first_seen_ms);
-        if profile.version > 0 {
-            return;
+        if profile.version == 0 {
+            *profile = Profile { version: 1, ..found.clone() };
+        } else {
+            // Or a muted user had to change no more than a name, in a moment in which the disk is slow, to be heard.
+            profile.version += 1;
+            profile.muted_until_ms = profile.muted_until_ms.max(found.muted_until_ms);
+            profile.tag = profile.tag.take().or_else(|| found.tag.clone());
         }
-        *profile = Profile { version: 1, ..found.clone() };
         self.spread_profile(user);
         self.keep_user(now, user);
     }
@@ -317,7 +332,9 @@ impl<W: Wire> Shard<W> {
             && !self.stopping
         {
             let first = first.and_then(|slot| self.conns[slot].profile.as_ref());
+            let seats = self.asked.channels.get(name).and_then(|loading| loading.seats.first());
             let first = first.map(|profile| profile.user);
+            let first = first.or(seats.map(|wish| wish.profile.user));
             let first = first.or(seekers.first().map(|seeker| seeker.profile.user));
             self.restore(now, name, *found, first);
         }
@@ -338,6 +355,7 @@ impl<W: Wire> Shard<W> {
                 self.resume(slot);
             }
         }
+        self.seats_go_on(now, name);
         for seeker in seekers {
             self.on_seek_seat(now, seeker);
         }
@@ -375,7 +393,8 @@ impl<W: Wire> Shard<W> {
             let user = crown.or(first).expect("a channel is made anew for somebody");
             channel.crown = Some(Crown { user, held: false, since_ms: now.wall_ms, start, end });
         }
-        let known: Vec<u32> = channel.history.iter().map(|message| message.id).collect();
+        let known: Vec<crate::MessageId> =
+            channel.history.iter().map(|message| message.id).collect();
         let mut all: VecDeque<ChatMessage> =
             history.into_iter().filter(|message| !known.contains(&message.id)).collect();
         if channel.cleared {
@@ -384,6 +403,11 @@ impl<W: Wire> Shard<W> {
         all.extend(std::mem::take(&mut channel.history));
         all.drain(..all.len().saturating_sub(history_max));
         channel.history = all;
+        if new {
+            for n in 0..channel.history.len() {
+                channel.history[n].seq = channel.room.next_seq();
+            }
+        }
         let serial = channel.serial;
         for (user, until_ms) in bans {
             let channel = &mut self.channels[idx as usize];
@@ -417,7 +441,7 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Keeps what was said.
-    pub(super) fn keep_message(&mut self, idx: u32, number: u64, message: &ChatMessage) {
+    pub(super) fn keep_message(&mut self, idx: u32, message: &ChatMessage) {
         if self.config.storage.is_none() {
             return;
         }
@@ -425,19 +449,57 @@ impl<W: Wire> Shard<W> {
             self.keep_channel(idx);
         }
         let channel = self.channels[idx as usize].name.clone();
+        let number = message.id.0;
         let message = Box::new(message.clone());
         self.store(StoreRequest::SaveMessage { channel, number, message });
     }
 
-    /// The number of a new message: unique in its channel for ever, because it names the shard and never falls, not
-    /// even from one process to the next, unless more than 4096 are said in each second or the clock is put back.
-    pub(super) fn number_message(&mut self, now: Now) -> u64 {
-        let least = now.wall_ms / 1_000 * 4_096;
-        if self.asked.messages == 0 {
-            self.asked.messages = least;
+    /// Whether a seat has to wait until it is known what its room was.
+    pub(super) fn seat_waits(&mut self, now: Now, name: &ChannelName, wish: SeatWish) -> bool {
+        if self.config.storage.is_none() {
+            return false;
         }
-        self.asked.messages += 1;
-        u64::from(self.id.0) << 44 | self.asked.messages & ((1 << 44) - 1)
+        match self.asked.channels.get(name) {
+            Some(loading) if loading.answered => return false,
+            Some(_) => {}
+            None if self.by_name.contains_key(name) => return false,
+            None if self.channels.len() >= self.config.channels_max as usize => return false,
+            None => self.ask_for_channel(now.mono_us, name),
+        }
+        if self.asked.silent {
+            return false;
+        }
+        if let Some(loading) = self.asked.channels.get_mut(name) {
+            loading.seats.push(wish);
+        }
+        true
+    }
+
+    /// What seats had to wait for is known.
+    fn seats_go_on(&mut self, now: Now, name: &ChannelName) {
+        let loading = self.asked.channels.get_mut(name);
+        let wishes = loading.map(|loading| std::mem::take(&mut loading.seats)).unwrap_or_default();
+        for SeatWish { from, conn, profile, request } in wishes {
+            match from {
+                Some(from) => self.on_sit(now, from, conn, Profile::clone(&profile), request),
+                None => self.on_sit_elsewhere(now, conn, request),
+            }
+        }
+    }
+
+    /// A seat that may be waiting for its room is gone.
+    pub(super) fn forget_waiting_seat(&mut self, conn: ConnId) {
+        for loading in self.asked.channels.values_mut() {
+            loading.seats.retain(|wish| wish.conn != conn);
+        }
+    }
+
+    /// A seat that may be waiting for its room belongs to somebody who is called otherwise now.
+    pub(super) fn rename_waiting_seat(&mut self, conn: ConnId, profile: &Rc<Profile>) {
+        let wishes = self.asked.channels.values_mut().flat_map(|loading| &mut loading.seats);
+        for wish in wishes.filter(|wish| wish.conn == conn) {
+            wish.profile = profile.clone();
+        }
     }
 
     // Moderation.

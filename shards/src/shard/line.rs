@@ -185,15 +185,10 @@ impl<W: Wire> Shard<W> {
     fn write_in_room(&mut self, now: Now, actor: Actor, to: &str, text: crate::ChatText) {
         let Some(target) = self.find_called(actor, to) else { return };
         let roster = &self.channels[actor.channel as usize].roster;
-        let message = crate::ChatMessage {
-            id: self.rng.next_u32(),
-            sent_ms: now.wall_ms,
-            by: Profile::clone(&roster[actor.participant].profile),
-            text: text.clone(),
-            reply_to: None,
-            is_action: false,
-            digits: 0,
-        };
+        let by = Profile::clone(&roster[actor.participant].profile);
+        let id = self.next_message(now);
+        let message = crate::ChatMessage::new(id, now.wall_ms, by, text.clone());
+        let roster = &self.channels[actor.channel as usize].roster;
         let to = roster[target].profile.clone();
         let digits = roster[target].digits;
         let event = Event::Direct { message: &message, to: &to };
@@ -247,13 +242,13 @@ impl<W: Wire> Shard<W> {
         let (profile, digits) = (target.profile.clone(), target.digits);
         let position = crate::Position::OFF_SCREEN;
         let view = crate::ParticipantView { profile: &profile, position, digits };
-        let event = match minutes {
+        let ms = (minutes * 60_000).min(self.config.ban_max.as_millis() as u64);
+        let event = match ms.div_ceil(60_000) {
             0 => LineEvent::Kicked(view),
             minutes => LineEvent::Banned { who: view, minutes },
         };
-        let (name, user, ms) = (channel.name.clone(), profile.user, minutes * 60_000);
+        let (name, user) = (channel.name.clone(), profile.user);
         self.answer(actor, &[Event::Line(event)]);
-        let ms = ms.min(self.config.ban_max.as_millis() as u64);
         self.ban(now, BanOrder { channel: name, by, user, ms, reason }, &profile);
     }
 

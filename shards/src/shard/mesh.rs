@@ -7,9 +7,10 @@ use std::rc::Rc;
 impl<W: Wire> Shard<W> {
     /// Handles a message from another shard. Messages of one shard are to be given in the order of their sending.
     pub fn handle_mesh(&mut self, now: Now, from: ShardId, message: MeshMessage) {
+        self.now = now;
         match message.0 {
-            Mesh::Hello { user, conn, nick } => {
-                self.on_hello(now, from, user, conn, nick.as_ref());
+            Mesh::Hello { user, conn, nick, guise } => {
+                self.on_hello(now, from, user, conn, (nick.as_ref(), guise));
             }
             Mesh::LetterTo { user, letter } => self.on_letter_to_user(user, *letter),
 
@@ -66,6 +67,13 @@ impl<W: Wire> Shard<W> {
             Mesh::MemberGone { conn, user } => self.member_gone(now, from, conn, user),
             Mesh::MemberProfile { conn, profile } => self.member_profile(from, conn, *profile),
             Mesh::MemberCursors { conn } => self.member_cursors(from, conn),
+            Mesh::Sit { conn, profile, request } => {
+                self.on_sit(now, from, conn, *profile, *request);
+            }
+            Mesh::Seated { conn, of } => self.on_seated(from, conn, of),
+            Mesh::SitElsewhere { conn, request } => self.on_sit_elsewhere(now, conn, *request),
+            Mesh::SeatEnded { conn, bytes } => self.on_seat_ended(conn, &bytes),
+            Mesh::SeatGone { conn, how } => self.on_seat_gone(now, from, conn, how),
 
             Mesh::Directory { sequence, entries } => {
                 self.on_directory(now, from, sequence, &entries)

@@ -35,6 +35,8 @@ mod nicks;
 mod operate;
 mod play;
 mod relay;
+mod rooms;
+mod seat;
 mod staff;
 mod talk;
 #[cfg(test)]
@@ -48,8 +50,8 @@ pub(crate) use announce::Announcement;
 
 use crate::{
     Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
-    ConnId, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Placement, Rng,
-    ShardId, Stats, StoreRequest, UserId, Wire,
+    ConnId, Departure, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Placement,
+    Rng, RoomId, ShardId, Stats, StoreRequest, UserId, Wire,
     channel::{At, Channel, Member},
     conn::{Conns, Seat},
     directory::Directory,
@@ -105,6 +107,13 @@ pub enum Output {
         reason: CloseReason,
         /// What has still to be sent.
         unsent: Vec<u8>,
+    },
+    /// A seat is gone, with what its session is still to be told of it. The key is no longer valid.
+    SeatEnded {
+        /// Which seat.
+        key: Key,
+        /// What was still to be sent to it.
+        last: Vec<u8>,
     },
     /// Keep something, or look something up, in the order given. What the storage answers comes back through
     /// [`Shard::stored`], however much later. One that has no room answers [`StoreRequest::unanswered`] at once.
@@ -163,6 +172,8 @@ pub struct Shard<W> {
     rng: Rng,
     serial: u64,
     stopping: bool,
+    /// When the last input came.
+    now: Now,
     /// Whether so much waits for other shards that what can wait is not added to it.
     mesh_crowded: bool,
     /// While guests are not heard: how long ago somebody has to have been first seen to be none.
@@ -171,8 +182,20 @@ pub struct Shard<W> {
     conns: Conns,
     channels: Slab<Channel>,
     by_name: HashMap<ChannelName, u32, RandomState>,
+    by_number: HashMap<RoomId, u32, RandomState>,
     users: Users,
     nicks: nicks::Nicks,
+
+    /// The seats of each session, by the number of its key.
+    seats: HashMap<u64, Vec<u32>, RandomState>,
+    n_seats: u64,
+    /// How whoever is taken out of a channel at this moment leaves it.
+    departure: Departure,
+    /// Messages that this shard has numbered.
+    message_count: u64,
+    /// Rooms in which something was said lately.
+    beat_watch: Vec<(u32, u64)>,
+    beat_armed: bool,
 
     relays: Slab<Relay>,
     relay_of: HashMap<ChannelRef, u32, RandomState>,
@@ -230,10 +253,17 @@ impl<W: Wire> Shard<W> {
             id,
             shards,
             wire,
-            placement: Placement::new(seeds.placement, shards),
+            placement: Placement::new(seeds.placement, config.number_key, shards),
             conns: Conns::new(hasher()),
             channels: Slab::new(),
             by_name: HashMap::with_hasher(hasher()),
+            by_number: HashMap::with_hasher(hasher()),
+            seats: HashMap::with_hasher(hasher()),
+            n_seats: 0,
+            departure: Departure::default(),
+            message_count: 0,
+            beat_watch: Vec::new(),
+            beat_armed: false,
             users: Users::new(hasher(), config.profiles_max),
             nicks: nicks::Nicks::new(hasher()),
             relays: Slab::new(),
@@ -272,6 +302,7 @@ impl<W: Wire> Shard<W> {
             serial: 0,
             stopping: false,
             mesh_crowded: false,
+            now: Now { mono_us: 0, wall_ms: 0 },
             guests_muted_ms: None,
             config,
         };
@@ -316,28 +347,6 @@ impl<W: Wire> Shard<W> {
     /// Takes the next thing for the caller to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
-    }
-
-    /// Whether `key` can go on.
-    #[must_use]
-    pub fn flow(&self, key: Key) -> Flow {
-        match self.conns.slot(key) {
-            None => Flow::Gone,
-            Some(slot) if self.conns[slot].awaits().is_some() => Flow::Pause,
-            Some(_) => Flow::Continue,
-        }
-    }
-
-    /// Whether it is known who a connection is.
-    #[must_use]
-    pub fn is_known(&self, key: Key) -> bool {
-        self.conns.slot(key).is_some_and(|slot| self.conns[slot].profile.is_some())
-    }
-
-    /// The format that a connection is sent.
-    #[must_use]
-    pub fn format(&self, key: Key) -> Option<Format> {
-        self.conns.slot(key).map(|slot| self.conns[slot].format)
     }
 
     /// A connection was opened: it is challenged and has to say hello.
@@ -406,9 +415,13 @@ impl<W: Wire> Shard<W> {
     ///
     /// What was still to be sent before is returned, for a caller that has a reason to tell the peer.
     pub fn peer_gone(&mut self, now: Now, key: Key) -> Vec<u8> {
+        self.now = now;
         let Some(slot) = self.conns.slot(key) else { return Vec::new() };
         self.stats.endings[Ending::Peer as usize] += 1;
-        self.dismantle(now, slot)
+        self.departure = Departure::Disconnected;
+        let unsent = self.dismantle(now, slot);
+        self.departure = Departure::default();
+        unsent
     }
 
     /// Appends bytes that the door makes for one connection (answers of the transport's own protocol).
@@ -420,6 +433,7 @@ impl<W: Wire> Shard<W> {
 
     /// Handles one command. A caller stops giving more when the answer is not [`Flow::Continue`].
     pub fn handle_command(&mut self, now: Now, key: Key, command: Command) -> Flow {
+        self.now = now;
         let Some(slot) = self.conns.slot(key) else { return Flow::Gone };
         debug_assert!(
             self.conns[slot].awaits().is_none(),
@@ -433,6 +447,10 @@ impl<W: Wire> Shard<W> {
         let known = conn.profile.is_some();
         match command {
             Command::Hello { user, token } => self.hello(now, slot, user, token),
+            Command::Enter { user, guise } if !known => {
+                self.come(now, slot, user, true, None, Some(guise));
+            }
+            Command::Enter { .. } => {}
             Command::Login(login) => self.login(now, slot, *login),
             Command::Bye => self.close(now, slot, CloseReason::Bye),
             Command::Speak(format) => self.speak(slot, format),
@@ -504,6 +522,7 @@ impl<W: Wire> Shard<W> {
             Command::SpeakBinaryCustom => self.member_mut(actor).binary_custom = true,
             Command::Speak(format) => self.reformat_away(actor, format),
             Command::Admin(admin) => self.staff(now, Some(actor), actor.conn, *admin),
+            Command::Room(request) => self.room_act(now, actor, *request),
             Command::Line(command) => self.line_act(now, actor, *command),
             Command::Hello { .. } => {
                 let channel = &self.channels[actor.channel as usize];
@@ -512,6 +531,7 @@ impl<W: Wire> Shard<W> {
                 self.answer(actor, &[Event::Quota(preset)]);
             }
             Command::Bye
+            | Command::Enter { .. }
             | Command::Login(_)
             | Command::Join { .. }
             | Command::SetProfile { .. }
@@ -618,6 +638,9 @@ impl<W: Wire> Shard<W> {
 
     /// Appends bytes to one connection's outbox, behind what it has still to read of its channel.
     pub(crate) fn deliver(&mut self, slot: u32, bytes: &[u8], messages: u32) {
+        if bytes.is_empty() {
+            return;
+        }
         self.absorb(slot);
         let conn = &mut self.conns[slot];
         conn.outbox.push(bytes, messages, &mut self.pool);
@@ -724,8 +747,8 @@ impl<W: Wire> Shard<W> {
                 At::Here(slot) => self.conns[slot].format,
                 At::Away(_, format) => format,
             };
-            if format.is_line() {
-                // Told what changed, in words.
+            if format == Format::QUIC || format.is_line() {
+                // Told what changed, by events or in words.
                 continue;
             }
             let (mut bytes, hole) = encoded[format.index()].take().unwrap_or_else(|| {
@@ -742,6 +765,7 @@ impl<W: Wire> Shard<W> {
         for (bytes, _) in encoded.into_iter().flatten() {
             self.pool.give(bytes);
         }
+        self.tell_changes(idx);
     }
 
     /// When [`Shard::handle_timeout`] should be called, microseconds on the monotonic clock.

@@ -158,10 +158,10 @@ impl<W: Wire> Shard<W> {
             if owner != self.id {
                 let awaits = Awaits::Welcome { user, token: None, nick: Some(nick.clone()) };
                 self.conns[slot].extra().awaits = Some(awaits);
-                return self.mesh(owner, Mesh::Hello { user, conn, nick: Some(nick) });
+                return self.mesh(owner, Mesh::Hello { user, conn, nick: Some(nick), guise: None });
             }
             let presence = Presence { conn, shard: self.id, hops, doomed: false };
-            if self.waits_for_user(now, user, presence, Some(&nick)) {
+            if self.waits_for_user(now, user, presence, Some(&nick), None) {
                 let awaits = Awaits::Welcome { user, token: None, nick: Some(nick) };
                 self.conns[slot].extra().awaits = Some(awaits);
                 return;
@@ -336,16 +336,10 @@ impl<W: Wire> Shard<W> {
         let conn = &mut self.conns[slot];
         conn.extra().awaits = Some(Awaits::Letter(text.clone()));
         let by = conn.profile.as_deref().cloned().expect("only those with a nick write");
-        let message = crate::ChatMessage {
-            id: self.rng.next_u32(),
-            sent_ms: now.wall_ms,
-            by,
-            text,
-            reply_to: None,
-            is_action: false,
-            digits: 0,
-        };
-        Letter { from: conn.id, at: self.id, message, is_answered: true }
+        let from = conn.id;
+        let id = self.next_message(now);
+        let message = crate::ChatMessage::new(id, now.wall_ms, by, text);
+        Letter { from, at: self.id, message, is_answered: true }
     }
 
     pub(super) fn on_letter_to_nick(&mut self, key: &str, letter: Letter) {

@@ -3,8 +3,8 @@
 use super::{Announcement, Shard, govern::Removal};
 use crate::{
     ChannelDetail, ChannelFilter, ChannelKind, ChannelName, ChannelSeen, CloseReason, Config,
-    ConnId, DoorKind, Event, Key, Named, Notice, Now, Order, OrderPlace, Outcome, SeatSeen,
-    SlowReader, UserFilter, UserId, UserSeen, Wire,
+    ConnId, Departure, DoorKind, Event, Key, Named, Notice, Now, Order, OrderPlace, Outcome,
+    SeatSeen, SlowReader, UserFilter, UserId, UserSeen, Wire,
     channel::{Ban, Channel},
     conn::{Awaits, JoinRequest},
     mesh::{Mesh, Payload},
@@ -97,7 +97,12 @@ impl<W: Wire> Shard<W> {
     /// From now on these settings are in force. What was decided by the old ones stays as it is.
     pub fn reconfigure(&mut self, config: Arc<Config>) {
         self.users.set_absent_max(config.profiles_max);
-        self.config = config;
+        let number_key = self.config.number_key;
+        // What it makes has to stay the same.
+        self.config = match config.number_key == number_key {
+            true => config,
+            false => Arc::new(Config { number_key, ..Config::clone(&config) }),
+        };
     }
 
     /// From now on events are encoded by this wire, whose formats are the same.
@@ -187,8 +192,8 @@ impl<W: Wire> Shard<W> {
             None => (Named::plain(&user.to_string()), DoorKind::Piano, 0),
         };
         let by_name = Named::plain(OPERATOR);
-        let (by, themselves, reason) = (None, false, None);
-        let removal = Removal { user, ms, by, by_name, themselves, name, door, reason };
+        let (number, by, themselves, reason) = (None, None, false, None);
+        let removal = Removal { user, ms, number, by, by_name, themselves, name, door, reason };
         self.carry_out_ban(now, idx, removal);
         Outcome::Done(members)
     }
@@ -246,7 +251,9 @@ impl<W: Wire> Shard<W> {
         for &(participant, member) in &members {
             self.tell_member(idx, member.conn, member.at, &[Event::Notice(&notice)]);
             let lobby = JoinRequest::to(ChannelName::lobby());
+            self.departure = Departure::Deleted;
             self.dismiss(now, idx, participant, member, lobby);
+            self.departure = Departure::default();
         }
         let channel = &mut self.channels[idx as usize];
         assert!(channel.roster.is_empty(), "whoever is dismissed leaves at once");
@@ -287,16 +294,16 @@ impl<W: Wire> Shard<W> {
                     || profile.user.to_string().contains(text)
             }) && (!filter.muted || profile.is_muted(now.wall_ms))
         };
-        let mut seen: Vec<UserSeen> = self
+        // Copied are only those who are shown: a shard may have a hundred thousand.
+        let mut seen: Vec<&crate::users::User> = self
             .users
             .iter()
             .filter(|record| filter.absent || !record.connections.is_empty())
             .filter(|record| fits(&record.profile))
-            .map(seen_user)
             .collect();
-        seen.sort_by_key(|seen| (Reverse(seen.connections.len()), seen.profile.user));
+        seen.sort_by_key(|record| (Reverse(record.connections.len()), record.profile.user));
         seen.truncate(filter.limit as usize);
-        seen
+        seen.into_iter().map(seen_user).collect()
     }
 
     /// One user whose record this shard owns.

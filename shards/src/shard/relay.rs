@@ -117,7 +117,8 @@ impl<W: Wire> Shard<W> {
 
     /// Hands a member's connection to another shard, where it stays a member.
     fn spread(&mut self, now: Now, idx: u32, slot: u32, to: ShardId) {
-        if !self.conns[slot].attached || self.conns[slot].awaits().is_some() {
+        let conn = &self.conns[slot];
+        if !conn.attached || conn.awaits().is_some() || conn.format == Format::QUIC {
             return;
         }
         let Seat::Owned { channel, participant } = self.conns[slot].seat else {
@@ -138,7 +139,7 @@ impl<W: Wire> Shard<W> {
         self.hand_over(now, slot, to, Purpose::Spread { channel });
     }
 
-    fn add_away(&mut self, idx: u32, to: ShardId, format: Format) {
+    pub(super) fn add_away(&mut self, idx: u32, to: ShardId, format: Format) {
         let channel = &mut self.channels[idx as usize];
         let ends = log_ends(&channel.fan);
         let place = channel.away.iter().position(|away| away.shard == to).unwrap_or_else(|| {
@@ -174,6 +175,10 @@ impl<W: Wire> Shard<W> {
         let members: Vec<_> = channel.roster.members().collect();
         for (participant, member) in members {
             let At::Away(shard, format) = member.at else { continue };
+            if format == Format::QUIC {
+                // Seats stay with their sessions.
+                continue;
+            }
             let slot = self.conns.insert(member.conn, format, now.mono_ms());
             let profile = self.channels[idx as usize].roster[participant].profile.clone();
             let conn = &mut self.conns[slot];
@@ -252,7 +257,7 @@ impl<W: Wire> Shard<W> {
     }
 
     /// A relayed member as one who acts, as the shard `from` says.
-    fn relayed_actor(&self, from: ShardId, conn: ConnId) -> Option<Actor> {
+    pub(super) fn relayed_actor(&self, from: ShardId, conn: ConnId) -> Option<Actor> {
         if let Some(&(channel, participant)) = self.away.get(&conn) {
             let roster = &self.channels[channel as usize].roster;
             let member = roster[participant].members.iter().find(|member| member.conn == conn)?;
@@ -281,7 +286,11 @@ impl<W: Wire> Shard<W> {
         conn: ConnId,
         command: Command,
     ) {
-        let settles = matches!(command, Command::Line(_));
+        let settles = match &command {
+            Command::Line(_) => true,
+            Command::Speak(format) => format.is_line(),
+            _ => false,
+        };
         if let Some(actor) = self.relayed_actor(from, conn) {
             self.act(now, actor, command);
         }
@@ -352,8 +361,10 @@ impl<W: Wire> Shard<W> {
     }
 
     pub(super) fn member_profile(&mut self, from: ShardId, conn: ConnId, profile: Profile) {
-        let Some(actor) = self.relayed_actor(from, conn) else { return };
         let profile = Rc::new(profile);
+        let Some(actor) = self.relayed_actor(from, conn) else {
+            return self.rename_waiting_seat(conn, &profile);
+        };
         if let At::Here(slot) = actor.at
             && self.conns[slot].profile.as_ref().is_none_or(|known| known.version < profile.version)
         {
@@ -399,6 +410,10 @@ impl<W: Wire> Shard<W> {
                 let (conn, owner) = (self.conns[slot].id, self.relays[relay as usize].of.owner);
                 let command = Box::new(Command::Speak(format));
                 self.mesh(owner, Mesh::FromMember { conn, command });
+                if format.is_line() {
+                    // Its next line is read in the light of this one.
+                    self.conns[slot].extra().awaits = Some(Awaits::Settled);
+                }
             }
         }
     }

@@ -1,9 +1,9 @@
 //! What staff do. Doors let only those through who proved that they are staff.
 
-use super::{Actor, Announcement, Shard};
+use super::{Actor, Announcement, Shard, rooms::Saying};
 use crate::{
-    AdminCommand, Audience, ChannelName, ChatMessage, ChatText, Color, ConnId, Event, Notice, Now,
-    Profile, StoreRequest, UserId, UserName, Wire,
+    AdminCommand, Audience, ChannelName, ChatText, Color, ConnId, Event, Notice, Now, Profile,
+    StoreRequest, UserId, UserName, Wire,
     conn::JoinRequest,
     fan_out::Class,
     mesh::{Mesh, Payload},
@@ -118,17 +118,7 @@ impl<W: Wire> Shard<W> {
                 color: Color([0xff, 0xff, 0xff]),
                 ..Profile::new(SERVER, 0)
             };
-            let number = self.number_message(now);
-            let message = ChatMessage {
-                id: number as u32,
-                sent_ms: now.wall_ms,
-                by,
-                text,
-                reply_to: None,
-                is_action: false,
-                digits: 0,
-            };
-            self.say(idx, number, message);
+            self.say(now, idx, by, Saying::plain(text, None));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Chat, direct messages and custom messages.
 
-use super::{Actor, Announcement, Shard};
+use super::{Actor, Announcement, Shard, rooms::Saying};
 use crate::{
     ChatMessage, ChatText, Custom, CustomTarget, Event, Limit, MessageRef, Notice, Now, Profile,
-    UserId, Wire, channel::Member, fan_out::Class, mesh::Payload,
+    UserId, Wire, channel::Member, mesh::Payload,
 };
 use std::sync::Arc;
 
@@ -15,7 +15,9 @@ impl<W: Wire> Shard<W> {
         text: ChatText,
         reply_to: Option<MessageRef>,
     ) {
-        if !self.channels[actor.channel as usize].settings.chat || !self.may_talk(now, actor) {
+        let channel = &self.channels[actor.channel as usize];
+        let user = channel.roster[actor.participant].profile.user;
+        if !channel.may_post(user) || !self.may_talk(now, actor) {
             return;
         }
         self.say_as(now, actor, text, reply_to, false);
@@ -32,17 +34,8 @@ impl<W: Wire> Shard<W> {
     ) {
         let by = &self.channels[actor.channel as usize].roster[actor.participant];
         let (by, digits) = (Profile::clone(&by.profile), by.digits);
-        let (number, sent_ms) = (self.number_message(now), now.wall_ms);
-        let id = number as u32;
-        let said = ChatMessage { id, sent_ms, by, text, reply_to, is_action, digits };
-        self.say(actor.channel, number, said);
-    }
-
-    /// Says something to everyone in a channel of this shard, and keeps it.
-    pub(super) fn say(&mut self, idx: u32, number: u64, message: ChatMessage) {
-        self.broadcast(idx, None, Class::Prompt, Event::Chat(&message));
-        self.keep_message(idx, number, &message);
-        self.channels[idx as usize].remember(message, self.config.history_kept());
+        let said = Saying { action: is_action, digits, ..Saying::plain(text, reply_to) };
+        self.say(now, actor.channel, by, said);
     }
 
     fn may_talk(&mut self, now: Now, actor: Actor) -> bool {
@@ -83,8 +76,9 @@ impl<W: Wire> Shard<W> {
         let recipient = roster[target].profile.clone();
         let by = &roster[actor.participant];
         let (by, digits) = (Profile::clone(&by.profile), by.digits);
-        let (id, sent_ms) = (self.rng.next_u32(), now.wall_ms);
-        let message = ChatMessage { id, sent_ms, by, text, reply_to, is_action: false, digits };
+        let id = self.next_message(now);
+        let said = ChatMessage::new(id, now.wall_ms, by, text);
+        let message = ChatMessage { reply_to, digits, ..said };
         let event = Event::Direct { message: &message, to: &recipient };
         self.tell_participant(actor.channel, target, &[event]);
         self.note_writer_to(actor, target);

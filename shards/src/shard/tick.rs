@@ -9,6 +9,7 @@ const IDLE_TOLD_US: u64 = 60_000_000;
 impl<W: Wire> Shard<W> {
     /// Does what is due. To be called when [`Shard::next_deadline_us`] has come; earlier calls do no harm.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
         while let Some(timer) = self.timers.pop_due(now.mono_us) {
             self.fire(now, timer);
         }
@@ -54,6 +55,12 @@ impl<W: Wire> Shard<W> {
             Timer::Heat => self.look_at_heat(now),
             Timer::Unanswered => self.give_up_on_storage(now),
             Timer::Forwarding => self.forget_forwarding(now),
+            Timer::Beat => self.look_at_beats(now),
+            Timer::Retell { channel, serial } => {
+                if self.is_channel(channel, serial) {
+                    self.retell(now, channel);
+                }
+            }
         }
     }
 
@@ -73,6 +80,9 @@ impl<W: Wire> Shard<W> {
             self.store(StoreRequest::EndChannel { channel: name, at_ms: now.wall_ms });
         }
         self.by_name.remove(&channel.name);
+        if self.by_number.get(&channel.room.id) == Some(&idx) {
+            self.by_number.remove(&channel.room.id);
+        }
         if channel.heat.hot {
             self.n_hot -= 1;
         }

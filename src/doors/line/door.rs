@@ -88,7 +88,6 @@ pub struct Greeting {
     preface: Option<Vec<u8>>,
     framer: Framer,
     attempts: Attempts,
-    is_first: bool,
     since: Duration,
 }
 
@@ -179,7 +178,6 @@ impl Door {
             preface: proxied.then(Vec::new),
             framer: Framer::default(),
             attempts: Attempts { made: 0, max },
-            is_first: true,
             since: now,
         };
         let first = if proxied { Vec::new() } else { welcome() };
@@ -220,8 +218,14 @@ impl Door {
         }
         let bytes_max = self.shared.limits.line_bytes;
         while let Some(line) = greeting.framer.next(&mut input, bytes_max) {
-            if std::mem::take(&mut greeting.is_first) && prompt::is_http(&line) {
+            if prompt::is_http(&line) {
                 return end(Vec::new(), Some("line.http"));
+            }
+            if line == Line::TooLong {
+                // It may be the beginning of a request as well as anything, and is no nick.
+                let crlf = greeting.framer.wants_crlf();
+                put_line(&mut answer, crlf, &prompt::too_long(bytes_max));
+                return end(answer, Some("line.line_bytes"));
             }
             let crlf = greeting.framer.wants_crlf();
             match prompt::take(&line, bytes_max, &mut greeting.attempts, crlf) {
@@ -254,6 +258,12 @@ impl Door {
         let user = Some(self.shared.identity.by_nick(client, &nick.key()));
         let origin = self.shared.origins.hash_one(AddressKey::of(client));
         Command::Login(Box::new(Login { nick, user, origin, last }))
+    }
+
+    /// Whether the end of the input would end a line that has one yet.
+    #[must_use]
+    pub fn has_unfinished_line(greeting: &Greeting) -> bool {
+        greeting.preface.is_none() && greeting.framer.is_within_line()
     }
 
     /// The answer to one who did not say a nick in time.
@@ -312,7 +322,9 @@ impl Door {
         if session.in_turn >= LINES_A_TURN {
             return Received::Enough;
         }
-        let line = match session.put_off.take() {
+        let put_off = session.put_off.take();
+        let is_new = put_off.is_none();
+        let line = match put_off {
             Some(line) => Some(line),
             None => {
                 let rest = std::mem::take(input);
@@ -326,7 +338,8 @@ impl Door {
             }
         };
         let Some(line) = line else { return Received::Nothing };
-        if session.framer.wants_crlf() && !is_crlf(format) {
+        // Once a line: where the change got lost, as when its room let it go just then, the next line asks again.
+        if is_new && session.framer.wants_crlf() && !is_crlf(format) {
             session.put_off = Some(line);
             out.push_back(Command::Speak(format.with_crlf()));
             return Received::Commands(0);
@@ -466,6 +479,11 @@ impl Session {
             in_turn: 0,
             ended: false,
         }
+    }
+
+    /// Whether there may be something to execute that does not stand in the unread input.
+    pub(in crate::doors) fn has_more(&self) -> bool {
+        self.ended || self.put_off.is_some()
     }
 
     fn reply(&self, text: &str) -> Vec<u8> {

@@ -60,6 +60,11 @@ impl LineWire {
             Event::ChatSwitched(true) => page.line("*** Chat is now on"),
             Event::ChatSwitched(false) => page.line("*** Chat is now off"),
             Event::Chat(message) => page.chat(message, None),
+            Event::Edited { message, .. } => page.edited(message),
+            Event::Deleted(message) => {
+                let author = name(&message.by, message.digits);
+                page.parts(&[b"*** A message from ", &author, b" was deleted"]);
+            }
             Event::Direct { message, .. } => page.private(message),
             Event::List { complete: true, entries, .. } => page.rooms(entries),
             Event::Notice(notice) => page.notice(notice),
@@ -156,13 +161,29 @@ impl Page<'_> {
 
     /// Something said or done; with `now_ms` as one of the lines of a history.
     fn chat(&mut self, message: &ChatMessage, now_ms: Option<u64>) {
-        for part in message.text.as_str().split('\n') {
+        // In history an edited message says so; what is said now is not edited yet.
+        let edited = now_ms.is_some() && message.edited_ms.is_some();
+        let mut parts = message.text.as_str().split('\n').peekable();
+        while let Some(part) = parts.next() {
             self.out.push(b'[');
             time::put_moment(self.out, message.sent_ms, now_ms.unwrap_or(message.sent_ms));
             self.out.extend_from_slice(if message.is_action { b"] * " } else { b"] " });
             write_line_name(&message.by, message.digits, self.out);
             self.out.extend_from_slice(if message.is_action { b" " } else { b": " });
-            self.line(part);
+            let end = if edited && parts.peek().is_none() { " (edited)" } else { "" };
+            self.line(&format!("{}{end}", part.replace('\t', " ")));
+        }
+    }
+
+    /// A message has another text now.
+    fn edited(&mut self, message: &ChatMessage) {
+        for part in message.text.as_str().split('\n') {
+            self.out.push(b'[');
+            time::put_clock(self.out, message.edited_ms.unwrap_or(message.sent_ms));
+            self.out.extend_from_slice(b"] ");
+            write_line_name(&message.by, message.digits, self.out);
+            self.out.extend_from_slice(b" (edit): ");
+            self.line(&part.replace('\t', " "));
         }
     }
 
@@ -184,13 +205,15 @@ impl Page<'_> {
         last: usize,
         wall_ms: u64,
     ) {
-        let shown = history.len().min(last);
+        let kept = history.iter().filter(|message| !message.deleted);
+        let count = kept.clone().count();
+        let shown = count.min(last);
         if shown == 0 {
             return;
         }
         let room = plain(channel.as_str());
         self.line(&format!("*** Last {shown} messages in #{room}"));
-        for message in history.iter().skip(history.len() - shown) {
+        for message in kept.skip(count - shown) {
             self.chat(message, Some(wall_ms));
         }
         self.line("*** End of history");

@@ -94,9 +94,15 @@ impl Framer {
         None
     }
 
+    /// Whether a line has begun whose end is not there yet.
+    #[must_use]
+    pub fn is_within_line(&self) -> bool {
+        self.too_long || !self.line.is_empty()
+    }
+
     /// The line that the end of the input ends, if there is one.
     pub fn finish(&mut self) -> Option<Line> {
-        (self.too_long || !self.line.is_empty()).then(|| self.take())
+        self.is_within_line().then(|| self.take())
     }
 
     fn push(&mut self, byte: u8, bytes_max: usize) {

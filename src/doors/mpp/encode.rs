@@ -5,9 +5,11 @@ use crate::ws::{
     Opcode,
     encode::{begin, finish, ping},
 };
+use std::borrow::Cow;
 use tutti_shards::{
-    ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Crown, CustomBody, DoorKind,
-    Event, Format, Note, ParticipantView, Position, Profile, QuotaPreset, Settings, UserId, Wire,
+    ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, ChatText, Crown, CustomBody,
+    DoorKind, Event, Format, MessageId, MessageRef, Note, ParticipantView, Position, Profile,
+    QuotaPreset, Settings, UserId, Wire,
 };
 
 /// How many past allowances a client's note quota remembers; the protocol knows no other number.
@@ -80,12 +82,19 @@ impl MppWire {
             Event::Cursor { user, position } => cursor(user, position, out),
             Event::Notes { user, at_ms, notes } => play(user, at_ms, notes, out),
             Event::Chat(message) => chat(message, out),
-            Event::History(messages) => {
+            Event::History(messages) | Event::Retold(messages) => {
+                let shown = messages.iter().filter(|message| !message.deleted);
+                let left_out =
+                    self.history.map_or(0, |max| shown.clone().count().saturating_sub(max));
                 out.extend_from_slice(b"{\"m\":\"c\",\"c\":[");
-                let skipped = self.history.map_or(0, |last| messages.len().saturating_sub(last));
-                separated(messages.iter().skip(skipped), out, chat);
+                separated(shown.skip(left_out), out, chat);
                 out.extend_from_slice(b"]}");
             }
+            Event::Edited { message, id } => edited(message, id, out),
+            // Told as a whole, behind it.
+            Event::Deleted(_) => {}
+            // Of rooms the piano knows what happens in channels anyway.
+            Event::Room(_) => {}
             Event::Direct { message, to } => direct(message, to, out),
             Event::List { complete, entries, banned } => list(complete, entries, banned, out),
             Event::Notice(what) => notice::write(what, out),
@@ -132,7 +141,7 @@ enum Shape {
     Quick,
     /// A WebSocket frame of its own.
     Blob,
-    /// Nothing: the `ch` message says it.
+    /// Nothing: the piano does not show it.
     Nothing,
 }
 
@@ -151,7 +160,11 @@ fn shape(format: Format, event: &Event<'_>) -> Shape {
         {
             Shape::Quick
         }
-        Event::Crowned(_) | Event::ChatSwitched(_) | Event::Line(_) => Shape::Nothing,
+        Event::Crowned(_)
+        | Event::ChatSwitched(_)
+        | Event::Line(_)
+        | Event::Deleted(_)
+        | Event::Room(_) => Shape::Nothing,
         _ => Shape::Text,
     }
 }
@@ -430,22 +443,39 @@ fn play(user: UserId, at_ms: f64, notes: &[Note], out: &mut Vec<u8>) {
 /// `"id":…,"t":…,"a":…`, and the closing `r`, around what `people` appends.
 fn said(message: &ChatMessage, out: &mut Vec<u8>, people: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(b"\"id\":\"");
-    for byte in message.id.to_be_bytes() {
+    for byte in message.id.short().to_be_bytes() {
         out.extend_from_slice(&write::hex_pair(byte));
     }
     out.extend_from_slice(b"\",\"t\":");
     write::integer(out, message.sent_ms);
     out.extend_from_slice(b",\"a\":");
-    match message.is_action {
-        false => write::string(out, message.text.as_str()),
-        true => write::string(out, &format!("*{}*", message.text.as_str())),
-    }
+    write::string(out, &shown(message));
     people(out);
     if let Some(reply_to) = &message.reply_to {
         out.extend_from_slice(b",\"r\":");
         write::string(out, reply_to.as_str());
     }
     out.push(b'}');
+}
+
+/// A message's text on one line, with stars around what is done rather than said.
+pub(super) fn shown(message: &ChatMessage) -> Cow<'_, str> {
+    let text = message.text.as_str();
+    let text = match text.contains(['\n', '\t']) {
+        true => Cow::Owned(text.replace(['\n', '\t'], " ")),
+        false => Cow::Borrowed(text),
+    };
+    if message.is_action { Cow::Owned(format!("*{text}*")) } else { text }
+}
+
+/// A new text of a message, as an answer to it.
+fn edited(message: &ChatMessage, id: MessageId, out: &mut Vec<u8>) {
+    let answer = MessageRef::parse(&format!("{:08x}", message.id.short()));
+    let mut shown_as = ChatMessage { id, reply_to: answer, is_action: false, ..message.clone() };
+    if let Some(text) = ChatText::parse(&format!("\u{270e} {}", shown(message)), usize::MAX) {
+        shown_as.text = text;
+    }
+    chat(&shown_as, out);
 }
 
 fn chat(message: &ChatMessage, out: &mut Vec<u8>) {

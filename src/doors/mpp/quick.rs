@@ -205,10 +205,7 @@ pub(super) fn encode(event: &Event<'_>, out: &mut Vec<u8>) {
             }
         }),
         Event::Chat(message) => frame(opcode::CHAT, out, |out| {
-            match message.is_action {
-                false => string(out, message.text.as_str()),
-                true => string(out, &format!("*{}*", message.text.as_str())),
-            }
+            string(out, &super::encode::shown(message));
             participant(out, &message.by, Position::OFF_SCREEN);
             number(out, message.sent_ms as f64);
         }),

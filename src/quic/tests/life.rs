@@ -268,4 +268,10 @@ fn a_server_that_stops_lets_nobody_in_and_keeps_who_is_there() {
     world.run_until(|world| world.clients[late].lost.is_some());
     assert_refused(&world, late);
     world.hear_echo(client, b"still here");
+    // Whoever is told to go is forgotten at once: a server that stops waits for nothing that comes late.
+    let at = world.session_at(world.clients[client].address);
+    world.with_link(at, |link| link.close(1, "stopping"));
+    world.run_for(0);
+    assert_eq!(world.count(|counts| counts.connections), 0);
+    world.run_until(|world| world.clients[client].lost.is_some());
 }

@@ -6,7 +6,7 @@ use crate::{
     world::{Place, World},
 };
 use std::collections::{BTreeMap, BTreeSet};
-use tutti_shards::{ConnId, Position, Profile, UserId};
+use tutti_shards::{ChatMessage, ConnId, Position, Profile, UserId};
 
 /// After every step.
 ///
@@ -165,7 +165,11 @@ fn kept(world: &World) {
             shown => shown.max(tutti_shards::HISTORY_MIN) as usize,
         };
         let last = kept.messages.len().saturating_sub(most);
-        let messages: Vec<_> = kept.messages[last..].iter().map(|(_, message)| message).collect();
+        // Numbers within a room begin anew.
+        let said = |message: &ChatMessage| ChatMessage { seq: 0, ..message.clone() };
+        let messages: Vec<_> =
+            kept.messages[last..].iter().map(|(_, message)| said(message)).collect();
+        let history: Vec<_> = history.into_iter().map(said).collect();
         assert_eq!(history, messages, "what was said in {name} is kept");
         if !world.setup.limits {
             for (&user, &until_ms) in &kept.bans {

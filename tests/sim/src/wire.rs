@@ -239,6 +239,8 @@ impl Records {
                 }
                 w.end();
             }
+            // What is told of rooms beyond channels.
+            Event::Retold(_) | Event::Edited { .. } | Event::Deleted(_) | Event::Room(_) => {}
             Event::Notice(notice) => {
                 let mut w = Writer::new(out, format, 12);
                 w.u8(notice_kind(notice));

@@ -16,7 +16,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let screen = Screen::new(TestBackend::new(60, 12)).unwrap();
-        let mut world = Self { app: App::new(), now: Instant::now(), screen };
+        let mut world = Self { app: App::new(vec!["asked".into()]), now: Instant::now(), screen };
         let auth = AuthOk { user_id: 7, username: "Ann".into(), rooms: vec![1], expires_at: None };
         let json = r#"{"version":1,"session_id":"s","num_shards":8}"#;
         let hello = serde_json::from_str(json).unwrap();
@@ -176,6 +176,10 @@ fn another_room_counts_what_is_unread_and_tab_goes_there() {
     let mut world = World::new();
     world.room(9, "jam", "channel");
     assert_eq!(world.app.current, Some(1));
+    world.room(12, "asked", "channel");
+    assert_eq!(world.app.current, Some(12));
+    world.app.model.rooms.remove(&12);
+    world.app.go(Some(1));
     world.press(KeyCode::Tab);
     assert_eq!(world.app.current, Some(9));
     world.hear(1, "psst");

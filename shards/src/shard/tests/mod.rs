@@ -6,6 +6,7 @@
 mod bans;
 mod crown;
 mod joins;
+mod late;
 mod operators;
 mod talk;
 
@@ -42,6 +43,10 @@ impl Wire for Lines {
             let line = match event {
                 Event::Challenge | Event::Hello { .. } => continue,
                 Event::History(history) if history.is_empty() => continue,
+                // What is told of rooms beyond channels.
+                Event::Retold(_) | Event::Edited { .. } | Event::Deleted(_) | Event::Room(_) => {
+                    continue;
+                }
                 Event::Quota(preset) => format!("quota {}", preset.max),
                 Event::Channel { view, .. } => room(*view),
                 Event::Participant(view) | Event::Changed { view, .. } => {

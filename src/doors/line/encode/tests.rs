@@ -14,15 +14,8 @@ fn view(profile: &Profile) -> ParticipantView<'_> {
 }
 
 fn said(by: &Profile, text: &str) -> ChatMessage {
-    ChatMessage {
-        id: 1,
-        sent_ms: T,
-        by: by.clone(),
-        text: ChatText::parse(text, 512).unwrap(),
-        reply_to: None,
-        is_action: false,
-        digits: 4,
-    }
+    let text = ChatText::parse(text, 512).unwrap();
+    ChatMessage { digits: 4, ..ChatMessage::new(tutti_shards::MessageId(1), T, by.clone(), text) }
 }
 
 fn written(format: Format, event: Event<'_>) -> String {

@@ -79,15 +79,10 @@ fn check(event: Event<'_>, expected: &str) {
 }
 
 fn message(by: Profile, said: &str, reply_to: Option<&str>) -> ChatMessage {
-    ChatMessage {
-        id: 0x0c19_d07e,
-        sent_ms: 1_761_000_001_000,
-        by,
-        text: ChatText::parse(said, 512).unwrap(),
-        reply_to: reply_to.and_then(MessageRef::parse),
-        is_action: false,
-        digits: 0,
-    }
+    let text = ChatText::parse(said, 512).unwrap();
+    let reply_to = reply_to.and_then(MessageRef::parse);
+    let id = MessageId(7 << 32 | 0x0c19_d07e);
+    ChatMessage { reply_to, ..ChatMessage::new(id, 1_761_000_001_000, by, text) }
 }
 
 fn gone(profile: &Profile) -> ParticipantView<'_> {

@@ -1,7 +1,9 @@
 use super::*;
 use crate::doors::mpp::{Decoder, Limits, MppWire, check};
 use proptest::prelude::*;
-use tutti_shards::{ChannelName, ChatMessage, ChatText, Format, JoinTarget, UserName, Wire};
+use tutti_shards::{
+    ChannelName, ChatMessage, ChatText, Format, JoinTarget, MessageId, UserName, Wire,
+};
 
 const USER: &str = "0123456789abcdef01234567";
 const T: u64 = 1_700_000_000_000;
@@ -228,15 +230,8 @@ fn vectors_for_the_client_are_written() {
         }),
         "11000051001830313233343536373839616263646566303132333435363700183031323334353637383961626364656630313233343536370002416c00072330313233343540690000000000004059000000000000",
     );
-    let message = ChatMessage {
-        id: 1,
-        sent_ms: T,
-        by: al(),
-        text: ChatText::parse("hi", 512).unwrap(),
-        reply_to: None,
-        is_action: false,
-        digits: 0,
-    };
+    let text = ChatText::parse("hi", 512).unwrap();
+    let message = ChatMessage::new(MessageId(1), T, al(), text);
     written(
         Event::Chat(&message),
         "0600005d00026869001830313233343536373839616263646566303132333435363700183031323334353637383961626364656630313233343536370002416c000723303132333435406900000000000040590000000000004278bcfe56800000",

@@ -1,0 +1,777 @@
+//! What is said and done in rooms beyond what every door knows: numbered events, edits, reactions, roles.
+//!
+//! All of it happens at the owner of the channel, which numbers each event; people at other doors see of it what their
+//! doors show.
+
+use super::{Actor, Shard};
+use crate::{
+    Answer, ChatMessage, ChatText, ConnId, Departure, Emoji, Event, MessageId, MessageRef, Now,
+    Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault, RoomRequest, RoomText,
+    SettingsPatch, UserId, UserNumber, Wire,
+    channel::{At, Ban, Member},
+    fan_out::Class,
+    mesh::BanOrder,
+    room_state::Turn,
+    timers::Timer,
+};
+
+/// Most UTF-16 code units of a text in a channel.
+const CHANNEL_TEXT_MAX: usize = 512;
+/// Most different emoji at a message, and most people behind one.
+const EMOJI_MAX: usize = 20;
+const REACTIONS_MAX: usize = 1_000;
+/// In rooms of more people nobody is told who is writing.
+const TYPING_MEMBERS_MAX: usize = 100;
+/// How often at most the piano is shown again what was said, microseconds.
+const RETELL_US: u64 = 1_000_000;
+/// How often it is looked which rooms are busy, microseconds.
+const BEAT_US: u64 = 1_000_000;
+
+/// What a request came to.
+enum Outcome {
+    /// It was done, possibly to a message.
+    Done(Option<MessageId>),
+    Said(MessageId, u64),
+    /// Nothing is answered, or it was answered already.
+    Silent,
+}
+
+/// What somebody says.
+pub(crate) struct Saying {
+    pub(crate) text: ChatText,
+    pub(crate) reply_to: Option<MessageRef>,
+    pub(crate) reply_id: Option<MessageId>,
+    pub(crate) action: bool,
+    /// Digits of the handle of whoever says it.
+    pub(crate) digits: u8,
+    pub(crate) nonce: Option<Box<str>>,
+}
+
+impl Saying {
+    pub(crate) fn plain(text: ChatText, reply_to: Option<MessageRef>) -> Self {
+        Saying { text, reply_to, reply_id: None, action: false, digits: 0, nonce: None }
+    }
+}
+
+impl<W: Wire> Shard<W> {
+    pub(super) fn room_act(&mut self, now: Now, actor: Actor, request: RoomRequest) {
+        let RoomRequest { nonce, kind, command } = request;
+        let outcome = match command {
+            RoomCommand::Say { text, reply_to, action } => {
+                self.room_say(now, actor, text, reply_to, action, nonce.as_deref())
+            }
+            RoomCommand::Edit { message, text } => self.edit(now, actor, message, text),
+            RoomCommand::Delete { message } => self.delete(now, actor, message),
+            RoomCommand::React { message, emoji } => self.react(now, actor, message, &emoji),
+            RoomCommand::Unreact { message, emoji, of } => {
+                self.unreact(now, actor, message, &emoji, of)
+            }
+            RoomCommand::Kick { user, reason } => self.room_kick(now, actor, user, reason),
+            RoomCommand::Ban { user, ms } => self.room_ban(now, actor, user, ms),
+            RoomCommand::Unban { user } => self.room_unban(now, actor, user),
+            RoomCommand::SetRole { user, role } => self.set_role(now, actor, user, role),
+            RoomCommand::Mute { user, ms } => self.room_mute(now, actor, user, ms),
+            RoomCommand::Update { topic, post_role, set } => {
+                self.update_room(now, actor, topic.as_deref(), post_role, &set)
+            }
+            RoomCommand::History { before, after, limit } => {
+                self.tell_history(actor, before, after, limit, nonce.as_deref());
+                Ok(Outcome::Silent)
+            }
+            RoomCommand::Typing(on) => {
+                self.typing(actor, on);
+                Ok(Outcome::Silent)
+            }
+            RoomCommand::Read(message) => {
+                self.read(now, actor, message);
+                Ok(Outcome::Silent)
+            }
+            RoomCommand::Leave => {
+                let room = Some(self.channels[actor.channel as usize].room.id);
+                let answer = Answer { nonce: nonce.as_deref(), kind, room };
+                let last = self.room_bytes(&[
+                    RoomEvent::Done { answer, message: None },
+                    RoomEvent::Closed { how: Departure::Left, by: None, until_ms: None },
+                ]);
+                let member = *self.member_mut(actor);
+                return self.take_seat(now, actor.channel, actor.participant, member, last);
+            }
+        };
+        let room = Some(self.channels[actor.channel as usize].room.id);
+        let answer = Answer { nonce: nonce.as_deref(), kind, room };
+        let event = match outcome {
+            Ok(Outcome::Silent) => return,
+            Ok(Outcome::Done(message)) => RoomEvent::Done { answer, message },
+            Ok(Outcome::Said(message, sent_ms)) => RoomEvent::Accepted { answer, message, sent_ms },
+            Err(fault) => RoomEvent::Refused { answer, fault },
+        };
+        self.answer(actor, &[Event::Room(event)]);
+    }
+
+    fn acting_user(&self, actor: Actor) -> UserId {
+        self.channels[actor.channel as usize].roster[actor.participant].profile.user
+    }
+
+    fn number_of(&self, actor: Actor) -> UserNumber {
+        let roster = &self.channels[actor.channel as usize].roster;
+        self.config.number_key.user(&roster[actor.participant].profile)
+    }
+
+    /// Whether somebody may post now.
+    pub(super) fn may_post(&self, now: Now, actor: Actor) -> Result<(), RoomFault> {
+        let channel = &self.channels[actor.channel as usize];
+        let user = channel.roster[actor.participant].profile.user;
+        if !channel.may_post(user) {
+            return Err(RoomFault::Denied);
+        }
+        match self.muted_for(now, channel, actor.participant) {
+            Some(seconds) => Err(RoomFault::Muted(seconds * 1_000)),
+            None => Ok(()),
+        }
+    }
+
+    fn room_say(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        text: RoomText,
+        reply_id: Option<MessageId>,
+        action: bool,
+        nonce: Option<&str>,
+    ) -> Result<Outcome, RoomFault> {
+        let user = self.acting_user(actor);
+        let room = &self.channels[actor.channel as usize].room;
+        if let Some((id, sent_ms)) = nonce.and_then(|nonce| room.said(user, nonce, now.mono_us)) {
+            return Ok(Outcome::Said(id, sent_ms));
+        }
+        self.may_post(now, actor)?;
+        if crate::utf16_len(text.as_str()) > CHANNEL_TEXT_MAX {
+            return Err(RoomFault::TooLong);
+        }
+        let reply_to = reply_id.and_then(|id| MessageRef::parse(&format!("{:08x}", id.short())));
+        let text = ChatText::of_room(text);
+        let digits = self.channels[actor.channel as usize].roster[actor.participant].digits;
+        let nonce_kept = nonce.map(Into::into);
+        let saying = Saying { text, reply_to, reply_id, action, digits, nonce: nonce_kept };
+        let roster = &self.channels[actor.channel as usize].roster;
+        let by = Profile::clone(&roster[actor.participant].profile);
+        let (id, sent_ms) = self.say(now, actor.channel, by, saying);
+        if let Some(nonce) = nonce {
+            let room = &mut self.channels[actor.channel as usize].room;
+            room.remember_nonce(user, nonce, (id, sent_ms), now.mono_us);
+        }
+        Ok(Outcome::Said(id, sent_ms))
+    }
+
+    /// Says something to everyone in a channel of this shard, and keeps it.
+    pub(super) fn say(
+        &mut self,
+        now: Now,
+        idx: u32,
+        by: Profile,
+        saying: Saying,
+    ) -> (MessageId, u64) {
+        let id = self.next_message(now);
+        let channel = &mut self.channels[idx as usize];
+        let sent_ms = channel.room.last_ms.max(now.wall_ms);
+        channel.room.last_ms = sent_ms;
+        let seq = channel.room.next_seq();
+        let Saying { text, reply_to, reply_id, action, digits, nonce } = saying;
+        let reply_id = reply_id.or_else(|| {
+            let short = u32::from_str_radix(reply_to.as_ref()?.as_str(), 16).ok()?;
+            channel.history.iter().rev().find(|said| said.id.short() == short).map(|said| said.id)
+        });
+        let said = ChatMessage::new(id, sent_ms, by, text);
+        let message =
+            ChatMessage { seq, reply_to, reply_id, is_action: action, digits, nonce, ..said };
+        let room = channel.room.id;
+        self.broadcast(idx, None, Class::Prompt, Event::Chat(&message));
+        self.tell_room(idx, None, RoomEvent::Message { room, message: &message });
+        let ring = self.config.history_kept();
+        self.keep_message(idx, &message);
+        let channel = &mut self.channels[idx as usize];
+        channel.remember(message, ring);
+        channel.room.beat.count();
+        if !channel.room.beat.listed && channel.formats() & 1 << crate::Format::QUIC.0 != 0 {
+            channel.room.beat.listed = true;
+            self.beat_watch.push((idx, channel.serial));
+            if !self.beat_armed {
+                self.beat_armed = true;
+                self.arm(now.mono_us + BEAT_US, Timer::Beat);
+            }
+        }
+        (id, sent_ms)
+    }
+
+    /// A number for a message, which no message had before, also before a restart.
+    pub(super) fn next_message(&mut self, now: Now) -> MessageId {
+        if self.message_count == 0 {
+            self.message_count = now.wall_ms / 1_000 * 4_096;
+        }
+        self.message_count += 1;
+        MessageId::new(self.id, self.message_count)
+    }
+
+    fn tell_room(&mut self, idx: u32, by: Option<Actor>, event: RoomEvent<'_>) {
+        self.broadcast(idx, by, Class::Prompt, Event::Room(event));
+    }
+
+    /// Where a message is in the ring of a room.
+    fn find_message(&self, idx: u32, id: MessageId) -> Result<usize, RoomFault> {
+        let history = &self.channels[idx as usize].history;
+        let found = history.iter().rposition(|message| message.id == id && !message.deleted);
+        found.ok_or(RoomFault::NotFound)
+    }
+
+    fn edit(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        id: MessageId,
+        text: RoomText,
+    ) -> Result<Outcome, RoomFault> {
+        let (idx, user, by) = (actor.channel, self.acting_user(actor), self.number_of(actor));
+        let at = self.find_message(idx, id)?;
+        if self.channels[idx as usize].history[at].by.user != user {
+            return Err(RoomFault::Denied);
+        }
+        self.may_post(now, actor)?;
+        if crate::utf16_len(text.as_str()) > CHANNEL_TEXT_MAX {
+            return Err(RoomFault::TooLong);
+        }
+        let channel = &mut self.channels[idx as usize];
+        let message = &mut channel.history[at];
+        if message.text.as_str() == text.as_str() {
+            return Ok(Outcome::Done(Some(id)));
+        }
+        message.text = ChatText::of_room(text);
+        message.edited_ms = Some(now.wall_ms);
+        let message = message.clone();
+        let (room, seq) = (channel.room.id, channel.room.next_seq());
+        self.keep_message(idx, &message);
+        let text = message.text.as_str();
+        let edited = RoomEvent::Edited { room, message: id, by, text, at_ms: now.wall_ms, seq };
+        self.tell_room(idx, None, edited);
+        let shown_as = self.next_message(now);
+        let event = Event::Edited { message: &message, id: shown_as };
+        self.broadcast(idx, None, Class::Prompt, event);
+        Ok(Outcome::Done(Some(id)))
+    }
+
+    fn delete(&mut self, now: Now, actor: Actor, id: MessageId) -> Result<Outcome, RoomFault> {
+        let (idx, user, by) = (actor.channel, self.acting_user(actor), self.number_of(actor));
+        let channel = &self.channels[idx as usize];
+        let at = channel.history.iter().rposition(|message| message.id == id);
+        let at = at.ok_or(RoomFault::NotFound)?;
+        let author = channel.history[at].by.user;
+        let (mine, theirs) = (channel.role(user), channel.role(author));
+        if author != user && (mine < Role::Moderator || mine <= theirs) || mine == Role::Guest {
+            return Err(RoomFault::Denied);
+        }
+        let channel = &mut self.channels[idx as usize];
+        let message = &mut channel.history[at];
+        if message.deleted {
+            return Ok(Outcome::Done(Some(id)));
+        }
+        let before = message.clone();
+        message.deleted = true;
+        message.text = ChatText::nothing();
+        message.reactions.clear();
+        let after = message.clone();
+        let (room, seq) = (channel.room.id, channel.room.next_seq());
+        self.keep_message(idx, &after);
+        let deleted = RoomEvent::Deleted { room, message: id, by, at_ms: now.wall_ms, seq };
+        self.tell_room(idx, None, deleted);
+        self.broadcast(idx, None, Class::Prompt, Event::Deleted(&before));
+        self.retell(now, idx);
+        Ok(Outcome::Done(Some(id)))
+    }
+
+    /// Shows the piano what was said once more, unless it was shown a moment ago: then in a moment.
+    pub(super) fn retell(&mut self, now: Now, idx: u32) {
+        let channel = &mut self.channels[idx as usize];
+        let serial = channel.serial;
+        if now.mono_us < channel.room.retell_at_us {
+            if !channel.room.retell_armed {
+                channel.room.retell_armed = true;
+                let at = channel.room.retell_at_us;
+                self.arm(at, Timer::Retell { channel: idx, serial });
+            }
+            return;
+        }
+        channel.room.retell_armed = false;
+        channel.room.retell_at_us = now.mono_us + RETELL_US;
+        let history = std::mem::take(&mut channel.history);
+        self.broadcast(idx, None, Class::Prompt, Event::Retold(&history));
+        self.channels[idx as usize].history = history;
+    }
+
+    fn react(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        id: MessageId,
+        emoji: &Emoji,
+    ) -> Result<Outcome, RoomFault> {
+        let (idx, user) = (actor.channel, self.number_of(actor));
+        self.may_react(now, actor)?;
+        let at = self.find_message(idx, id)?;
+        let channel = &mut self.channels[idx as usize];
+        let reactions = &mut channel.history[at].reactions;
+        let n_emoji = reactions.len();
+        match reactions.iter_mut().find(|reaction| reaction.emoji == *emoji) {
+            Some(reaction) if reaction.users.contains(&user) => return Ok(Outcome::Done(Some(id))),
+            Some(reaction) if reaction.users.len() >= REACTIONS_MAX => {
+                return Err(RoomFault::Limit);
+            }
+            Some(reaction) => reaction.users.push(user),
+            None if n_emoji >= EMOJI_MAX => return Err(RoomFault::Limit),
+            None => reactions.push(Reaction { emoji: emoji.clone(), users: vec![user] }),
+        }
+        self.tell_reaction(idx, id, user, emoji, true);
+        Ok(Outcome::Done(Some(id)))
+    }
+
+    fn unreact(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        id: MessageId,
+        emoji: &Emoji,
+        of: Option<UserNumber>,
+    ) -> Result<Outcome, RoomFault> {
+        let (idx, me) = (actor.channel, self.number_of(actor));
+        let user = of.unwrap_or(me);
+        let at = self.find_message(idx, id)?;
+        if user == me {
+            self.may_react(now, actor)?;
+        } else {
+            let channel = &self.channels[idx as usize];
+            let theirs = channel.find_number(self.config.number_key, user);
+            let theirs =
+                theirs.map_or(Role::Member, |p| channel.role(channel.roster[p].profile.user));
+            let mine = channel.role(self.acting_user(actor));
+            if mine < Role::Moderator || mine <= theirs {
+                return Err(RoomFault::Denied);
+            }
+        }
+        let reactions = &mut self.channels[idx as usize].history[at].reactions;
+        let place = reactions.iter().position(|reaction| reaction.emoji == *emoji);
+        let held = place.and_then(|place| {
+            let users = &mut reactions[place].users;
+            let user = users.iter().position(|&other| other == user)?;
+            users.remove(user);
+            Some(place)
+        });
+        if let Some(place) = held {
+            if reactions[place].users.is_empty() {
+                reactions.remove(place);
+            }
+            self.tell_reaction(idx, id, user, emoji, false);
+        }
+        Ok(Outcome::Done(Some(id)))
+    }
+
+    /// Members may react unless they are muted; guests never.
+    fn may_react(&self, now: Now, actor: Actor) -> Result<(), RoomFault> {
+        let channel = &self.channels[actor.channel as usize];
+        let user = channel.roster[actor.participant].profile.user;
+        if channel.role(user) == Role::Guest {
+            return Err(RoomFault::Denied);
+        }
+        match self.muted_for(now, channel, actor.participant) {
+            Some(seconds) => Err(RoomFault::Muted(seconds * 1_000)),
+            None => Ok(()),
+        }
+    }
+
+    fn tell_reaction(
+        &mut self,
+        idx: u32,
+        message: MessageId,
+        user: UserNumber,
+        emoji: &Emoji,
+        added: bool,
+    ) {
+        let history = &self.channels[idx as usize].history;
+        let changed = history.iter().rev().find(|said| said.id == message).cloned();
+        if let Some(changed) = changed {
+            self.keep_message(idx, &changed);
+        }
+        let room = &mut self.channels[idx as usize].room;
+        let (seq, room) = (room.next_seq(), room.id);
+        let emoji = emoji.as_str();
+        let event = RoomEvent::Reaction { room, message, user, emoji, added, seq };
+        self.tell_room(idx, None, event);
+    }
+
+    /// Whether the actor, with at least the role `least`, may act on somebody of rank `theirs`.
+    fn outranks(&self, actor: Actor, least: Role, theirs: Role) -> Result<(), RoomFault> {
+        let mine = self.channels[actor.channel as usize].role(self.acting_user(actor));
+        if mine < least || mine <= theirs { Err(RoomFault::Denied) } else { Ok(()) }
+    }
+
+    /// A member by number, and what role it has.
+    fn member_by_number(&self, idx: u32, user: UserNumber) -> Result<(u32, Role), RoomFault> {
+        let channel = &self.channels[idx as usize];
+        let found = channel.find_number(self.config.number_key, user).ok_or(RoomFault::NotFound)?;
+        Ok((found, channel.role(channel.roster[found].profile.user)))
+    }
+
+    fn room_kick(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        user: UserNumber,
+        reason: Option<Box<str>>,
+    ) -> Result<Outcome, RoomFault> {
+        let (target, theirs) = self.member_by_number(actor.channel, user)?;
+        self.outranks(actor, Role::Moderator, theirs)?;
+        let reason = reason.and_then(|reason| ChatText::parse(&reason, CHANNEL_TEXT_MAX));
+        self.remove(now, actor, target, 0, reason);
+        Ok(Outcome::Done(None))
+    }
+
+    fn room_ban(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        user: UserNumber,
+        ms: u64,
+    ) -> Result<Outcome, RoomFault> {
+        let ms = ms.min(self.config.ban_max.as_millis() as u64).max(1);
+        if let Ok((target, theirs)) = self.member_by_number(actor.channel, user) {
+            self.outranks(actor, Role::Admin, theirs)?;
+            self.remove(now, actor, target, ms, None);
+            return Ok(Outcome::Done(None));
+        }
+        // One who is gone can be banned for what is still to be seen.
+        let channel = &self.channels[actor.channel as usize];
+        let key = self.config.number_key;
+        let author = channel.history.iter().rev().find(|said| key.user(&said.by) == user);
+        let author = author.map(|said| said.by.clone()).ok_or(RoomFault::NotFound)?;
+        self.outranks(actor, Role::Admin, channel.role(author.user))?;
+        let order = self.order(actor, author.user, ms, None);
+        self.ban(now, order, &author);
+        Ok(Outcome::Done(None))
+    }
+
+    fn order(&self, actor: Actor, user: UserId, ms: u64, reason: Option<ChatText>) -> BanOrder {
+        let channel = self.channels[actor.channel as usize].name.clone();
+        BanOrder { channel, by: self.acting_user(actor), user, ms, reason }
+    }
+
+    fn remove(&mut self, now: Now, actor: Actor, target: u32, ms: u64, reason: Option<ChatText>) {
+        let profile = &self.channels[actor.channel as usize].roster[target].profile;
+        let profile = profile.clone();
+        let order = self.order(actor, profile.user, ms, reason);
+        self.ban(now, order, &profile);
+    }
+
+    fn room_unban(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        user: UserNumber,
+    ) -> Result<Outcome, RoomFault> {
+        self.outranks(actor, Role::Admin, Role::Member)?;
+        let key = self.config.number_key;
+        let channel = &self.channels[actor.channel as usize];
+        let said = channel.history.iter().rev().find(|said| key.user(&said.by) == user);
+        let banned = channel.bans.users(now.mono_us);
+        let user = said
+            .map(|said| said.by.user)
+            .or_else(|| banned.iter().copied().find(|&banned| key.stranger(banned) == user))
+            .ok_or(RoomFault::NotFound)?;
+        if self.channels[actor.channel as usize].bans.remove(user, now.mono_us) {
+            self.touch_list(actor.channel, now.mono_us);
+        }
+        Ok(Outcome::Done(None))
+    }
+
+    fn set_role(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        user: UserNumber,
+        role: Role,
+    ) -> Result<Outcome, RoomFault> {
+        let idx = actor.channel;
+        let (target, theirs) = self.member_by_number(idx, user)?;
+        self.outranks(actor, Role::Admin, theirs)?;
+        let target_user = self.channels[idx as usize].roster[target].profile.user;
+        if role == Role::Owner {
+            self.outranks(actor, Role::Owner, theirs)?;
+            self.give_crown(now, actor, Some(target_user));
+            return Ok(Outcome::Done(None));
+        }
+        self.outranks(actor, Role::Admin, role)?;
+        if theirs != role {
+            self.channels[idx as usize].room.set_role(target_user, role);
+            self.tell_updated(idx, target, Some(self.number_of(actor)));
+        }
+        Ok(Outcome::Done(None))
+    }
+
+    fn room_mute(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        user: UserNumber,
+        ms: u64,
+    ) -> Result<Outcome, RoomFault> {
+        let idx = actor.channel;
+        let (target, theirs) = self.member_by_number(idx, user)?;
+        self.outranks(actor, Role::Moderator, theirs)?;
+        let max = self.config.bans_max;
+        let channel = &mut self.channels[idx as usize];
+        let target_user = channel.roster[target].profile.user;
+        if ms > 0 {
+            let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
+            let ban = Ban { until_us: until, origin: None, name: Box::default() };
+            channel.mutes.insert(target_user, ban, now.mono_us, max);
+        } else if !channel.mutes.remove(target_user, now.mono_us) {
+            return Ok(Outcome::Done(None));
+        }
+        self.tell_updated(idx, target, Some(self.number_of(actor)));
+        let notice = crate::Notice::Muted { seconds: ms.div_ceil(1_000) };
+        self.tell_participant(idx, target, &[Event::Notice(&notice)]);
+        Ok(Outcome::Done(None))
+    }
+
+    fn update_room(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        topic: Option<&str>,
+        post_role: Option<Role>,
+        set: &SettingsPatch,
+    ) -> Result<Outcome, RoomFault> {
+        let idx = actor.channel;
+        self.outranks(actor, Role::Admin, Role::Member)?;
+        let channel = &mut self.channels[idx as usize];
+        if channel.kind.is_lobby() {
+            return Err(RoomFault::Denied);
+        }
+        let (old_topic, old_role) =
+            (channel.room.topic().map(Box::<str>::from), channel.room.post_role);
+        if let Some(topic) = topic {
+            channel.room.set_topic(topic);
+        }
+        channel.room.post_role = post_role.unwrap_or(old_role);
+        let changed = channel.room.topic() != old_topic.as_deref()
+            || channel.room.post_role != old_role
+            || set.visible.is_some_and(|visible| visible != channel.settings.visible);
+        channel.settings.change(set);
+        if changed {
+            channel.room.told = channel.now_told();
+            let by = Some(self.number_of(actor));
+            self.tell_changed_room(idx, by);
+            self.broadcast_channel(idx, None);
+            self.touch_list(idx, now.mono_us);
+        }
+        Ok(Outcome::Done(None))
+    }
+
+    fn tell_history(
+        &mut self,
+        actor: Actor,
+        before: Option<MessageId>,
+        after: Option<u64>,
+        limit: u32,
+        nonce: Option<&str>,
+    ) {
+        let channel = &self.channels[actor.channel as usize];
+        let (history, limit) = (&channel.history, limit as usize);
+        let end = match before {
+            Some(id) => history.iter().position(|said| said.id == id).unwrap_or(0),
+            None => history.len(),
+        };
+        let (from, more) = match after {
+            Some(seq) => {
+                let from = history.iter().position(|said| said.seq > seq).unwrap_or(end);
+                (from, from + limit < end)
+            }
+            None => (end.saturating_sub(limit), end > limit),
+        };
+        let to = if after.is_some() { end.min(from + limit) } else { end };
+        let messages: Vec<&ChatMessage> = history.range(from..to.max(from)).collect();
+        let room = channel.room.id;
+        let event = RoomEvent::History { room, messages: &messages, more, nonce };
+        let bytes = {
+            let mut bytes = Vec::new();
+            self.wire.encode(crate::Format::QUIC, &[Event::Room(event)], &mut bytes);
+            bytes
+        };
+        self.deliver_member(actor.channel, actor.conn, actor.at, &bytes, 1);
+    }
+
+    fn typing(&mut self, actor: Actor, on: bool) {
+        let channel = &self.channels[actor.channel as usize];
+        let user = channel.roster[actor.participant].profile.user;
+        if !channel.may_post(user) || channel.roster.len() > TYPING_MEMBERS_MAX {
+            return;
+        }
+        let event = RoomEvent::Typing { room: channel.room.id, user: self.number_of(actor), on };
+        self.tell_room(actor.channel, Some(actor), event);
+    }
+
+    /// Somebody has read up to a message: the user's other connections learn it.
+    fn read(&mut self, now: Now, actor: Actor, id: MessageId) {
+        let Ok(at) = self.find_message(actor.channel, id) else { return };
+        let channel = &self.channels[actor.channel as usize];
+        let me = &channel.roster[actor.participant];
+        if channel.history[at].by.user == me.profile.user || me.members.len() < 2 {
+            return;
+        }
+        let (room, user) = (channel.room.id, self.number_of(actor));
+        let others: Vec<Member> =
+            me.members.iter().filter(|member| member.conn != actor.conn).copied().collect();
+        for member in others {
+            let event =
+                RoomEvent::Receipt { room, message: id, user, read: true, at_ms: now.wall_ms };
+            self.tell_member(actor.channel, member.conn, member.at, &[Event::Room(event)]);
+        }
+    }
+
+    // What happens in channels anyway, as people in rooms are told of it.
+
+    /// Somebody has come.
+    pub(super) fn tell_joined(&mut self, now: Now, idx: u32, participant: u32) {
+        let channel = &mut self.channels[idx as usize];
+        let (seq, room) = (channel.room.next_seq(), channel.room.id);
+        if !self.has_seats(idx) {
+            return;
+        }
+        let channel = &self.channels[idx as usize];
+        let profile = channel.roster[participant].profile.clone();
+        let view = crate::ParticipantView {
+            profile: &profile,
+            position: crate::Position::OFF_SCREEN,
+            digits: 0,
+        };
+        let who = crate::Occupant { view, role: channel.role(profile.user) };
+        self.tell_room(idx, None, RoomEvent::Joined { room, who, at_ms: now.wall_ms, seq });
+    }
+
+    /// Somebody has left, as [`Shard::departure`] says.
+    pub(super) fn tell_left(&mut self, now: Now, idx: u32, profile: &Profile) {
+        let room = &mut self.channels[idx as usize].room;
+        let (seq, room) = (room.next_seq(), room.id);
+        let (user, how) = (self.config.number_key.user(profile), self.departure);
+        self.tell_room(idx, None, RoomEvent::Left { room, user, how, at_ms: now.wall_ms, seq });
+    }
+
+    /// Somebody is called otherwise, or may do other things.
+    pub(super) fn tell_updated(&mut self, idx: u32, participant: u32, by: Option<UserNumber>) {
+        let channel = &mut self.channels[idx as usize];
+        let (seq, room) = (channel.room.next_seq(), channel.room.id);
+        if !self.has_seats(idx) {
+            return;
+        }
+        let now = self.now;
+        let channel = &self.channels[idx as usize];
+        let profile = channel.roster[participant].profile.clone();
+        let view = crate::ParticipantView {
+            profile: &profile,
+            position: crate::Position::OFF_SCREEN,
+            digits: 0,
+        };
+        let who = crate::Occupant { view, role: channel.role(profile.user) };
+        let muted_s = self.muted_for(now, channel, participant);
+        let muted_until_ms = muted_s.map(|seconds| now.wall_ms + seconds * 1_000);
+        let at_ms = now.wall_ms;
+        let event = RoomEvent::UserUpdated { room, who, by, muted_until_ms, at_ms, seq };
+        self.tell_room(idx, None, event);
+    }
+
+    fn tell_changed_room(&mut self, idx: u32, by: Option<UserNumber>) {
+        let channel = &mut self.channels[idx as usize];
+        let seq = channel.room.next_seq();
+        let (at_ms, name) = (self.now.wall_ms, channel.name.clone());
+        let topic = channel.room.topic().map(Box::<str>::from);
+        let (room, post_role) = (channel.room.id, channel.room.post_role);
+        let (visible, chat) = (channel.settings.visible, channel.settings.chat);
+        let topic = topic.as_deref();
+        let view = crate::RoomView { room, name: &name, topic, post_role, visible, chat };
+        self.tell_room(idx, None, RoomEvent::Updated { view, by, at_ms, seq });
+    }
+
+    /// Tells of what has changed of a channel since it was told last: owner, visibility, chat.
+    pub(super) fn tell_changes(&mut self, idx: u32) {
+        let channel = &mut self.channels[idx as usize];
+        let now_told = channel.now_told();
+        let before = std::mem::replace(&mut channel.room.told, now_told);
+        if before == now_told {
+            return;
+        }
+        if before.owner != now_told.owner {
+            for user in [before.owner, now_told.owner].into_iter().flatten() {
+                if let Some(participant) = self.channels[idx as usize].roster.find(user) {
+                    self.tell_updated(idx, participant, None);
+                }
+            }
+        }
+        if (before.visible, before.chat) != (now_told.visible, now_told.chat) {
+            self.tell_changed_room(idx, None);
+        }
+    }
+
+    fn has_seats(&self, idx: u32) -> bool {
+        self.channels[idx as usize].formats() & 1 << crate::Format::QUIC.0 != 0
+    }
+
+    /// Whether a member is a session's seat.
+    pub(super) fn is_seat(&self, member: Member) -> bool {
+        let format = match member.at {
+            At::Here(slot) => self.conns[slot].format,
+            At::Away(_, format) => format,
+        };
+        format == crate::Format::QUIC
+    }
+
+    /// Takes a member's seat away because somebody ordered it, with the words for its session.
+    pub(super) fn take_seat_away(
+        &mut self,
+        now: Now,
+        idx: u32,
+        participant: u32,
+        conn: ConnId,
+        by: Option<UserNumber>,
+        until_ms: Option<u64>,
+    ) {
+        let how = self.departure;
+        let last = self.room_bytes(&[RoomEvent::Closed { how, by, until_ms }]);
+        let members = &self.channels[idx as usize].roster[participant].members;
+        let member = members.iter().find(|member| member.conn == conn);
+        let member = *member.expect("whoever is removed is a member");
+        self.take_seat(now, idx, participant, member, last);
+    }
+
+    /// Once a second: which rooms have become busy, and which are quiet again.
+    pub(super) fn look_at_beats(&mut self, now: Now) {
+        self.beat_armed = false;
+        let busy = self.config.busy;
+        for (idx, serial) in std::mem::take(&mut self.beat_watch) {
+            let Some(channel) = self.channels.get_mut(idx as usize).filter(|c| c.serial == serial)
+            else {
+                continue;
+            };
+            let turn = channel.room.beat.second(busy);
+            if turn == Turn::Still {
+                channel.room.beat.listed = false;
+                continue;
+            }
+            let first_seq = channel.room.seq + 1;
+            self.beat_watch.push((idx, serial));
+            if turn != Turn::Same {
+                let on = turn == Turn::Busy;
+                self.tell_room(idx, None, RoomEvent::Busy { on, first_seq });
+            }
+        }
+        if !self.beat_watch.is_empty() {
+            self.beat_armed = true;
+            self.arm(now.mono_us + BEAT_US, Timer::Beat);
+        }
+    }
+}

@@ -1,0 +1,510 @@
+//! Sessions that sit in several rooms at once.
+//!
+//! A *session* is a connection that is in no channel itself. For each room it has a *seat*: a connection of the core
+//! on the same shard, whose bytes the door puts on the streams of the session. A seat is a member like any other, here
+//! or relayed, but it is never handed over: when its room is owned elsewhere, the owner is asked across the mesh, and
+//! makes it a relayed member.
+//!
+//! ```text
+//!   home                          owner
+//!   Sit ────────────────────────▶ admit, seat, count
+//!   seat the connection ◀──────── Seated, then the room, then whatever happens there
+//!   Leave ──────────────────────▶ unseat
+//!   end the connection ◀───────── SeatEnded, behind everything that it was sent
+//! ```
+//! A session that ends tells the owner behind all that it asked (`SeatGone`), also while it is waiting for an answer,
+//! so nobody stays listed who is not there.
+
+use super::{Actor, Output, Shard, join::Coming, keep::SeatWish};
+use crate::{
+    Answer, ChannelRef, ConnId, Departure, Event, Format, Key, Limit, Now, Occupant, Profile,
+    RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Wire,
+    channel::{At, Member},
+    conn::{Awaits, JoinRequest, Seat},
+    mesh::Mesh,
+};
+use std::rc::Rc;
+
+/// Most members and messages that a newcomer is shown.
+const MEMBERS_SHOWN: usize = 500;
+const MESSAGES_SHOWN: usize = 50;
+
+/// What became of a wish to sit in a room that is owned here.
+enum Seating {
+    In(u32),
+    Elsewhere(SeatRequest),
+    Refused(RoomFault),
+}
+
+impl<W: Wire> Shard<W> {
+    /// A session was opened: it says who it is with [`crate::Command::Hello`] before it sits anywhere.
+    pub fn open_session(&mut self, now: Now) -> (Key, ConnId) {
+        let slot = self.insert_conn(now, Format::QUIC);
+        self.stats.opened += 1;
+        (self.conns.key(slot), self.conns[slot].id)
+    }
+
+    /// A session is gone, and with it all of its seats.
+    pub fn end_session(&mut self, now: Now, key: Key, how: Departure) {
+        self.now = now;
+        if let Some(slot) = self.conns.slot(key) {
+            self.stats.endings[crate::Ending::Peer as usize] += 1;
+            self.departure = how;
+            self.dismantle(now, slot);
+            self.departure = Departure::default();
+        }
+    }
+
+    /// A session wants to sit in a room. The seat's bytes tell how it went: `Seated` and the room, or a refusal behind
+    /// which the seat ends. `None` when there is no such session, or nobody knows yet who it is.
+    pub fn sit(&mut self, now: Now, session: Key, request: SeatRequest) -> Option<Key> {
+        self.now = now;
+        let at = self.conns.slot(session)?;
+        let profile = self.conns[at].profile.clone()?;
+        let slot = self.insert_conn(now, Format::QUIC);
+        let conn = &mut self.conns[slot];
+        conn.profile = Some(profile);
+        conn.extra().session = Some(session.to_u64());
+        self.seats.entry(session.to_u64()).or_default().push(slot);
+        self.n_seats += 1;
+        let key = self.conns.key(slot);
+        self.seek_seat(now, slot, request);
+        Some(key)
+    }
+
+    fn insert_conn(&mut self, now: Now, format: Format) -> u32 {
+        self.serial += 1;
+        let id = ConnId::new(self.id, self.serial);
+        self.conns.insert(id, format, now.mono_ms())
+    }
+
+    /// Goes where a wish leads.
+    fn seek_seat(&mut self, now: Now, slot: u32, mut request: SeatRequest) {
+        let profile = self.conns[slot].profile.clone().expect("a seat has a user");
+        loop {
+            let owner = self.owner_of_room(self.wished(&request.room));
+            if owner != self.id {
+                let conn = self.conns[slot].id;
+                self.conns[slot].extra().awaits = Some(Awaits::Room { owner });
+                let profile = Box::new((*profile).clone());
+                return self.mesh(owner, Mesh::Sit { conn, profile, request: Box::new(request) });
+            }
+            let conn = self.conns[slot].id;
+            if self.waits_for_room(now, None, conn, &profile, &request) {
+                self.conns[slot].extra().awaits = Some(Awaits::Room { owner });
+                return;
+            }
+            match self.seating(now, conn, &profile, &request) {
+                Seating::Elsewhere(next) => request = next,
+                Seating::Refused(fault) => {
+                    let last = self.refusal(&request, fault);
+                    return self.end_seat(slot, &last);
+                }
+                Seating::In(idx) => {
+                    let (conn, at) = (self.conns[slot].id, At::Here(slot));
+                    let (participant, regained) =
+                        self.take_part(now, idx, &profile, Coming::default());
+                    self.add_member(idx, participant, conn, at);
+                    let conn_here = &mut self.conns[slot];
+                    conn_here.seat = Seat::Owned { channel: idx, participant };
+                    self.channels[idx as usize].fan.add(slot, conn_here);
+                    let actor = Actor { channel: idx, participant, conn, at };
+                    return self.settle(now, actor, &profile, &request, regained);
+                }
+            }
+        }
+    }
+
+    /// Whether a seat has to wait until it is known what its room was. A room without a name is here or nowhere.
+    fn waits_for_room(
+        &mut self,
+        now: Now,
+        from: Option<ShardId>,
+        conn: ConnId,
+        profile: &Rc<Profile>,
+        request: &SeatRequest,
+    ) -> bool {
+        let RoomWish::Named { name, .. } = &request.room else { return false };
+        let (profile, request) = (profile.clone(), request.clone());
+        self.seat_waits(now, &name.clone(), SeatWish { from, conn, profile, request })
+    }
+
+    /// The number of a wished room.
+    fn wished(&self, wish: &RoomWish) -> RoomId {
+        match wish {
+            RoomWish::Named { name, .. } => self.config.number_key.room(name),
+            RoomWish::Numbered(room) => *room,
+        }
+    }
+
+    /// Whether a user may sit in a room that is owned here, which is made if need be.
+    fn seating(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        profile: &Profile,
+        request: &SeatRequest,
+    ) -> Seating {
+        let found = self.by_number.get(&self.wished(&request.room)).copied();
+        let (name, by_number) = match (&request.room, found) {
+            (RoomWish::Numbered(_), None) => return Seating::Refused(RoomFault::NotFound),
+            (RoomWish::Numbered(_), Some(idx)) => (self.channels[idx as usize].name.clone(), true),
+            (RoomWish::Named { name, new, .. }, Some(idx)) => {
+                let channel = &self.channels[idx as usize];
+                // Two names of one number are as good as impossible; the later one is refused.
+                if *new || channel.name != *name {
+                    return Seating::Refused(RoomFault::Exists(channel.room.id));
+                }
+                (name.clone(), false)
+            }
+            (RoomWish::Named { name, topic, .. }, None) => {
+                let (name, topic) = (name.clone(), topic.clone());
+                if self.channels.len() >= self.config.channels_max as usize {
+                    self.stats.limit(Limit::Channels);
+                    return Seating::Refused(RoomFault::Limit);
+                }
+                let idx = self.found_channel(now, profile.user, name, None);
+                if let Some(topic) = topic {
+                    self.channels[idx as usize].room.set_topic(&topic);
+                }
+                return Seating::In(idx);
+            }
+        };
+        let idx = found.expect("a room that is not made anew is there");
+        match self.admit(now, profile, None, conn, &JoinRequest::to(name.clone())) {
+            super::join::Admission::Enter => Seating::In(idx),
+            super::join::Admission::Overflow if by_number => Seating::Refused(RoomFault::Full),
+            super::join::Admission::Overflow
+                if request.overflows >= self.config.lobby_overflows_max =>
+            {
+                Seating::Refused(RoomFault::Full)
+            }
+            super::join::Admission::Overflow => {
+                self.stats.limit(Limit::LobbyCapacity);
+                let room = RoomWish::Named { name: name.next_lobby(), topic: None, new: false };
+                let overflows = request.overflows + 1;
+                Seating::Elsewhere(SeatRequest { room, overflows, ..request.clone() })
+            }
+            super::join::Admission::Refuse(limit, _) => {
+                self.stats.limit(limit);
+                let banned =
+                    self.channels[idx as usize].bans.until(profile.user, None, now.mono_us);
+                Seating::Refused(match (limit, banned) {
+                    (Limit::Banned, Some(until)) => {
+                        RoomFault::Banned((until - now.mono_us).div_ceil(1_000))
+                    }
+                    (Limit::ChannelLimit, _) => RoomFault::Full,
+                    _ => RoomFault::Denied,
+                })
+            }
+        }
+    }
+
+    fn refusal(&mut self, request: &SeatRequest, fault: RoomFault) -> Vec<u8> {
+        let room = match request.room {
+            RoomWish::Numbered(room) => Some(room),
+            RoomWish::Named { .. } => None,
+        };
+        let Some(kind) = request.kind else { return Vec::new() };
+        let answer = Answer { nonce: request.nonce.as_deref(), kind, room };
+        self.room_bytes(&[RoomEvent::Refused { answer, fault }])
+    }
+
+    /// Events as bytes for a seat.
+    pub(super) fn room_bytes(&mut self, events: &[RoomEvent<'_>]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for &event in events {
+            self.wire.encode(Format::QUIC, &[Event::Room(event)], &mut bytes);
+        }
+        bytes
+    }
+
+    fn add_member(&mut self, idx: u32, participant: u32, conn: ConnId, at: At) {
+        let member = Member { conn, at, follows_custom: false, binary_custom: false };
+        self.channels[idx as usize].roster[participant].members.push(member);
+    }
+
+    /// A new member is told what the room is, and all that follows from its coming.
+    fn settle(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        profile: &Rc<Profile>,
+        request: &SeatRequest,
+        regained: bool,
+    ) {
+        self.show_room(now, actor);
+        if let Some(kind) = request.kind {
+            let room = Some(self.channels[actor.channel as usize].room.id);
+            let answer = Answer { nonce: request.nonce.as_deref(), kind, room };
+            self.answer(actor, &[Event::Room(RoomEvent::Done { answer, message: None })]);
+        }
+        if regained {
+            self.broadcast_channel(actor.channel, Some(actor.conn));
+        }
+        self.show_profile(actor.channel, actor.participant, profile);
+    }
+
+    /// Sends a member all that it has to know of its room.
+    fn show_room(&mut self, now: Now, actor: Actor) {
+        // What has changed is told to those who were there before the newcomer.
+        self.tell_changes(actor.channel);
+        let channel = &self.channels[actor.channel as usize];
+        let me = channel.roster[actor.participant].profile.user;
+        let members: Vec<Occupant<'_>> =
+            channel.roster.iter().take(MEMBERS_SHOWN).map(|(p, _)| channel.occupant(p)).collect();
+        let from = channel.history.len().saturating_sub(MESSAGES_SHOWN);
+        let messages: Vec<_> = channel.history.iter().skip(from).collect();
+        let muted_s = self.muted_for(now, channel, actor.participant);
+        let (room, seq) = (channel.room.id, channel.room.seq);
+        let init = RoomEvent::Init {
+            view: channel.room_view(),
+            seq,
+            role: channel.role(me),
+            muted_until_ms: muted_s.map(|seconds| now.wall_ms + seconds * 1_000),
+            members: &members,
+            member_count: channel.roster.len() as u32,
+            messages: &messages,
+        };
+        let busy = channel.room.beat.busy;
+        let events = [RoomEvent::Seated { room, seq }, init];
+        let mut bytes = Vec::new();
+        for event in events {
+            self.wire.encode(Format::QUIC, &[Event::Room(event)], &mut bytes);
+        }
+        if busy {
+            let mark = RoomEvent::Busy { on: true, first_seq: seq + 1 };
+            self.wire.encode(Format::QUIC, &[Event::Room(mark)], &mut bytes);
+        }
+        self.stats.event(crate::EventKind::Room, 1);
+        self.deliver_member(actor.channel, actor.conn, actor.at, &bytes, 1);
+    }
+
+    // At the owner, for seats of other shards.
+
+    pub(super) fn on_sit(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        conn: ConnId,
+        profile: Profile,
+        request: SeatRequest,
+    ) {
+        let profile = Rc::new(profile);
+        if self.waits_for_room(now, Some(from), conn, &profile, &request) {
+            return;
+        }
+        match self.seating(now, conn, &profile, &request) {
+            Seating::Elsewhere(next) => {
+                self.mesh(from, Mesh::SitElsewhere { conn, request: Box::new(next) });
+            }
+            Seating::Refused(fault) => {
+                let bytes = self.refusal(&request, fault).into();
+                self.mesh(from, Mesh::SeatEnded { conn, bytes });
+            }
+            Seating::In(idx) => {
+                let (participant, regained) = self.take_part(now, idx, &profile, Coming::default());
+                let at = At::Away(from, Format::QUIC);
+                // What was broadcast before is not for it.
+                self.ship(idx);
+                self.add_member(idx, participant, conn, at);
+                self.add_away(idx, from, Format::QUIC);
+                self.away.insert(conn, (idx, participant));
+                let of = ChannelRef { owner: self.id, channel: idx };
+                self.mesh(from, Mesh::Seated { conn, of });
+                let actor = Actor { channel: idx, participant, conn, at };
+                self.settle(now, actor, &profile, &request, regained);
+            }
+        }
+    }
+
+    /// A seat of another shard is gone, with its session.
+    pub(super) fn on_seat_gone(&mut self, now: Now, from: ShardId, conn: ConnId, how: Departure) {
+        let Some(actor) = self.relayed_actor(from, conn) else {
+            return self.forget_waiting_seat(conn);
+        };
+        self.departure = how;
+        self.release(now, actor.channel, actor.participant, conn, |_| None);
+        self.departure = Departure::default();
+    }
+
+    /// A member takes its seat away by its own wish or somebody else's. It is told behind everything else.
+    pub(super) fn take_seat(
+        &mut self,
+        now: Now,
+        idx: u32,
+        participant: u32,
+        member: Member,
+        last: Vec<u8>,
+    ) {
+        match member.at {
+            At::Here(slot) => {
+                self.unseat(now, slot);
+                self.end_seat(slot, &last);
+            }
+            At::Away(..) => {
+                let conn = member.conn;
+                self.release(now, idx, participant, conn, |_| {
+                    Some(Mesh::SeatEnded { conn, bytes: last.into() })
+                });
+            }
+        }
+    }
+
+    // At home.
+
+    pub(super) fn on_seated(&mut self, from: ShardId, conn: ConnId, of: ChannelRef) {
+        // One that ended meanwhile has told the owner so, behind its wish.
+        let Some(slot) = self.conns.find(conn) else { return };
+        self.conns[slot].extra().awaits = None;
+        self.seat_relayed(slot, from, of);
+        self.resume(slot);
+    }
+
+    pub(super) fn on_sit_elsewhere(&mut self, now: Now, conn: ConnId, request: SeatRequest) {
+        let Some(slot) = self.conns.find(conn) else { return };
+        self.conns[slot].extra().awaits = None;
+        self.seek_seat(now, slot, request);
+        self.resume(slot);
+    }
+
+    pub(super) fn on_seat_ended(&mut self, conn: ConnId, bytes: &[u8]) {
+        let Some(slot) = self.conns.find(conn) else { return };
+        if matches!(self.conns[slot].seat, Seat::Relayed { .. }) {
+            self.unseat_relayed(slot);
+        }
+        self.end_seat(slot, bytes);
+    }
+
+    /// Ends a seat that sits nowhere; `last` is what its session is told behind all else.
+    fn end_seat(&mut self, slot: u32, last: &[u8]) {
+        let key = self.conns.key(slot);
+        self.forget_seat(slot);
+        let mut bytes = self.extract(slot).outbox.into_unsent();
+        bytes.extend_from_slice(last);
+        self.outputs.push_back(Output::SeatEnded { key, last: bytes });
+    }
+
+    /// Takes a seat off the list of its session.
+    fn forget_seat(&mut self, slot: u32) {
+        let session = self.conns[slot].session().expect("a seat belongs to a session");
+        self.n_seats -= 1;
+        let seats = self.seats.get_mut(&session).expect("a session with a seat is listed");
+        seats.retain(|other| *other != slot);
+        if seats.is_empty() {
+            self.seats.remove(&session);
+        }
+    }
+
+    /// Takes the seats of a session away that is about to end.
+    pub(super) fn dismantle_seats(&mut self, now: Now, session: Key) {
+        let seats = self.seats.get(&session.to_u64()).cloned().unwrap_or_default();
+        for slot in seats {
+            self.dismantle_seat(now, slot);
+        }
+    }
+
+    /// Takes a seat out of everything without telling its session, which is gone.
+    pub(super) fn dismantle_seat(&mut self, now: Now, slot: u32) {
+        let (conn, how) = (self.conns[slot].id, self.departure);
+        let owner = match (self.conns[slot].seat, self.conns[slot].awaits()) {
+            (Seat::Relayed { relay }, _) => Some(self.relays[relay as usize].of.owner),
+            (_, Some(Awaits::Room { owner })) => Some(*owner),
+            _ => None,
+        };
+        if matches!(self.conns[slot].seat, Seat::Relayed { .. }) {
+            self.unseat_relayed(slot);
+        }
+        self.unseat(now, slot);
+        match owner {
+            Some(owner) if owner == self.id => self.forget_waiting_seat(conn),
+            Some(owner) => self.mesh(owner, Mesh::SeatGone { conn, how }),
+            None => {}
+        }
+        self.forget_seat(slot);
+        self.extract(slot);
+    }
+
+    /// The session's user is called otherwise now: so are its seats.
+    pub(super) fn rename_seats(&mut self, session: Key, profile: &Rc<Profile>) {
+        let seats = self.seats.get(&session.to_u64()).cloned().unwrap_or_default();
+        for slot in seats {
+            let conn = self.conns[slot].id;
+            self.conns[slot].profile = Some(profile.clone());
+            match (self.conns[slot].seat, self.conns[slot].awaits()) {
+                (Seat::Owned { channel, participant }, _) => {
+                    self.show_profile(channel, participant, profile);
+                }
+                (Seat::Relayed { relay }, _) => {
+                    let owner = self.relays[relay as usize].of.owner;
+                    let profile = Box::new((**profile).clone());
+                    self.mesh(owner, Mesh::MemberProfile { conn, profile });
+                }
+                (Seat::None, Some(Awaits::Room { owner })) if *owner == self.id => {
+                    self.rename_waiting_seat(conn, profile);
+                }
+                (Seat::None, Some(Awaits::Room { owner })) => {
+                    let (owner, profile) = (*owner, Box::new((**profile).clone()));
+                    self.mesh(owner, Mesh::MemberProfile { conn, profile });
+                }
+                (Seat::None, _) => {}
+            }
+        }
+    }
+
+    /// The session that a seat belongs to.
+    #[must_use]
+    pub fn session_of(&self, key: Key) -> Option<Key> {
+        let slot = self.conns.slot(key)?;
+        self.conns[slot].session().map(Key::from_u64)
+    }
+
+    /// The shard that owns a room. Rooms and channels are the same, so this is where [`Shard::owner`] leads.
+    #[must_use]
+    pub fn owner_of_room(&self, room: RoomId) -> ShardId {
+        self.placement.of_room(room)
+    }
+
+    /// The listed channels behind `after`, most people first, then by name: for doors whose peers ask for pages.
+    ///
+    /// `after` is the count and name at which the last page ended.
+    pub fn rooms_listed(
+        &self,
+        after: Option<(u32, &str)>,
+        filter: Option<&str>,
+        limit: usize,
+    ) -> Vec<&crate::ChannelInfo> {
+        let mut found: Vec<&crate::ChannelInfo> = self
+            .directory
+            .listed_after(None)
+            .filter(|info| filter.is_none_or(|part| info.name.as_str().contains(part)))
+            .filter(|info| {
+                after.is_none_or(|(count, name)| {
+                    info.count < count || (info.count == count && info.name.as_str() > name)
+                })
+            })
+            .collect();
+        found.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
+        found.truncate(limit);
+        found
+    }
+}
+
+impl crate::channel::Channel {
+    /// A participant as people in rooms see them.
+    pub(crate) fn occupant(&self, participant: u32) -> Occupant<'_> {
+        let p = &self.roster[participant];
+        Occupant { view: p.view(), role: self.role(p.profile.user) }
+    }
+
+    pub(crate) fn room_view(&self) -> RoomView<'_> {
+        RoomView {
+            room: self.room.id,
+            name: &self.name,
+            topic: self.room.topic(),
+            post_role: self.room.post_role,
+            visible: self.settings.visible,
+            chat: self.settings.chat,
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! What clients say: frames of theirs, read and checked.
+
+use super::{
+    ErrorCode,
+    frame::kind,
+    payload::{NUMBER_MAX, Payload, PayloadFault, required},
+    session::RoomListing,
+};
+use tutti_shards::{
+    ChannelName, Color, Emoji, MessageId, Role, RoomCommand, RoomId, RoomRequest, RoomText,
+    RoomWish, SeatRequest, SettingsPatch, TextFault, UserName, UserNumber, clean,
+};
+use unicode_segmentation::UnicodeSegmentation as _;
+
+/// Most UTF-16 code units of a name.
+pub(super) const NAME_LENGTH_MAX: usize = 40;
+/// Most UTF-16 code units of a text in any room; channels take less.
+const TEXT_LENGTH_MAX: usize = 4_096;
+/// Most bytes of credentials.
+const CREDENTIALS_BYTES_MAX: usize = 8 << 10;
+/// Most bytes of a text that is only shown.
+const WORDS_BYTES_MAX: usize = 512;
+/// Longest ban and mute, milliseconds.
+const PENALTY_MS_MAX: u64 = 3_600_000;
+
+/// Something refused before anybody else heard of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// Which error.
+    pub code: ErrorCode,
+    /// In words.
+    pub message: String,
+    /// As in what was refused.
+    pub nonce: Option<String>,
+    /// As in what was refused.
+    pub room: Option<u64>,
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Refusal { code, message: message.into(), nonce: None, room: None }
+    }
+
+    fn unfit(key: &'static str, what: &'static str) -> Self {
+        PayloadFault::Unfit(key, what).into()
+    }
+}
+
+impl From<PayloadFault> for Refusal {
+    fn from(fault: PayloadFault) -> Self {
+        Refusal::new(ErrorCode::InvalidMessage, fault.to_string())
+    }
+}
+
+/// A frame of the control stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "each field is that of the frame of the same name")]
+pub enum Control {
+    Hello { version: u64, capabilities: Vec<String>, encodings: Vec<String> },
+    Auth { method: String, credentials: String },
+    Ping { timestamp: u64 },
+    Pong { timestamp: u64 },
+    Goodbye,
+}
+
+impl Control {
+    /// Reads a frame whose type is one of these.
+    ///
+    /// # Errors
+    /// What the client is told; also for a type that is not one of these.
+    pub fn parse(kind: u8, payload: &[u8]) -> Result<Self, Refusal> {
+        let mut payload = Payload::parse(payload)?;
+        Ok(match kind {
+            kind::HELLO => Control::Hello {
+                version: required("version", payload.number("version", u32::MAX.into()))?,
+                capabilities: payload.texts("capabilities", 64)?,
+                encodings: payload.texts("encodings", 16)?,
+            },
+            kind::AUTH => Control::Auth {
+                method: required("method", payload.text("method", 64))?,
+                credentials: required(
+                    "credentials",
+                    payload.text("credentials", CREDENTIALS_BYTES_MAX),
+                )?,
+            },
+            kind::PING => Control::Ping {
+                timestamp: required("timestamp", payload.number("timestamp", NUMBER_MAX))?,
+            },
+            kind::PONG => Control::Pong {
+                timestamp: required("timestamp", payload.number("timestamp", NUMBER_MAX))?,
+            },
+            kind::GOODBYE => Control::Goodbye,
+            _ => return Err(Refusal::new(ErrorCode::InvalidFrame, "out of place")),
+        })
+    }
+}
+
+/// A chat command.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Chat {
+    /// In a room.
+    Room(RoomId, RoomRequest),
+    /// To sit down in one.
+    Join(SeatRequest),
+    /// The list of rooms.
+    List(RoomListing),
+    /// Another name or colour.
+    Profile {
+        /// The name.
+        name: Option<UserName>,
+        /// The colour.
+        color: Option<Color>,
+        /// Sent back.
+        nonce: Option<String>,
+    },
+}
+
+impl Chat {
+    /// Reads a frame of the chat stream.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub fn parse(kind: u8, payload: &[u8]) -> Result<Self, Refusal> {
+        let mut payload = Payload::parse(payload)?;
+        let nonce = payload.text("nonce", 64)?;
+        if nonce.as_deref().is_some_and(|nonce| !is_nonce(nonce)) {
+            return Err(Refusal::unfit("nonce", "1 to 64 printable characters"));
+        }
+        let room = payload.id("room_id")?;
+        read(kind, &mut payload, room, nonce.clone()).map_err(|refusal| Refusal {
+            nonce,
+            room,
+            ..refusal
+        })
+    }
+}
+
+fn is_nonce(nonce: &str) -> bool {
+    !nonce.is_empty() && nonce.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+}
+
+fn read(
+    kind: u8,
+    payload: &mut Payload,
+    room: Option<u64>,
+    nonce: Option<String>,
+) -> Result<Chat, Refusal> {
+    match kind {
+        kind::JOIN_ROOM => {
+            let name = payload.text("name", WORDS_BYTES_MAX * 4)?;
+            let wish = match (room, name) {
+                (Some(room), None) => RoomWish::Numbered(RoomId(room)),
+                (None, Some(name)) => {
+                    RoomWish::Named { name: room_name(&name)?, topic: None, new: false }
+                }
+                _ => return Err(Refusal::unfit("room_id", "all there is, or the name is")),
+            };
+            return Ok(Chat::Join(SeatRequest::new(wish, nonce.map(Into::into), Some(kind))));
+        }
+        kind::CREATE_ROOM => return create(payload, nonce),
+        kind::LIST_ROOMS => {
+            return Ok(Chat::List(RoomListing {
+                filter: payload.text("filter", WORDS_BYTES_MAX)?,
+                after: payload.text("after", WORDS_BYTES_MAX * 8)?,
+                limit: limit(payload, 200)?,
+                nonce,
+            }));
+        }
+        kind::SET_PROFILE => {
+            let name = payload.text("username", WORDS_BYTES_MAX)?;
+            let color = payload.text("color", 16)?;
+            if payload.text("avatar_url", WORDS_BYTES_MAX)?.is_some() {
+                return Err(Refusal::new(ErrorCode::Unknown, "this server keeps no avatars"));
+            }
+            let unfit = Refusal::unfit("username", "1 to 40 characters");
+            let name = name
+                .map(|name| UserName::parse(&name, NAME_LENGTH_MAX).ok_or(unfit))
+                .transpose()?;
+            let unfit = Refusal::unfit("color", "#rrggbb");
+            let color = color.map(|color| Color::parse(&color).ok_or(unfit)).transpose()?;
+            return Ok(Chat::Profile { name, color, nonce });
+        }
+        kind::OPEN_DIRECT => {
+            required("user_id", payload.id("user_id"))?;
+            return Err(private_rooms());
+        }
+        _ => {}
+    }
+    let room = room.ok_or(PayloadFault::Missing("room_id"))?;
+    let command = room_command(kind, payload, nonce.is_some())?;
+    Ok(Chat::Room(RoomId(room), RoomRequest { nonce: nonce.map(Into::into), kind, command }))
+}
+
+fn room_command(kind: u8, payload: &mut Payload, has_nonce: bool) -> Result<RoomCommand, Refusal> {
+    let message =
+        |payload: &mut Payload| required("message_id", payload.id("message_id")).map(MessageId);
+    let user = |payload: &mut Payload| required("user_id", payload.id("user_id")).map(UserNumber);
+    let reason = payload.text("reason", WORDS_BYTES_MAX)?;
+    let command = match kind {
+        kind::SEND_MESSAGE => {
+            if !has_nonce {
+                return Err(PayloadFault::Missing("nonce").into());
+            }
+            let action = match payload.text("kind", 16)?.as_deref() {
+                None | Some("text") => false,
+                Some("action") => true,
+                Some(_) => return Err(Refusal::unfit("kind", "text or action")),
+            };
+            if !payload.ids("attachments", 10)?.is_empty() {
+                return Err(Refusal::new(ErrorCode::NotFound, "no such upload"));
+            }
+            let reply_to = payload.id("reply_to")?.map(MessageId);
+            RoomCommand::Say { text: text(payload)?, reply_to, action }
+        }
+        kind::EDIT_MESSAGE => {
+            RoomCommand::Edit { message: message(payload)?, text: text(payload)? }
+        }
+        kind::DELETE_MESSAGE => RoomCommand::Delete { message: message(payload)? },
+        kind::ADD_REACTION => {
+            RoomCommand::React { message: message(payload)?, emoji: emoji(payload)? }
+        }
+        kind::REMOVE_REACTION => RoomCommand::Unreact {
+            message: message(payload)?,
+            emoji: emoji(payload)?,
+            of: payload.id("user_id")?.map(UserNumber),
+        },
+        kind::LEAVE_ROOM => RoomCommand::Leave,
+        kind::KICK_USER => RoomCommand::Kick { user: user(payload)?, reason: reason_text(reason) },
+        kind::BAN_USER => {
+            let ms = required("duration_ms", payload.number("duration_ms", PENALTY_MS_MAX))?;
+            if ms == 0 {
+                return Err(Refusal::unfit("duration_ms", "1 to 3600000"));
+            }
+            RoomCommand::Ban { user: user(payload)?, ms }
+        }
+        kind::UNBAN_USER => RoomCommand::Unban { user: user(payload)? },
+        kind::SET_ROLE => {
+            let role = required("role", payload.text("role", 16))?;
+            let role = Role::parse(&role).ok_or(PayloadFault::Unfit("role", "a role"))?;
+            RoomCommand::SetRole { user: user(payload)?, role }
+        }
+        kind::MUTE_USER => {
+            let ms = required("duration_ms", payload.number("duration_ms", PENALTY_MS_MAX))?;
+            RoomCommand::Mute { user: user(payload)?, ms }
+        }
+        kind::UPDATE_ROOM => update(payload)?,
+        kind::DELETE_ROOM => {
+            return Err(Refusal::new(
+                ErrorCode::PermissionDenied,
+                "a channel goes when nobody is in it",
+            ));
+        }
+        kind::INVITE_USER => {
+            user(payload)?;
+            return Err(Refusal::unfit("room_id", "a room that people are invited to"));
+        }
+        kind::FETCH_HISTORY => {
+            let before = payload.id("before_id")?.map(MessageId);
+            let after = payload.number("after_seq", NUMBER_MAX)?;
+            if before.is_some() && after.is_some() {
+                return Err(Refusal::unfit("before_id", "all there is, or after_seq is"));
+            }
+            RoomCommand::History { before, after, limit: limit(payload, 100)? as u32 }
+        }
+        _ => return Err(Refusal::new(ErrorCode::InvalidFrame, "out of place")),
+    };
+    Ok(command)
+}
+
+/// A reason of moderators, cleaned; blank ones are none.
+fn reason_text(reason: Option<String>) -> Option<Box<str>> {
+    reason.and_then(|reason| clean(&reason))
+}
+
+fn create(payload: &mut Payload, nonce: Option<String>) -> Result<Chat, Refusal> {
+    let name = required("name", payload.text("name", WORDS_BYTES_MAX * 4))?;
+    let room_type = required("room_type", payload.text("room_type", 16))?;
+    let members = payload.ids("members", 100)?;
+    let topic = payload.text("topic", WORDS_BYTES_MAX)?;
+    match &*room_type {
+        "channel" | "public" => {}
+        "direct" | "dm" if members.len() != 1 => {
+            return Err(Refusal::unfit("members", "the one other user"));
+        }
+        "direct" | "dm" | "group" | "private" => return Err(private_rooms()),
+        _ => return Err(Refusal::unfit("room_type", "channel, group or direct")),
+    }
+    let topic = topic.and_then(|topic| clean(&topic));
+    let wish = RoomWish::Named { name: room_name(&name)?, topic, new: true };
+    Ok(Chat::Join(SeatRequest::new(wish, nonce.map(Into::into), Some(kind::CREATE_ROOM))))
+}
+
+fn update(payload: &mut Payload) -> Result<RoomCommand, Refusal> {
+    if payload.text("name", WORDS_BYTES_MAX * 4)?.is_some() {
+        return Err(Refusal::unfit("name", "to be changed: a channel is its name"));
+    }
+    let topic = payload.text("topic", WORDS_BYTES_MAX)?;
+    let post_role = match payload.text("post_role", 16)?.as_deref() {
+        None => None,
+        Some("member") => Some(Role::Member),
+        Some("moderator") => Some(Role::Moderator),
+        Some(_) => return Err(Refusal::unfit("post_role", "member or moderator")),
+    };
+    let visible = payload.flag("visible")?;
+    let set = Box::new(SettingsPatch { visible, ..SettingsPatch::default() });
+    let topic = topic.map(|topic| clean(&topic).unwrap_or_default());
+    Ok(RoomCommand::Update { topic, post_role, set })
+}
+
+fn private_rooms() -> Refusal {
+    Refusal::new(ErrorCode::Unknown, "this server has no direct and group rooms")
+}
+
+fn room_name(name: &str) -> Result<ChannelName, Refusal> {
+    let unfit = || Refusal::unfit("name", "a room's name");
+    if tutti_shards::utf16_len(name) > 4 * tutti_shards::CHANNEL_NAME_LENGTH_MAX {
+        return Err(Refusal::new(ErrorCode::TooLarge, "the name is too long"));
+    }
+    let name = clean(name).ok_or_else(unfit)?;
+    if tutti_shards::utf16_len(&name) > tutti_shards::CHANNEL_NAME_LENGTH_MAX {
+        return Err(Refusal::new(ErrorCode::TooLarge, "the name is too long"));
+    }
+    ChannelName::parse(&name).ok_or_else(unfit)
+}
+
+fn text(payload: &mut Payload) -> Result<RoomText, Refusal> {
+    let content = required("content", payload.text("content", usize::MAX))?;
+    RoomText::parse(&content, TEXT_LENGTH_MAX).map_err(|fault| match fault {
+        TextFault::Blank => Refusal::unfit("content", "a text: it is blank"),
+        TextFault::TooLong => Refusal::new(ErrorCode::TooLarge, "the text is too long"),
+    })
+}
+
+fn emoji(payload: &mut Payload) -> Result<Emoji, Refusal> {
+    let text = required("emoji", payload.text("emoji", 32))?;
+    let one = text.graphemes(true).count() == 1;
+    Emoji::new(&text).filter(|_| one).ok_or_else(|| Refusal::unfit("emoji", "one emoji"))
+}
+
+fn limit(payload: &mut Payload, max: u64) -> Result<usize, Refusal> {
+    match payload.number("limit", NUMBER_MAX)? {
+        None => Ok(50),
+        Some(limit) if (1..=max).contains(&limit) => Ok(limit as usize),
+        Some(_) => Err(Refusal::unfit("limit", "in its range")),
+    }
+}
+
+/// How far somebody has received or read a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// The room.
+    pub room: RoomId,
+    /// All messages up to this one.
+    pub message: MessageId,
+    /// Whether they were read, not only received.
+    pub read: bool,
+}
+
+impl Receipt {
+    /// Reads a frame of the ACK stream.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub fn parse(kind: u8, payload: &[u8]) -> Result<Self, Refusal> {
+        let mut payload = Payload::parse(payload)?;
+        let read = kind == kind::MESSAGE_READ;
+        let at = if read { "read_at" } else { "delivered_at" };
+        required(at, payload.number(at, NUMBER_MAX))?;
+        Ok(Receipt {
+            room: required("room_id", payload.id("room_id")).map(RoomId)?,
+            message: required("message_id", payload.id("message_id")).map(MessageId)?,
+            read,
+        })
+    }
+}
+
+/// What a datagram says, or a frame that travels on control in its place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Signal {
+    /// Is writing in a room, or not any more.
+    Typing(RoomId, bool),
+    /// Is there, or away.
+    Away(bool),
+}
+
+impl Signal {
+    /// Reads one; what is none says nothing, and nobody is told.
+    #[must_use]
+    pub fn parse(kind: u8, payload: &[u8]) -> Option<Self> {
+        let mut payload = Payload::parse(payload).ok()?;
+        Some(match kind {
+            kind::TYPING | kind::STOP_TYPING => {
+                Signal::Typing(RoomId(payload.id("room_id").ok()??), kind == kind::TYPING)
+            }
+            kind::PRESENCE_ONLINE => Signal::Away(false),
+            kind::PRESENCE_AWAY => Signal::Away(true),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

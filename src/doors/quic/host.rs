@@ -1,0 +1,331 @@
+//! The sessions of a shard, between the transport and the core.
+//!
+//! The driver tells the host what the transport and the core say; the host tells the sessions, and does for them what
+//! they ask of the core. What the core sends to seats is only put down while it flushes ([`Host::take`]), because the
+//! transport is not at hand then, and given to the sessions behind that ([`Host::settle`]).
+
+use super::{
+    CloseCode,
+    session::{Ask, Session, SessionConfig},
+};
+use crate::quic::{Event, Link};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    io::IoSlice,
+    sync::Arc,
+};
+use tutti_shards::{CloseReason, Color, Command, Departure, Flow, Key, Now, Shard, UserName, Wire};
+
+/// How a client is told to come back when the server stops.
+const COME_BACK_MS: u32 = 1_000;
+
+/// The connections of the transport, by its own keys.
+pub trait Links<K> {
+    /// Does something with a connection, if it is still there.
+    fn with(&mut self, key: K, act: &mut dyn FnMut(&mut dyn Link));
+}
+
+/// One session and what the core knows it by.
+#[derive(Debug)]
+struct Entry {
+    session: Session,
+    /// Its session in the core.
+    core: Option<Key>,
+    seats: HashMap<u32, Key>,
+    /// A change of the user's name or colour that the core was not asked for yet.
+    profile: Option<(Option<UserName>, Option<Color>)>,
+    /// When it has something to do next.
+    due_us: Option<u64>,
+}
+
+/// To whom a key of the core belongs.
+#[derive(Clone, Copy, Debug)]
+enum Owner<K> {
+    Session(K),
+    Seat(K, u32),
+}
+
+/// Something that the core said.
+#[derive(Debug)]
+enum News {
+    Bytes(Vec<u8>),
+    /// The seat is gone, with its last bytes.
+    Ended(Vec<u8>),
+    /// The core closed the session.
+    Closed(CloseReason, Vec<u8>),
+}
+
+/// All sessions of a shard.
+#[derive(Debug)]
+pub struct Host<K> {
+    config: Arc<SessionConfig>,
+    entries: HashMap<K, Entry>,
+    owners: HashMap<u64, Owner<K>>,
+    news: VecDeque<(Key, News)>,
+    /// Sessions that have something to write, or to ask.
+    dirty: BTreeSet<K>,
+    due: BTreeSet<(u64, K)>,
+}
+
+impl<K: Copy + Ord + std::hash::Hash> Host<K> {
+    /// Without sessions.
+    #[must_use]
+    pub fn new(config: Arc<SessionConfig>) -> Self {
+        Host {
+            config,
+            entries: HashMap::new(),
+            owners: HashMap::new(),
+            news: VecDeque::new(),
+            dirty: BTreeSet::new(),
+            due: BTreeSet::new(),
+        }
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Something happened to a connection; `seed` is drawn at random, for one that has just arrived.
+    pub fn handle(
+        &mut self,
+        now: Now,
+        key: K,
+        event: Event,
+        seed: impl FnOnce() -> [u8; 16],
+        links: &mut impl Links<K>,
+    ) {
+        if matches!(event, Event::Arrived { .. }) {
+            let session = Session::new(self.config.clone(), now, seed());
+            let entry =
+                Entry { session, core: None, seats: HashMap::new(), profile: None, due_us: None };
+            self.entries.insert(key, entry);
+        }
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        if let Event::Lost(lost) = event {
+            entry.session.lost(lost);
+        } else {
+            let mut event = Some(event);
+            links.with(key, &mut |link| {
+                if let Some(event) = event.take() {
+                    entry.session.handle(now, event, link);
+                }
+            });
+        }
+        self.dirty.insert(key);
+    }
+
+    /// Whether a key of the core belongs to a session here.
+    #[must_use]
+    pub fn owns(&self, key: Key) -> bool {
+        self.owners.contains_key(&key.to_u64())
+    }
+
+    /// Takes bytes for a seat or a session; all of them, always: what waits for a client is counted by its session.
+    pub fn take(&mut self, key: Key, slices: &[IoSlice<'_>]) {
+        let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        self.news.push_back((key, News::Bytes(bytes)));
+    }
+
+    /// The core has ended a seat.
+    pub fn seat_ended(&mut self, key: Key, last: Vec<u8>) {
+        self.news.push_back((key, News::Ended(last)));
+    }
+
+    /// The core has closed a session.
+    pub fn closed(&mut self, key: Key, reason: CloseReason, unsent: Vec<u8>) {
+        self.news.push_back((key, News::Closed(reason, unsent)));
+    }
+
+    /// A session that the core had paused goes on.
+    pub fn resumed(&mut self, key: Key) {
+        if let Some(Owner::Session(id)) = self.owners.get(&key.to_u64()) {
+            self.dirty.insert(*id);
+        }
+    }
+
+    /// Whether [`Host::settle`] has something to do.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        !self.news.is_empty() || !self.dirty.is_empty()
+    }
+
+    /// Gives sessions what the core said, writes what they have to write, and does what they ask. What the core
+    /// answers comes with its outputs and its next flush.
+    pub fn settle<W: Wire>(&mut self, now: Now, core: &mut Shard<W>, links: &mut impl Links<K>) {
+        while let Some((key, news)) = self.news.pop_front() {
+            self.tell(now, key, news, links);
+        }
+        for key in std::mem::take(&mut self.dirty) {
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            links.with(key, &mut |link| entry.session.flush(now, link));
+            self.serve(now, key, core);
+        }
+    }
+
+    fn tell(&mut self, now: Now, key: Key, news: News, links: &mut impl Links<K>) {
+        let Some(&owner) = self.owners.get(&key.to_u64()) else { return };
+        let (Owner::Session(id) | Owner::Seat(id, _)) = owner;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        match (owner, news) {
+            (Owner::Session(_), News::Bytes(bytes)) => {
+                links.with(id, &mut |link| entry.session.own_bytes(now, &bytes, link));
+            }
+            (Owner::Session(_), News::Closed(reason, unsent)) => {
+                self.owners.remove(&key.to_u64());
+                entry.core = None;
+                let (code, words) = close(reason);
+                links.with(id, &mut |link| {
+                    entry.session.own_bytes(now, &unsent, link);
+                    match reason {
+                        CloseReason::Stopping => entry.session.stop(now, COME_BACK_MS, link),
+                        _ => entry.session.end(now, code, words, link),
+                    }
+                });
+            }
+            (Owner::Seat(_, seat), News::Bytes(bytes)) => {
+                links.with(id, &mut |link| entry.session.seat_bytes(now, seat, &bytes, link));
+            }
+            (Owner::Seat(_, seat), News::Ended(last)) => {
+                self.owners.remove(&key.to_u64());
+                entry.seats.remove(&seat);
+                links.with(id, &mut |link| entry.session.seat_ended(now, seat, &last, link));
+            }
+            (Owner::Session(_), News::Ended(_)) | (Owner::Seat(..), News::Closed(..)) => {
+                unreachable!("the core ends seats and closes sessions")
+            }
+        }
+        self.dirty.insert(id);
+    }
+
+    /// Does what a session asks for.
+    fn serve<W: Wire>(&mut self, now: Now, id: K, core: &mut Shard<W>) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        while let Some(ask) = entry.session.poll_ask() {
+            match ask {
+                Ask::Login { user, guise } => {
+                    let (key, _) = core.open_session(now);
+                    entry.core = Some(key);
+                    self.owners.insert(key.to_u64(), Owner::Session(id));
+                    core.handle_command(now, key, Command::Enter { user, guise });
+                }
+                Ask::Logout(how) => {
+                    if let Some(key) = entry.core.take() {
+                        self.owners.remove(&key.to_u64());
+                        core.end_session(now, key, how);
+                    }
+                    for key in entry.seats.drain().map(|(_, key)| key) {
+                        self.owners.remove(&key.to_u64());
+                    }
+                }
+                Ask::Sit(seat, request) => {
+                    let Some(session) = entry.core else { continue };
+                    if let Some(key) = core.sit(now, session, request) {
+                        entry.seats.insert(seat, key);
+                        self.owners.insert(key.to_u64(), Owner::Seat(id, seat));
+                    }
+                }
+                Ask::Room(seat, request) => {
+                    if let Some(&key) = entry.seats.get(&seat) {
+                        core.handle_command(now, key, Command::Room(Box::new(request)));
+                    }
+                }
+                Ask::Profile(name, color) => {
+                    let wish = entry.profile.get_or_insert_default();
+                    *wish = (name.or(wish.0.take()), color.or(wish.1));
+                }
+                Ask::List(listing) => {
+                    let filter = listing.filter.as_deref();
+                    let rooms = core.rooms_listed(listing.after(), filter, listing.limit + 1);
+                    entry.session.listed(now, &listing, &rooms);
+                    self.dirty.insert(id);
+                }
+            }
+        }
+        // While the core still asks for the last change, the next one waits.
+        if let Some(key) = entry.core
+            && core.flow(key) == Flow::Continue
+            && let Some((name, color)) = entry.profile.take()
+        {
+            core.handle_command(now, key, Command::SetProfile { name, color });
+        }
+        let due_us = entry.session.next_deadline_us(now);
+        if due_us != entry.due_us {
+            if let Some(at) = entry.due_us {
+                self.due.remove(&(at, id));
+            }
+            self.due.extend(due_us.map(|at| (at, id)));
+            entry.due_us = due_us;
+        }
+        if entry.session.is_gone() {
+            self.forget(now, id, core);
+        }
+    }
+
+    fn forget<W: Wire>(&mut self, now: Now, id: K, core: &mut Shard<W>) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        if let Some(key) = entry.core {
+            self.owners.remove(&key.to_u64());
+            core.end_session(now, key, Departure::Disconnected);
+        }
+        for key in entry.seats.into_values() {
+            self.owners.remove(&key.to_u64());
+        }
+        if let Some(at) = entry.due_us {
+            self.due.remove(&(at, id));
+        }
+        self.dirty.remove(&id);
+    }
+
+    /// When [`Host::handle_timeout`] has something to do, microseconds on the monotonic clock.
+    #[must_use]
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        self.due.first().map(|&(at, _)| at)
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now, links: &mut impl Links<K>) {
+        while let Some(&(at, id)) = self.due.first()
+            && at <= now.mono_us
+        {
+            self.due.remove(&(at, id));
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            entry.due_us = None;
+            links.with(id, &mut |link| entry.session.handle_timeout(now, link));
+            self.dirty.insert(id);
+        }
+    }
+
+    /// The server stops: those that the core does not know yet are told here.
+    pub fn stop(&mut self, now: Now, links: &mut impl Links<K>) {
+        for (&id, entry) in &mut self.entries {
+            if entry.core.is_none() {
+                links.with(id, &mut |link| entry.session.stop(now, COME_BACK_MS, link));
+                self.dirty.insert(id);
+            }
+        }
+    }
+}
+
+/// The close code of a reason of the core, and the words.
+fn close(reason: CloseReason) -> (CloseCode, &'static str) {
+    match reason {
+        CloseReason::Bye => (CloseCode::Normal, "goodbye"),
+        CloseReason::Stopping => (CloseCode::Stopping, "server is shutting down"),
+        CloseReason::Backlog | CloseReason::Stalled => (CloseCode::TooSlow, "too slow"),
+        CloseReason::Silent | CloseReason::Idle => (CloseCode::Dead, "nothing was heard"),
+        CloseReason::Kicked | CloseReason::Banned => (CloseCode::Removed, "removed by an operator"),
+        CloseReason::TooManyConnections | CloseReason::NickTaken => {
+            (CloseCode::Limit, "too many connections")
+        }
+        CloseReason::NoHello => (CloseCode::AuthTimeout, "no login in time"),
+        CloseReason::BytesIn | CloseReason::MessagesIn => (CloseCode::Flood, "flood"),
+    }
+}

@@ -1,0 +1,198 @@
+//! Chat commands: budgets, and what each asks of the core.
+
+use super::{Ask, Session};
+use crate::{
+    doors::quic::{
+        ErrorCode,
+        client::{Chat, Signal},
+        frame::{Frame, kind},
+        wire::{self, ErrorInfo},
+    },
+    quic::Link,
+};
+use serde_json::json;
+use tutti_shards::{Bucket, Now, Rate, RoomCommand, RoomRequest, RoomWish, SeatRequest};
+
+/// How often a client is asked to slow down, microseconds.
+const THROTTLE_EVERY_US: u64 = 1_000_000;
+/// How often somebody is shown to be writing, microseconds.
+const TYPING_EVERY_US: u64 = 1_000_000;
+
+/// A budget that has run out: when it has room again, milliseconds.
+fn over(bucket: &Bucket, rate: Rate, now: Now) -> u64 {
+    bucket.ready_at_us(rate).saturating_sub(now.mono_us).div_ceil(1_000)
+}
+
+impl Session {
+    pub(super) fn command(&mut self, now: Now, frame: &Frame<'_>, link: &mut dyn Link) {
+        let parsed = Chat::parse(frame.kind, &frame.payload);
+        let (nonce, room) = match &parsed {
+            Ok(Chat::Room(room, request)) => (request.nonce.as_deref(), Some(room.0)),
+            Ok(Chat::Join(request)) => (request.nonce.as_deref(), None),
+            Ok(Chat::List(listing)) => (listing.nonce.as_deref(), None),
+            Ok(Chat::Profile { nonce, .. }) => (nonce.as_deref(), None),
+            Err(refusal) => (refusal.nonce.as_deref(), refusal.room),
+        };
+        if let Some(wait_ms) = self.over_budget(now, frame.kind) {
+            let info = ErrorInfo {
+                code: ErrorCode::RateLimited,
+                message: "too fast",
+                context: None,
+                command: Some(frame.kind),
+                nonce,
+                room_id: room,
+                retry_after_ms: Some(wait_ms),
+            };
+            self.refuse(now, link, &info);
+            if now.mono_us >= self.budgets.throttle_told_us + THROTTLE_EVERY_US {
+                self.budgets.throttle_told_us = now.mono_us;
+                let payload = json!({ "room_id": null, "delay_ms": wait_ms, "reason": "too fast" });
+                self.tell(now, kind::THROTTLE, &payload);
+            }
+            return;
+        }
+        match parsed {
+            Err(refusal) => self.refuse_frame(now, link, frame.kind, &refusal),
+            Ok(Chat::Join(request)) => self.join(now, request, link),
+            Ok(Chat::Room(room, request)) => match self.rooms.seat(room) {
+                Some(seat) => {
+                    self.rooms.asked(seat, &request.command);
+                    self.asks.push_back(Ask::Room(seat, request));
+                }
+                None => {
+                    let info = ErrorInfo {
+                        code: ErrorCode::NotFound,
+                        message: "no such room, or not in it",
+                        context: None,
+                        command: Some(request.kind),
+                        nonce: request.nonce.as_deref(),
+                        room_id: Some(room.0),
+                        retry_after_ms: None,
+                    };
+                    self.refuse(now, link, &info);
+                }
+            },
+            Ok(Chat::List(listing)) => self.asks.push_back(Ask::List(listing)),
+            Ok(Chat::Profile { name, color, nonce }) => {
+                let alone = self.account.as_ref().is_some_and(|account| account.guise.alone);
+                if name.is_some() && alone {
+                    // Where a name is all that there is of somebody, it stays.
+                    let info = ErrorInfo {
+                        code: ErrorCode::NameInUse,
+                        message: "names stay as they were at the login",
+                        context: None,
+                        command: Some(kind::SET_PROFILE),
+                        nonce: nonce.as_deref(),
+                        room_id: None,
+                        retry_after_ms: None,
+                    };
+                    return self.refuse(now, link, &info);
+                }
+                if let Some(account) = &mut self.account
+                    && let Some(name) = &name
+                {
+                    account.guise.name = name.clone();
+                }
+                self.asks.push_back(Ask::Profile(name, color));
+                self.done(now, kind::SET_PROFILE, nonce.as_deref(), None);
+            }
+        }
+    }
+
+    /// Takes a command from its budgets; over one of them, when to come again.
+    fn over_budget(&mut self, now: Now, command: u8) -> Option<u64> {
+        let (config, budgets) = (&self.config, &mut self.budgets);
+        let own = match command {
+            kind::SEND_MESSAGE => Some((&mut budgets.messages, config.messages)),
+            kind::JOIN_ROOM | kind::CREATE_ROOM => Some((&mut budgets.joins, config.joins)),
+            _ => None,
+        };
+        if let Some((bucket, rate)) = own
+            && !bucket.take(rate, now.mono_us, 1)
+        {
+            return Some(over(bucket, rate, now));
+        }
+        if !budgets.commands.take(config.commands, now.mono_us, 1) {
+            return Some(over(&budgets.commands, config.commands, now));
+        }
+        None
+    }
+
+    fn done(&mut self, now: Now, command: u8, nonce: Option<&str>, room: Option<u64>) {
+        let payload = json!({
+            "nonce": nonce, "command": command, "room_id": room, "message_id": null,
+        });
+        self.tell(now, kind::COMMAND_OK, &payload);
+    }
+
+    fn join(&mut self, now: Now, request: SeatRequest, link: &mut dyn Link) {
+        let room = match &request.room {
+            RoomWish::Numbered(room) => *room,
+            RoomWish::Named { name, .. } => self.config.number_key.room(name),
+        };
+        let new = matches!(request.room, RoomWish::Named { new: true, .. });
+        if self.rooms.seat(room).is_some() && !new {
+            let command = request.kind.unwrap_or(kind::JOIN_ROOM);
+            return self.done(now, command, request.nonce.as_deref(), Some(room.0));
+        }
+        if self.rooms.len() >= self.config.rooms_max || !self.rooms.can_count(room) {
+            let info = ErrorInfo {
+                code: ErrorCode::LimitReached,
+                message: "too many rooms",
+                context: None,
+                command: request.kind,
+                nonce: request.nonce.as_deref(),
+                room_id: Some(room.0),
+                retry_after_ms: None,
+            };
+            return self.refuse(now, link, &info);
+        }
+        self.sit(now, request);
+    }
+
+    pub(super) fn sit(&mut self, _: Now, request: SeatRequest) {
+        let seat = self.rooms.add();
+        self.asks.push_back(Ask::Sit(seat, request));
+    }
+
+    /// What a client says in passing.
+    pub(super) fn signal(&mut self, now: Now, signal: &Signal) {
+        match *signal {
+            Signal::Typing(room, on) => {
+                let Some(seat) = self.rooms.types(room, now.mono_us, TYPING_EVERY_US) else {
+                    return;
+                };
+                let command = RoomCommand::Typing(on);
+                let request = RoomRequest { nonce: None, kind: kind::TYPING, command };
+                self.asks.push_back(Ask::Room(seat, request));
+            }
+            Signal::Away(_) => {}
+        }
+    }
+
+    /// The rooms that were asked for, and where the next page begins.
+    pub fn listed(
+        &mut self,
+        now: Now,
+        listing: &super::RoomListing,
+        rooms: &[&tutti_shards::ChannelInfo],
+    ) {
+        let shown = rooms.get(..listing.limit).unwrap_or(rooms);
+        let summary = |info: &&tutti_shards::ChannelInfo| {
+            json!({
+                "room_id": self.config.number_key.room(&info.name),
+                "name": info.name.as_str(),
+                "room_type": "channel",
+                "member_count": info.count,
+                "topic": null,
+            })
+        };
+        let summaries: Vec<_> = shown.iter().map(summary).collect();
+        let next = (rooms.len() > shown.len())
+            .then(|| shown.last().map(|info| format!("{} {}", info.count, info.name)));
+        let payload = json!({ "rooms": summaries, "next": next.flatten(), "nonce": listing.nonce });
+        let mut bytes = Vec::new();
+        wire::json(kind::ROOM_LIST, &payload, &mut bytes);
+        self.control.push(&bytes, now.mono_us);
+    }
+}

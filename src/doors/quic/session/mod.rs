@@ -1,0 +1,525 @@
+//! One session: a connection from its first frame to its goodbye.
+//!
+//! ```text
+//!   link events ──▶ ┌─────────┐ ──▶ asks       (who it is, where it sits, what it wants there)
+//!   seats' bytes ─▶ │ session │ ──▶ link       (streams, datagrams, the end)
+//!   time ─────────▶ └─────────┘
+//! ```
+//! It is sans-IO like everything that it stands on: it is told what happened, acts on its connection through a
+//! [`Link`], and leaves what the core should do in a queue of [`Ask`]s. What the core answers comes back as bytes of
+//! the session's seats ([`Session::seat_bytes`]) and goes out with the next [`Session::flush`].
+//!
+//! **Invariants worth naming.**
+//! - Before the handshake is complete nothing is done that anybody else could see (0-RTT).
+//! - The chat stream is not read while a join or leave is under way, so commands of one stream take effect in order.
+//! - What waits for a connection is bounded; over the limit it ends, and never has a silent gap.
+//! - Each numbered frame of a room is written once, to one stream; a move between streams happens between two frames.
+//!
+//! Reading order: this file, `control` (handshake), `inlet` (streams of the client), `commands`, `rooms` (seats and
+//! where their frames go), `outlet`.
+
+mod commands;
+mod control;
+mod inlet;
+mod outlet;
+mod rooms;
+#[cfg(test)]
+mod tests;
+
+pub use rooms::RoomListing;
+
+use super::{
+    CloseCode, ErrorCode,
+    auth::Auth,
+    client::Refusal,
+    frame::kind,
+    wire::{self, ErrorInfo},
+};
+use crate::quic::{Event, Link, Lost, StreamId};
+use inlet::Inlet;
+use outlet::Outlet;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tutti_shards::{
+    Bucket, Color, Departure, Guise, NumberKey, Rate, RoomRequest, SeatRequest, UserId, UserName,
+};
+
+/// The client's first bidirectional stream.
+const CONTROL: StreamId = StreamId(0);
+/// So many refusals are no mistake any more.
+const REFUSALS: Rate = Rate::new(100, 10_000);
+/// How long a client that reads nothing is waited for, microseconds.
+const STALL_US: u64 = 15_000_000;
+
+/// Everything that sessions can be told.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Lanes of each connection, 1 to 64.
+    pub lanes: u8,
+    /// Most rooms of a connection.
+    pub rooms_max: usize,
+    /// Most busy rooms of a connection that have a stream of their own.
+    pub hot_rooms_max: usize,
+    /// How long a client may take to log in.
+    pub auth_deadline: Duration,
+    /// How often a client is pinged, and after what silence it is given up.
+    pub ping_every: Duration,
+    /// After what silence it is given up.
+    pub dead_after: Duration,
+    /// After what silence the transport gives up, as clients are told.
+    pub idle_timeout: Duration,
+    /// Most bytes that may wait for one connection.
+    pub outbox_bytes_max: usize,
+    /// Messages.
+    pub messages: Rate,
+    /// Chat commands.
+    pub commands: Rate,
+    /// Joins.
+    pub joins: Rate,
+    /// Bytes of chat streams.
+    pub bytes: Rate,
+    /// Makes the numbers of rooms and users.
+    pub number_key: NumberKey,
+    /// Names this run of the server: numbers of events are only valid within one.
+    pub server_epoch: u64,
+    /// Whether datagrams are sent and taken.
+    pub datagrams: bool,
+    /// Who may come in.
+    pub auth: Auth,
+}
+
+/// The time, as the driver read it.
+pub use tutti_shards::Now;
+
+/// What the core should do for a session, in order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Ask {
+    /// Open a session of the core for this user. The answer comes as bytes of the session.
+    Login {
+        /// Who.
+        user: UserId,
+        /// How it looks.
+        guise: Box<Guise>,
+    },
+    /// End the session of the core, which was refused or is over.
+    Logout(Departure),
+    /// Sit in a room with this seat.
+    Sit(u32, SeatRequest),
+    /// Ask for something with a seat.
+    Room(u32, RoomRequest),
+    /// Change the user's name or colour.
+    Profile(Option<UserName>, Option<Color>),
+    /// List rooms.
+    List(RoomListing),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Before Hello.
+    New,
+    /// Before AuthOk.
+    Greeted,
+    /// The core was asked who it is, or its lobby is on the way.
+    Entering,
+    /// It is in.
+    Live,
+    /// It was told goodbye.
+    Closing,
+    /// Its connection is gone.
+    Gone,
+}
+
+/// Who a session is.
+#[derive(Clone, Debug)]
+struct Account {
+    number: u64,
+    user: UserId,
+    guise: Box<Guise>,
+    /// When its token ends, seconds since 1970; `None` for a user without one.
+    expires_s: Option<u64>,
+    reauth_told: bool,
+}
+
+#[derive(Clone, Copy, Default, Debug)]
+struct Capabilities {
+    presence: bool,
+    typing: bool,
+    hot: bool,
+    receipts: bool,
+}
+
+/// Rates of what a client does.
+#[derive(Debug, Default)]
+struct Budgets {
+    messages: Bucket,
+    commands: Bucket,
+    joins: Bucket,
+    bytes: Bucket,
+    pings: Bucket,
+    receipts: Bucket,
+    refusals: Bucket,
+    throttle_told_us: u64,
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<SessionConfig>,
+    /// Names the session to its client.
+    id: String,
+    phase: Phase,
+    arrived_us: u64,
+    pinged_us: u64,
+    capabilities: Capabilities,
+    auth_failures: u8,
+    unknown_frames: u8,
+    account: Option<Account>,
+    /// What was answered to early data and is still to be done.
+    early: bool,
+    control: Outlet,
+    inlets: BTreeMap<StreamId, Inlet>,
+    lanes: Vec<Outlet>,
+    /// Streams of busy rooms.
+    hot: Vec<Outlet>,
+    rooms: rooms::Rooms,
+    budgets: Budgets,
+    asks: VecDeque<Ask>,
+    /// Datagrams that go out with the next flush.
+    datagrams: Vec<Vec<u8>>,
+    /// Chat is not read before this moment.
+    chat_rests_until_us: u64,
+    scratch: Vec<u8>,
+}
+
+impl Session {
+    /// A session that has just arrived. `seed` makes its name, and is drawn at random.
+    #[must_use]
+    pub fn new(config: Arc<SessionConfig>, now: Now, seed: [u8; 16]) -> Self {
+        Session {
+            id: uuid(seed),
+            phase: Phase::New,
+            arrived_us: now.mono_us,
+            pinged_us: now.mono_us,
+            capabilities: Capabilities::default(),
+            auth_failures: 0,
+            unknown_frames: 0,
+            account: None,
+            early: false,
+            control: Outlet::new(CONTROL),
+            inlets: BTreeMap::new(),
+            lanes: Vec::new(),
+            hot: Vec::new(),
+            rooms: rooms::Rooms::default(),
+            budgets: Budgets::default(),
+            asks: VecDeque::new(),
+            datagrams: Vec::new(),
+            chat_rests_until_us: 0,
+            scratch: Vec::new(),
+            config,
+        }
+    }
+
+    /// Takes the next thing that the core should do.
+    pub fn poll_ask(&mut self) -> Option<Ask> {
+        self.asks.pop_front()
+    }
+
+    /// Whether nothing more comes of it.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.phase == Phase::Gone
+    }
+
+    /// The connection is gone.
+    pub fn lost(&mut self, lost: Lost) {
+        let how = match lost {
+            Lost::ByPeer(0) => Departure::Left,
+            _ => Departure::Disconnected,
+        };
+        self.leave(how);
+        self.phase = Phase::Gone;
+    }
+
+    /// Something happened to the connection, which is still there.
+    pub fn handle(&mut self, now: Now, event: Event, link: &mut dyn Link) {
+        if self.phase == Phase::Gone {
+            return;
+        }
+        if self.phase == Phase::Closing {
+            return;
+        }
+        match event {
+            Event::Lost(lost) => self.lost(lost),
+            Event::Arrived { .. } | Event::Moved { .. } | Event::Credit => {}
+            Event::Connected => self.connected(now, link),
+            Event::Opened(stream) => self.opened(stream, link),
+            Event::Readable(stream) => self.inlets.entry(stream).or_default().readable = true,
+            Event::Writable(stream) => {
+                if let Some(outlet) = self.outlet_mut(stream) {
+                    outlet.unblock();
+                }
+            }
+            Event::Delivered(stream) => self.hot.retain(|hot| hot.stream != stream),
+            Event::Stopped { stream, .. } => {
+                if stream == CONTROL {
+                    self.close_at_once(link, CloseCode::ControlGone, "control was stopped");
+                } else if self.outlet_mut(stream).is_some() {
+                    self.farewell(now, link, CloseCode::Protocol, "a stream of rooms was stopped");
+                }
+            }
+            Event::Datagrams => self.take_datagrams(now, link),
+        }
+        self.pump(now, link);
+    }
+
+    /// What a seat was sent by the core, whole frames; it goes out with the next flush.
+    pub fn seat_bytes(&mut self, now: Now, seat: u32, bytes: &[u8], link: &mut dyn Link) {
+        if !matches!(self.phase, Phase::Closing | Phase::Gone) {
+            self.route(now, seat, bytes, link);
+        }
+    }
+
+    /// A seat is gone, with the last that it was sent.
+    pub fn seat_ended(&mut self, now: Now, seat: u32, last: &[u8], link: &mut dyn Link) {
+        self.seat_bytes(now, seat, last, link);
+        self.forget_seat(now, seat, link);
+    }
+
+    /// What the session itself was sent by the core.
+    pub fn own_bytes(&mut self, now: Now, bytes: &[u8], link: &mut dyn Link) {
+        for (kind, frame) in super::frame::split(bytes) {
+            match kind {
+                wire::mark::WELCOME => self.welcome(now, link),
+                wire::mark::TOO_MANY => self.too_many(now, link),
+                kind::ROOM_LIST..kind::STREAM_OPEN | kind::ERROR | kind::SERVER_COMMAND
+                    if self.phase == Phase::Live =>
+                {
+                    self.control.push(frame, now.mono_us);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Writes what waits, opens streams for rooms that became busy, and reads on where that was held up.
+    pub fn flush(&mut self, now: Now, link: &mut dyn Link) {
+        if matches!(self.phase, Phase::Closing | Phase::Gone) {
+            return;
+        }
+        self.write(now, link);
+        self.pump(now, link);
+        self.write(now, link);
+    }
+
+    fn write(&mut self, now: Now, link: &mut dyn Link) {
+        self.promote_waiting(now, link);
+        let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
+        // One that is stopped is told about as an event.
+        for outlet in outlets {
+            let _ = outlet.flush(link);
+        }
+        for datagram in std::mem::take(&mut self.datagrams) {
+            if link.datagram_bytes_max().is_some_and(|max| datagram.len() <= max) {
+                link.send_datagram(&datagram);
+            } else {
+                self.control.push(&datagram, now.mono_us);
+                let _ = self.control.flush(link);
+            }
+        }
+        if self.waiting() > self.config.outbox_bytes_max {
+            self.farewell(now, link, CloseCode::TooSlow, "too slow");
+        }
+    }
+
+    /// Bytes that wait for the client.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let outlets = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
+        outlets.map(Outlet::waiting).sum()
+    }
+
+    /// When [`Session::handle_timeout`] has something to do, microseconds on the monotonic clock.
+    #[must_use]
+    pub fn next_deadline_us(&self, now: Now) -> Option<u64> {
+        let us = |duration: Duration| duration.as_micros() as u64;
+        let at = match self.phase {
+            Phase::Closing | Phase::Gone => return None,
+            Phase::New | Phase::Greeted => self.arrived_us + us(self.config.auth_deadline),
+            Phase::Entering | Phase::Live => self.pinged_us + us(self.config.ping_every),
+        };
+        let outlets = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
+        let stalled = outlets.filter_map(Outlet::waits_since_us).min().map(|at| at + STALL_US);
+        let rest = (self.chat_rests_until_us > now.mono_us).then_some(self.chat_rests_until_us);
+        let account = self.account.as_ref().and_then(|account| {
+            let wall_s = account.expires_s?;
+            let wall_s = if account.reauth_told { wall_s + 60 } else { wall_s.saturating_sub(60) };
+            let in_ms = (wall_s * 1_000).saturating_sub(now.wall_ms);
+            Some(now.mono_us + in_ms * 1_000)
+        });
+        [Some(at), stalled, rest, account].into_iter().flatten().min()
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now, link: &mut dyn Link) {
+        let us = |duration: Duration| duration.as_micros() as u64;
+        match self.phase {
+            Phase::Closing | Phase::Gone => return,
+            Phase::New | Phase::Greeted
+                if now.mono_us >= self.arrived_us + us(self.config.auth_deadline) =>
+            {
+                return self.farewell(now, link, CloseCode::AuthTimeout, "no login in time");
+            }
+            _ => {}
+        }
+        let outlets = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
+        let oldest = outlets.filter_map(Outlet::waits_since_us).min();
+        if oldest.is_some_and(|at| now.mono_us >= at + STALL_US) {
+            return self.farewell(now, link, CloseCode::TooSlow, "too slow");
+        }
+        if now.mono_us >= self.pinged_us + us(self.config.ping_every) {
+            self.pinged_us = now.mono_us;
+            if now.mono_us >= link.heard_us() + us(self.config.dead_after) {
+                return self.farewell(now, link, CloseCode::Dead, "nothing was heard");
+            }
+            if self.phase == Phase::Live {
+                let payload = serde_json::json!({ "timestamp": now.wall_ms });
+                self.tell(now, kind::PING, &payload);
+            }
+        }
+        self.check_token(now, link);
+        self.flush(now, link);
+    }
+
+    /// The server stops; the client may come again after a while.
+    pub fn stop(&mut self, now: Now, after_ms: u32, link: &mut dyn Link) {
+        if matches!(self.phase, Phase::Closing | Phase::Gone) {
+            return;
+        }
+        let payload =
+            serde_json::json!({ "command": "shutdown", "params": { "after_ms": after_ms } });
+        self.tell(now, kind::SERVER_COMMAND, &payload);
+        self.say_goodbye(now, link, CloseCode::Stopping, "server is shutting down", Some(1_000));
+    }
+
+    /// Ends it because of something of ours, or an operator's order.
+    pub fn end(&mut self, now: Now, code: CloseCode, reason: &str, link: &mut dyn Link) {
+        if !matches!(self.phase, Phase::Closing | Phase::Gone) {
+            self.farewell(now, link, code, reason);
+        }
+    }
+
+    fn outlet_mut(&mut self, stream: StreamId) -> Option<&mut Outlet> {
+        let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
+        outlets.into_iter().find(|outlet| outlet.stream == stream)
+    }
+
+    /// Puts a frame on control.
+    fn tell(&mut self, now: Now, kind: u8, payload: &impl serde::Serialize) {
+        let mut bytes = Vec::new();
+        wire::json(kind, payload, &mut bytes);
+        self.control.push(&bytes, now.mono_us);
+    }
+
+    /// Puts an error on control, and counts it: who is refused too often is flooding.
+    fn refuse(&mut self, now: Now, link: &mut dyn Link, info: &ErrorInfo<'_>) {
+        let mut bytes = Vec::new();
+        wire::error(info, &mut bytes);
+        self.control.push(&bytes, now.mono_us);
+        if !self.budgets.refusals.take(REFUSALS, now.mono_us, 1) {
+            self.farewell(now, link, CloseCode::Flood, "flood");
+        }
+    }
+
+    fn refuse_frame(&mut self, now: Now, link: &mut dyn Link, command: u8, refusal: &Refusal) {
+        let info = ErrorInfo {
+            code: refusal.code,
+            message: &refusal.message,
+            context: None,
+            command: Some(command),
+            nonce: refusal.nonce.as_deref(),
+            room_id: refusal.room,
+            retry_after_ms: None,
+        };
+        self.refuse(now, link, &info);
+    }
+
+    fn error(&mut self, now: Now, link: &mut dyn Link, code: ErrorCode, message: &str) {
+        let info = ErrorInfo {
+            code,
+            message,
+            context: None,
+            command: None,
+            nonce: None,
+            room_id: None,
+            retry_after_ms: None,
+        };
+        self.refuse(now, link, &info);
+    }
+
+    /// Says goodbye and why, and closes when that has arrived.
+    fn farewell(&mut self, now: Now, link: &mut dyn Link, code: CloseCode, reason: &str) {
+        self.say_goodbye(now, link, code, reason, None);
+    }
+
+    fn say_goodbye(
+        &mut self,
+        now: Now,
+        link: &mut dyn Link,
+        code: CloseCode,
+        reason: &str,
+        retry_after_ms: Option<u32>,
+    ) {
+        if matches!(self.phase, Phase::Closing | Phase::Gone) {
+            return;
+        }
+        let payload = serde_json::json!({
+            "reason": reason, "code": code as u32, "retry_after_ms": retry_after_ms,
+        });
+        self.tell(now, kind::GOODBYE, &payload);
+        let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
+        for outlet in outlets {
+            let _ = outlet.flush(link);
+        }
+        let how = match code {
+            CloseCode::Normal => Departure::Left,
+            _ => Departure::Disconnected,
+        };
+        if self.control.waiting() > 0 {
+            // What control does not take now it may never take.
+            link.close(code as u32, reason);
+        } else {
+            link.close_after(CONTROL, code as u32);
+        }
+        self.leave(how);
+        self.phase = Phase::Closing;
+    }
+
+    /// Closes without a word that could not be heard anyway.
+    fn close_at_once(&mut self, link: &mut dyn Link, code: CloseCode, reason: &str) {
+        link.close(code as u32, reason);
+        self.leave(Departure::Disconnected);
+        self.phase = Phase::Closing;
+    }
+
+    /// Leaves the core, if it was there.
+    fn leave(&mut self, how: Departure) {
+        if matches!(self.phase, Phase::Entering | Phase::Live) {
+            self.asks.push_back(Ask::Logout(how));
+        }
+        self.rooms = rooms::Rooms::default();
+        self.inlets.clear();
+    }
+}
+
+/// A random UUID (version 4) of 16 random bytes.
+fn uuid(mut seed: [u8; 16]) -> String {
+    let [.., version, _, variant, _, _, _, _, _, _, _] = &mut seed;
+    *version = *version & 0x0f | 0x40;
+    *variant = *variant & 0x3f | 0x80;
+    let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
+    parts.map(|part| hex.get(part).unwrap_or_default().to_owned()).join("-")
+}

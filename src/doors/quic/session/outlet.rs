@@ -1,0 +1,112 @@
+//! Bytes that wait for one stream to take them.
+
+use crate::quic::{Link, StreamId, WriteFault};
+use std::collections::VecDeque;
+use tutti_shards::RoomId;
+
+/// The way out on one stream. A stream that is blocked holds up no other.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    pub(super) stream: StreamId,
+    /// The room that it is for alone.
+    pub(super) room: Option<RoomId>,
+    bytes: Vec<u8>,
+    /// How far `bytes` were taken.
+    sent: usize,
+    /// Bytes put in since the beginning.
+    total: u64,
+    /// When which bytes were put in, oldest first: their end in `total`, and microseconds on the monotonic clock.
+    since: VecDeque<(u64, u64)>,
+    blocked: bool,
+    /// Nothing follows: the stream is finished once everything was taken.
+    ending: bool,
+    finished: bool,
+}
+
+/// Bytes put in within this time count as put in at once, microseconds.
+const GRAIN_US: u64 = 100_000;
+
+impl Outlet {
+    pub(super) fn new(stream: StreamId) -> Self {
+        Outlet {
+            stream,
+            room: None,
+            bytes: Vec::new(),
+            sent: 0,
+            total: 0,
+            since: VecDeque::new(),
+            blocked: false,
+            ending: false,
+            finished: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8], now_us: u64) {
+        debug_assert!(!self.ending, "nothing follows the end");
+        self.bytes.extend_from_slice(bytes);
+        self.total += bytes.len() as u64;
+        match self.since.back_mut() {
+            Some((end, at)) if now_us < *at + GRAIN_US => *end = self.total,
+            _ => self.since.push_back((self.total, now_us)),
+        }
+    }
+
+    /// Bytes that the stream has not taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Since when its oldest byte waits.
+    pub(super) fn waits_since_us(&self) -> Option<u64> {
+        self.since.front().map(|&(_, at)| at)
+    }
+
+    /// How many bytes were put in until now.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// How many of them the stream has taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.total - self.waiting() as u64
+    }
+
+    /// Says that nothing follows.
+    pub(super) fn end(&mut self) {
+        self.ending = true;
+    }
+
+    pub(super) fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Gives the stream what waits.
+    ///
+    /// # Errors
+    /// When the stream takes nothing any more.
+    pub(super) fn flush(&mut self, link: &mut dyn Link) -> Result<(), WriteFault> {
+        while !self.blocked && self.waiting() > 0 {
+            let waiting = self.bytes.get(self.sent..).unwrap_or_default();
+            let taken = link.write(self.stream, waiting)?;
+            // A link that takes less than all says when it takes more.
+            self.blocked = taken < waiting.len();
+            self.sent += taken;
+        }
+        let taken = self.taken();
+        while self.since.front().is_some_and(|&(end, _)| end <= taken) {
+            self.since.pop_front();
+        }
+        if self.waiting() == 0 {
+            // An idle stream owns no memory.
+            (self.bytes, self.sent) = (Vec::new(), 0);
+            if self.ending && !self.finished {
+                self.finished = true;
+                link.finish(self.stream);
+            }
+        } else if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        Ok(())
+    }
+}

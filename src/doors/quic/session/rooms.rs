@@ -1,0 +1,410 @@
+//! The rooms of a session: its seats, and the streams on which their frames go.
+//!
+//! A room's frames go on its lane. While it is busy, and the client can take it, they go on a stream of its own; it
+//! moves between two frames, and the client learns from which number on. Whether a room is busy its owner says, by a
+//! mark among the frames.
+
+use super::{Outlet, Phase, Session};
+use crate::{
+    doors::quic::{
+        CloseCode, ErrorCode,
+        frame::{self, kind},
+        wire::{self, mark},
+    },
+    quic::Link,
+};
+use serde_json::json;
+use std::collections::{BTreeMap, HashMap};
+use tutti_shards::{MessageId, Now, RoomCommand, RoomId};
+
+/// Most different rooms whose joins are counted for one connection.
+const COUNTED_MAX: usize = 10_000;
+/// Longest datagram that the server sends.
+const DATAGRAM_BYTES_MAX: usize = 1_150;
+/// How streams are ranked.
+const PRIORITY_CONTROL: u8 = 255;
+const PRIORITY_ROOMS: u8 = 200;
+
+/// A question for the list of rooms.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomListing {
+    /// A part of their names.
+    pub filter: Option<String>,
+    /// Where the last answer ended, as `next` said.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+    /// Sent back.
+    pub nonce: Option<String>,
+}
+
+impl RoomListing {
+    /// The count and name at which the last answer ended.
+    #[must_use]
+    pub fn after(&self) -> Option<(u32, &str)> {
+        let (count, name) = self.after.as_deref()?.split_once(' ')?;
+        Some((count.parse().ok()?, name))
+    }
+}
+
+/// All rooms of a session.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    seats: BTreeMap<u32, Seat>,
+    by_room: HashMap<RoomId, u32>,
+    last_seat: u32,
+    /// How often the client has sat down in each room.
+    memberships: HashMap<RoomId, u32>,
+    /// Counts rooms as they become busy.
+    busy_count: u64,
+    /// A `RoomInit` or `RoomHistory` that its stream has not taken yet: nothing of that size follows before.
+    heavy: Option<(crate::quic::StreamId, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct Seat {
+    /// `None` until the core has seated it.
+    room: Option<RoomId>,
+    /// The number of the next event.
+    next_seq: u64,
+    /// Whether it is on its way out.
+    leaving: bool,
+    /// The stream of its own, while it has one.
+    hot: Option<crate::quic::StreamId>,
+    /// Since when its room is busy, as a place in the order.
+    busy: Option<u64>,
+    /// It turned out to be where the session sits already, and is on its way out: answers that still pass.
+    ghost: Option<u8>,
+    typed_at_us: Option<u64>,
+    read: Option<MessageId>,
+}
+
+impl Rooms {
+    pub(super) fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.seats.values().filter_map(|seat| seat.room.map(|room| room.0))
+    }
+
+    /// The seat in a room.
+    pub(super) fn seat(&self, room: RoomId) -> Option<u32> {
+        self.by_room.get(&room).copied()
+    }
+
+    /// A new seat, which is not anywhere yet.
+    pub(super) fn add(&mut self) -> u32 {
+        self.last_seat += 1;
+        self.seats.insert(self.last_seat, Seat::default());
+        self.last_seat
+    }
+
+    /// Whether a join of this room can be counted.
+    pub(super) fn can_count(&self, room: RoomId) -> bool {
+        self.memberships.len() < COUNTED_MAX || self.memberships.contains_key(&room)
+    }
+
+    /// Whether a join or leave is under way, or something large is.
+    pub(super) fn is_moving(&self) -> bool {
+        self.heavy.is_some() || self.seats.values().any(|seat| seat.room.is_none() || seat.leaving)
+    }
+
+    /// Something was asked with a seat.
+    pub(super) fn asked(&mut self, seat: u32, command: &RoomCommand) {
+        if let Some(seat) = self.seats.get_mut(&seat)
+            && *command == RoomCommand::Leave
+        {
+            seat.leaving = true;
+        }
+    }
+
+    /// Somebody reads on in a room; a message before the last that was read changes nothing.
+    pub(super) fn reads(&mut self, room: RoomId, message: MessageId) -> Option<u32> {
+        let number = self.seat(room)?;
+        let seat = self.seats.get_mut(&number)?;
+        if seat.read.is_some_and(|read| message <= read) {
+            return None;
+        }
+        seat.read = Some(message);
+        Some(number)
+    }
+
+    /// Somebody is writing in a room, or not any more; more often than `every_us` nobody is told.
+    pub(super) fn types(&mut self, room: RoomId, now_us: u64, every_us: u64) -> Option<u32> {
+        let number = self.seat(room)?;
+        let seat = self.seats.get_mut(&number)?;
+        if seat.typed_at_us.is_some_and(|at| now_us < at + every_us) {
+            return None;
+        }
+        seat.typed_at_us = Some(now_us);
+        Some(number)
+    }
+}
+
+impl Session {
+    /// Opens the lanes and says which they are.
+    pub(super) fn open_lanes(&mut self, now: Now, rooms: &[u64], link: &mut dyn Link) {
+        link.set_priority(super::CONTROL, PRIORITY_CONTROL);
+        for lane in 0..self.config.lanes {
+            let Some(stream) = link.open_one_way() else {
+                self.error(now, link, ErrorCode::LimitReached, "too few streams are allowed");
+                return self.farewell(now, link, CloseCode::Limit, "too few streams are allowed");
+            };
+            link.set_priority(stream, PRIORITY_ROOMS);
+            let mut bytes = Vec::new();
+            wire::json(
+                kind::STREAM_OPEN,
+                &json!({ "kind": "shard", "shard_id": lane }),
+                &mut bytes,
+            );
+            let mut outlet = Outlet::new(stream);
+            outlet.push(&bytes, now.mono_us);
+            self.lanes.push(outlet);
+        }
+        let lanes = u64::from(self.config.lanes);
+        let streams: Vec<_> = (0..lanes)
+            .zip(&self.lanes)
+            .map(|(lane, outlet)| {
+                let on_it = rooms.iter().filter(|&&room| room % lanes == lane);
+                json!({
+                    "shard_id": lane,
+                    "room_ids": on_it.collect::<Vec<_>>(),
+                    "stream_id": outlet.stream.0,
+                })
+            })
+            .collect();
+        self.tell(now, kind::SHARD_ASSIGNMENT, &json!({ "shard_streams": streams }));
+    }
+
+    /// Sorts what a seat was sent onto streams.
+    pub(super) fn route(&mut self, now: Now, number: u32, bytes: &[u8], link: &mut dyn Link) {
+        for (kind, frame) in frame::split(bytes) {
+            let payload = frame.get(frame::HEADER_BYTES..).unwrap_or_default();
+            if let Some(Seat { ghost: Some(answers), .. }) = self.rooms.seats.get_mut(&number)
+                && (kind != kind::COMMAND_OK || std::mem::take(answers) == 0)
+            {
+                continue;
+            }
+            match kind {
+                mark::SEATED => self.seated(now, number, payload, link),
+                mark::CLOSED => self.closed(now, number, payload),
+                mark::BUSY => self.busy(now, number, payload),
+                kind::COMMAND_OK | kind::MESSAGE_ACK | kind::ERROR | kind::SERVER_COMMAND => {
+                    self.control.push(frame, now.mono_us)
+                }
+                kind::MESSAGE_DELIVERED | kind::MESSAGE_READ => {
+                    if self.capabilities.receipts {
+                        self.control.push(frame, now.mono_us);
+                    }
+                }
+                kind::TYPING | kind::STOP_TYPING => {
+                    if self.capabilities.typing {
+                        self.datagram(frame);
+                    }
+                }
+                kind::PRESENCE_ONLINE..=kind::PRESENCE_AWAY => {
+                    if self.capabilities.presence {
+                        self.datagram(frame);
+                    }
+                }
+                kind::ROOM_INIT => {
+                    let frame = self.counted(number, frame);
+                    self.put(now, number, &frame, true);
+                }
+                kind::ROOM_HISTORY => self.put(now, number, frame, true),
+                _ => {
+                    self.put(now, number, frame, false);
+                    if let Some(seat) = self.rooms.seats.get_mut(&number) {
+                        seat.next_seq += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    fn datagram(&mut self, frame: &[u8]) {
+        if frame.len() <= DATAGRAM_BYTES_MAX {
+            self.datagrams.push(frame.to_vec());
+        }
+    }
+
+    /// Puts a frame on the stream of a seat's room.
+    fn put(&mut self, now: Now, number: u32, frame: &[u8], heavy: bool) {
+        let Some(seat) = self.rooms.seats.get(&number) else { return };
+        let Some(room) = seat.room else { return };
+        let lane = (room.0 % u64::from(self.config.lanes)) as usize;
+        let outlet = match seat.hot {
+            Some(stream) => self.hot.iter_mut().find(|outlet| outlet.stream == stream),
+            None => self.lanes.get_mut(lane),
+        };
+        let Some(outlet) = outlet else { return };
+        outlet.push(frame, now.mono_us);
+        if heavy {
+            self.rooms.heavy = Some((outlet.stream, outlet.total()));
+        }
+    }
+
+    /// Looks whether the last large frame was taken by its stream.
+    pub(super) fn settle_heavy(&mut self) {
+        let Some((stream, end)) = self.rooms.heavy else { return };
+        let outlets = self.lanes.iter().chain(&self.hot);
+        let taken = outlets.into_iter().find(|outlet| outlet.stream == stream);
+        if taken.is_none_or(|outlet| outlet.taken() >= end) {
+            self.rooms.heavy = None;
+        }
+    }
+
+    /// The core has seated a seat.
+    fn seated(&mut self, now: Now, number: u32, payload: &[u8], link: &mut dyn Link) {
+        let Some((room, seq)) = two_numbers(payload) else { return };
+        let room = RoomId(room);
+        let twice = self.rooms.by_room.contains_key(&room);
+        let Some(seat) = self.rooms.seats.get_mut(&number) else { return };
+        (seat.room, seat.next_seq) = (Some(room), seq + 1);
+        if twice {
+            // A full lobby led to where it is already; one seat is enough.
+            (seat.room, seat.ghost) = (None, Some(1));
+            let command = RoomCommand::Leave;
+            let request = tutti_shards::RoomRequest { nonce: None, kind: kind::JOIN_ROOM, command };
+            return self.asks.push_back(super::Ask::Room(number, request));
+        }
+        self.rooms.by_room.insert(room, number);
+        *self.rooms.memberships.entry(room).or_default() += 1;
+        if self.phase == Phase::Entering {
+            self.entered(now, &[room.0], link);
+        }
+    }
+
+    /// A `RoomInit` with the number of the membership, which is its last field.
+    fn counted(&self, number: u32, frame: &[u8]) -> Vec<u8> {
+        let membership = self.membership(number).to_string();
+        let Some(rest) = frame.strip_suffix(b"0}") else { return frame.to_vec() };
+        let mut bytes = Vec::with_capacity(frame.len() + membership.len());
+        let payload = rest.get(frame::HEADER_BYTES..).unwrap_or_default();
+        frame::append(kind::ROOM_INIT, &mut bytes, |out| {
+            out.extend_from_slice(payload);
+            out.extend_from_slice(membership.as_bytes());
+            out.push(b'}');
+        });
+        bytes
+    }
+
+    fn membership(&self, number: u32) -> u32 {
+        let room = self.rooms.seats.get(&number).and_then(|seat| seat.room);
+        room.and_then(|room| self.rooms.memberships.get(&room)).copied().unwrap_or(1)
+    }
+
+    /// A seat's room is closed for this session.
+    fn closed(&mut self, now: Now, number: u32, payload: &[u8]) {
+        let Some((&how, numbers)) = payload.split_first() else { return };
+        let Some((by, until)) = two_numbers(numbers) else { return };
+        let Some(room) = self.rooms.seats.get(&number).and_then(|seat| seat.room) else { return };
+        let reason = match how {
+            2 => "kicked",
+            3 => "banned",
+            4 => "deleted",
+            _ => "left",
+        };
+        let payload = json!({
+            "room_id": room,
+            "reason": reason,
+            "by": (by > 0).then_some(by),
+            "until": (until > 0).then_some(until),
+            "membership": self.membership(number),
+        });
+        let mut bytes = Vec::new();
+        wire::json(kind::ROOM_CLOSE, &payload, &mut bytes);
+        self.put(now, number, &bytes, false);
+    }
+
+    pub(super) fn forget_seat(&mut self, now: Now, number: u32, link: &mut dyn Link) {
+        let Some(seat) = self.rooms.seats.remove(&number) else { return };
+        if let Some(room) = seat.room
+            && self.rooms.seat(room) == Some(number)
+        {
+            self.rooms.by_room.remove(&room);
+        }
+        if let Some(stream) = seat.hot
+            && let Some(outlet) = self.hot.iter_mut().find(|outlet| outlet.stream == stream)
+        {
+            outlet.end();
+        }
+        if seat.room.is_none() && self.phase == Phase::Entering {
+            // Not even the lobby takes it in; it may find another room.
+            self.entered(now, &[], link);
+        }
+    }
+
+    /// A room became busy, or is quiet again.
+    fn busy(&mut self, now: Now, number: u32, payload: &[u8]) {
+        let on = payload.first() == Some(&1);
+        let lanes = u64::from(self.config.lanes);
+        let Some(seat) = self.rooms.seats.get_mut(&number) else { return };
+        if on {
+            self.rooms.busy_count += 1;
+            seat.busy = Some(self.rooms.busy_count);
+            return;
+        }
+        seat.busy = None;
+        let (Some(stream), Some(room)) = (seat.hot.take(), seat.room) else { return };
+        let payload = json!({
+            "room_id": room,
+            "to_shard": room.0 % lanes,
+            "stream_id": stream.0,
+            "first_seq": seat.next_seq,
+        });
+        if let Some(outlet) = self.hot.iter_mut().find(|outlet| outlet.stream == stream) {
+            outlet.end();
+        }
+        self.tell(now, kind::ROOM_DEMOTED, &payload);
+    }
+
+    /// Gives busy rooms streams of their own, those that have waited longest first.
+    pub(super) fn promote_waiting(&mut self, now: Now, link: &mut dyn Link) {
+        if !self.capabilities.hot || self.phase != Phase::Live {
+            return;
+        }
+        loop {
+            // A stream that is finished counts until all of it has arrived, so that no room is on two of its own.
+            if self.hot.len() >= self.config.hot_rooms_max {
+                return;
+            }
+            let waiting = self.rooms.seats.iter().filter(|(_, seat)| {
+                seat.busy.is_some()
+                    && seat.hot.is_none()
+                    && seat.room.is_some()
+                    && !seat.leaving
+                    && !self.hot.iter().any(|outlet| outlet.room == seat.room)
+            });
+            let Some((&number, _)) = waiting.min_by_key(|(_, seat)| seat.busy) else { return };
+            let Some(stream) = link.open_one_way() else { return };
+            link.set_priority(stream, PRIORITY_ROOMS);
+            let lanes = u64::from(self.config.lanes);
+            let Some(seat) = self.rooms.seats.get_mut(&number) else { return };
+            let Some(room) = seat.room else { return };
+            seat.hot = Some(stream);
+            let first_seq = seat.next_seq;
+            let opens = json!({ "kind": "hot", "room_id": room, "first_seq": first_seq });
+            let mut bytes = Vec::new();
+            wire::json(kind::STREAM_OPEN, &opens, &mut bytes);
+            let mut outlet = Outlet::new(stream);
+            outlet.room = Some(room);
+            outlet.push(&bytes, now.mono_us);
+            self.hot.push(outlet);
+            let payload = json!({
+                "room_id": room,
+                "from_shard": room.0 % lanes,
+                "stream_id": stream.0,
+                "first_seq": first_seq,
+            });
+            self.tell(now, kind::ROOM_PROMOTED, &payload);
+        }
+    }
+}
+
+fn two_numbers(payload: &[u8]) -> Option<(u64, u64)> {
+    let (first, rest) = payload.split_first_chunk()?;
+    let (second, _) = rest.split_first_chunk()?;
+    Some((u64::from_be_bytes(*first), u64::from_be_bytes(*second)))
+}

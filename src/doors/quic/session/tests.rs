@@ -1,0 +1,9 @@
+//! Sessions over links that are only remembered, with the real core behind them on several shards.
+//!
+//! The client of these tests writes and reads frames by itself.
+
+mod handshake;
+mod hot;
+mod rooms;
+mod swarm;
+mod world;

@@ -1,0 +1,66 @@
+use super::*;
+use tutti_shards::{ChatText, MessageId, RoomId, Wire as _};
+
+fn frames_of(event: RoomEvent<'_>) -> Vec<(u8, Vec<u8>)> {
+    let mut out = Vec::new();
+    QuicWire::default().encode(Format::QUIC, &[Event::Room(event)], &mut out);
+    frame::split(&out).map(|(kind, frame)| (kind, frame[5..].to_vec())).collect()
+}
+
+fn message(text: &str) -> ChatMessage {
+    let by = Profile::new(UserId([1; 12]), 0);
+    ChatMessage::new(MessageId(5), 7, by, ChatText::parse(text, usize::MAX).unwrap())
+}
+
+#[test]
+fn a_message_has_all_fields_of_the_page() {
+    let message = message("hi");
+    let frames = frames_of(RoomEvent::Message { room: RoomId(1), message: &message });
+    assert_eq!(frames[0].0, 0x30);
+    let value: serde_json::Value = serde_json::from_slice(&frames[0].1).unwrap();
+    for key in [
+        "message_id",
+        "room_id",
+        "sender",
+        "content",
+        "timestamp",
+        "reply_to",
+        "attachments",
+        "nonce",
+        "seq",
+        "kind",
+        "edited_at",
+        "deleted",
+        "reactions",
+        "attachment_info",
+    ] {
+        assert!(value.get(key).is_some(), "{key}");
+    }
+    assert_eq!((&value["message_id"], &value["room_id"]), (&5.into(), &1.into()));
+    assert_eq!(value["sender"]["username"], "Anonymous");
+}
+
+#[test]
+fn history_that_is_too_long_loses_its_oldest() {
+    let many: Vec<ChatMessage> =
+        (0..100).map(|n| message(&format!("{n} {}", "x".repeat(4_000)))).collect();
+    let messages: Vec<&ChatMessage> = many.iter().collect();
+    let event =
+        RoomEvent::History { room: RoomId(1), messages: &messages, more: false, nonce: None };
+    let (_, payload) = frames_of(event).remove(0);
+    assert!(payload.len() <= INIT_BYTES_MAX, "{}", payload.len());
+    let value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    let shown = value["messages"].as_array().unwrap();
+    assert!(shown.len() > 40);
+    assert!(shown.last().unwrap()["content"].as_str().unwrap().starts_with("99 "));
+    assert_eq!(value["more"], true, "there is more than is shown");
+}
+
+#[test]
+fn what_the_piano_shows_is_nothing_here() {
+    let mut out = Vec::new();
+    let said = message("x");
+    let events = [Event::Challenge, Event::Time { wall_ms: 1, echo: None }, Event::Chat(&said)];
+    QuicWire::default().encode(Format::QUIC, &events, &mut out);
+    assert!(out.is_empty());
+}

@@ -1,0 +1,153 @@
+//! The sessions of the QUIC door, as parts of the shard's turn: between the endpoint and the core.
+
+use super::{clock, peers::Peers, quic::Quic, turn::Driver};
+use crate::{
+    doors::{
+        Wire,
+        quic::host::{Host, Links},
+    },
+    quic::{ConnKey, Endpoint, Event, Link},
+};
+use std::io::IoSlice;
+use tutti_shards::{CloseReason, Key, Now, Pending, Sent, Shard, Transport};
+
+/// So often sessions and core answer each other in one turn. The rest follows in the next, at once.
+const SETTLEMENTS: usize = 8;
+
+/// The connections of an endpoint, for the host of their sessions.
+struct EndpointLinks<'a> {
+    endpoint: &'a mut Endpoint,
+    now_us: u64,
+}
+
+impl Links<ConnKey> for EndpointLinks<'_> {
+    fn with(&mut self, key: ConnKey, act: &mut dyn FnMut(&mut dyn Link)) {
+        if let Some(mut link) = self.endpoint.link(self.now_us, key) {
+            act(&mut link);
+        }
+    }
+}
+
+/// Where the core's bytes go: to sockets, or to sessions.
+pub(super) struct Sinks<'a> {
+    pub(super) peers: &'a mut Peers,
+    pub(super) sessions: Option<&'a mut Host<ConnKey>>,
+}
+
+impl Transport for Sinks<'_> {
+    fn prepare(&self, key: Key) {
+        self.peers.prepare(key);
+    }
+
+    fn send(&mut self, key: Key, slices: &[IoSlice<'_>]) -> Sent {
+        match (self.peers.find_key(key), &mut self.sessions) {
+            (None, Some(sessions)) if sessions.owns(key) => {
+                sessions.take(key, slices);
+                Sent::Bytes(slices.iter().map(|slice| slice.len()).sum())
+            }
+            (idx, _) => self.peers.send_to(idx, slices),
+        }
+    }
+}
+
+impl Quic {
+    fn links(&mut self, now: Now) -> (EndpointLinks<'_>, &mut Host<ConnKey>) {
+        let Quic { endpoint, sessions, .. } = self;
+        (EndpointLinks { endpoint, now_us: now.mono_us }, sessions)
+    }
+
+    /// Tells sessions what has happened to their connections.
+    pub(super) fn tell(&mut self, now: Now) {
+        self.endpoint.handle_timeout(now.mono_us);
+        while let Some((key, event)) = self.endpoint.poll_event(now.mono_us) {
+            if let Event::Arrived { .. } = event {
+                tracing::debug!(?key, "a QUIC client is there");
+            }
+            let (mut links, sessions) = self.links(now);
+            sessions.handle(now, key, event, seed, &mut links);
+        }
+    }
+
+    /// Tells sessions what the core has said, and the core what they ask. Whether there was anything.
+    pub(super) fn settle(&mut self, now: Now, core: &mut Shard<Wire>) -> bool {
+        let (mut links, sessions) = self.links(now);
+        let unsettled = sessions.is_unsettled();
+        if unsettled {
+            sessions.settle(now, core, &mut links);
+        }
+        unsettled
+    }
+
+    pub(super) fn take_time(&mut self, now: Now) {
+        let (mut links, sessions) = self.links(now);
+        sessions.handle_timeout(now, &mut links);
+    }
+
+    pub(super) fn seat_ended(&mut self, key: Key, last: Vec<u8>) {
+        self.sessions.seat_ended(key, last);
+    }
+
+    /// Whether the core closed a session, which then learns why.
+    pub(super) fn closed(&mut self, key: Key, reason: CloseReason, unsent: &mut Vec<u8>) -> bool {
+        let is_session = self.sessions.owns(key);
+        if is_session {
+            self.sessions.closed(key, reason, std::mem::take(unsent));
+        }
+        is_session
+    }
+
+    pub(super) fn resumed(&mut self, key: Key) {
+        self.sessions.resumed(key);
+    }
+
+    /// Nobody new is let in, and those that the core does not know are told that the server stops.
+    pub(super) fn stop(&mut self, now: Now) {
+        self.endpoint.stop();
+        let (mut links, sessions) = self.links(now);
+        sessions.stop(now, &mut links);
+    }
+}
+
+impl Driver {
+    /// Tells sessions what has happened to their connections.
+    pub(super) fn tell_quic(&mut self, now: Now) {
+        let Some(quic) = &mut self.quic else { return };
+        quic.endpoint.set_full(self.mesh.backlog_len() > self.config.mesh_backlog);
+        quic.tell(now);
+        quic.take_time(now);
+        self.settle_quic(now);
+    }
+
+    /// Lets sessions and core answer each other until both have said everything, within reason.
+    pub(super) fn settle_quic(&mut self, now: Now) {
+        for _ in 0..SETTLEMENTS {
+            let Some(quic) = &mut self.quic else { return };
+            if !quic.settle(now, &mut self.core) {
+                return;
+            }
+            self.act(now);
+            if self.core.pending() == Pending::Prompt {
+                self.flush_core(now, true);
+                self.act(now);
+            }
+        }
+    }
+
+    pub(super) fn flush_core(&mut self, now: Now, bulk_waits: bool) {
+        let sessions = self.quic.as_mut().map(|quic| &mut quic.sessions);
+        self.core.flush(now, &mut Sinks { peers: &mut self.peers, sessions }, bulk_waits);
+    }
+
+    pub(super) fn flush_quic(&mut self) {
+        if let Some(quic) = &mut self.quic {
+            quic.flush(clock::now().mono_us, &self.peers.poller);
+        }
+    }
+}
+
+/// What makes a session's name.
+fn seed() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system's random source answers once it has");
+    bytes
+}

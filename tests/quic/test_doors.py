@@ -1,0 +1,170 @@
+"""One room seen from three doors: statements 61 to 81 of the line chat's page, as far as QUIC has a part in them."""
+
+import asyncio
+import socket
+
+from client import (
+    AWAY, BAN, CLOSE, DELETE, EDIT, JOIN, JOINED, LEFT, MESSAGE, OPEN_DIRECT, REACT, ROOM_UPDATED, SEND, SET_PROFILE,
+    TYPING, USER_UPDATED, frame,
+)
+from doors import Piano, Terminal
+from server import Case, free_port, not_yet
+
+
+class Doors(Case):
+    shards = 2
+
+    @classmethod
+    def setUpClass(cls):
+        cls.line_port = free_port(socket.SOCK_STREAM)
+        cls.settings = {"line.listen": f'"127.0.0.1:{cls.line_port}"'}
+        super().setUpClass()
+
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        self.people = []
+
+    async def asyncTearDown(self):
+        for person in self.people:
+            person.close()
+        await super().asyncTearDown()
+
+    async def piano(self, room):
+        made = Piano()
+        self.people.append(made)
+        made.room = await made.connect(self.server.http_port, room)
+        return made
+
+    async def terminal(self, room):
+        made = Terminal()
+        self.people.append(made)
+        made.nick = self.somebody()
+        await made.connect(self.line_port, made.nick, room)
+        return made
+
+    async def three(self):
+        """A piano page, a terminal and a QUIC client in a room of their own."""
+        name = self.somebody()
+        piano = await self.piano(name)
+        terminal = await self.terminal(name)
+        client = await self.login()
+        client.init = await client.join(name)
+        await terminal.line("joined the room")
+        return piano, terminal, client, client.init["room_id"]
+
+    async def test_062_who_is_there(self):
+        piano, terminal, client, room = await self.three()
+        doors = {user["username"]: user["door"] for user in client.init["members"]}
+        self.assertEqual((doors[terminal.nick], doors[client.name]), ("tcp", "quic"))
+        self.assertIn("mpp", doors.values())
+
+    async def test_063_everybody_is_heard_everywhere(self):
+        piano, terminal, client, room = await self.three()
+        await client.say(room, "from quic")
+        got = await piano.expect("a", a="from quic")
+        self.assertEqual((got["p"]["name"], got["p"]["tag"]["text"]), (client.name, "QUIC"))
+        line = await terminal.line(": from quic")
+        self.assertRegex(line, rf"^\[\d\d:\d\d:\d\d\] {client.name}~[0-9a-f]{{4}}: from quic$")
+        terminal.send("from tcp")
+        got = await client.expect(MESSAGE, room_id=room, content="from tcp")
+        self.assertEqual((got["sender"]["username"], got["sender"]["door"]), (terminal.nick, "tcp"))
+        piano.send({"m": "a", "message": "from mpp"})
+        got = await client.expect(MESSAGE, room_id=room, content="from mpp")
+        self.assertEqual(got["sender"]["door"], "mpp")
+
+    async def test_069_070_071_edit_delete_react(self):
+        piano, terminal, client, room = await self.three()
+        message = (await client.say(room, "teh"))["message_id"]
+        original = await piano.expect("a", a="teh")
+        self.assertEqual(original["id"], f"{message:x}"[-8:])
+        what = {"room_id": room, "message_id": message}
+        await client.done(EDIT, what | {"content": "the"})
+        await terminal.line("(edit): the")
+        got = await piano.expect("a")
+        self.assertTrue(got["a"].startswith("\u270e") and got["a"].endswith("the"), got)
+        self.assertEqual(got["r"], original["id"])
+        await client.done(REACT, what | {"emoji": "👍"})
+        await client.done(DELETE, what)
+        line = await terminal.line("was deleted")
+        self.assertRegex(line, rf"^\*\*\* A message from {client.name}~[0-9a-f]{{4}} was deleted$")
+
+    async def test_072_line_breaks(self):
+        piano, terminal, client, room = await self.three()
+        await client.say(room, "one\ntwo")
+        await terminal.line(": one")
+        await terminal.line(": two")
+        await piano.expect("a", a="one two")
+
+    async def test_actions(self):
+        piano, terminal, client, room = await self.three()
+        terminal.send("/me waves")
+        got = await client.expect(MESSAGE, room_id=room, content="waves")
+        self.assertEqual(got["kind"], "action")
+        await piano.expect("a", a="*waves*")
+        await client.say(room, "bows", kind="action")
+        await terminal.until(lambda line: line.endswith(" bows") and "* " in line, "bows")
+
+    @not_yet("names stay as they were at the login")
+    async def test_066_renames(self):
+        piano, terminal, client, room = await self.three()
+        nick = self.somebody()
+        terminal.send(f"/nick {nick}")
+        got = await client.expect(USER_UPDATED, room_id=room)
+        self.assertEqual(got["user"]["username"], nick)
+        name = self.somebody()
+        await client.done(SET_PROFILE, {"username": name})
+        await terminal.until(lambda line: f"is now known as {name}~" in line, "rename")
+
+    @not_yet("direct and group rooms")
+    async def test_068_private(self):
+        piano, terminal, client, room = await self.three()
+        user = next(user for user in client.init["members"] if user["username"] == terminal.nick)
+        direct = (await client.done(OPEN_DIRECT, {"user_id": user["user_id"]}))["room_id"]
+        await client.say(direct, "psst")
+        await terminal.until(lambda line: "[Private from " in line and line.endswith(": psst"), "private")
+        terminal.send("/r back")
+        await client.expect(MESSAGE, room_id=direct, content="back")
+
+    @not_yet("presence")
+    async def test_078_away(self):
+        piano, terminal, client, room = await self.three()
+        terminal.send("/away")
+        user = next(user for user in client.init["members"] if user["username"] == terminal.nick)
+        await client.expect(AWAY, user_id=user["user_id"])
+
+    async def test_074_a_ban_from_the_terminal(self):
+        name = self.somebody()
+        terminal = await self.terminal(name)
+        client = await self.login()
+        room = (await client.join(name))["room_id"]
+        handle = (await terminal.line("joined the room")).split()[1]
+        terminal.send(f"/ban {handle} 5")
+        await client.expect(CLOSE, room_id=room, reason="banned")
+        await client.refused(JOIN, {"name": name}, 1014)
+
+    async def test_076_chat_switched_off(self):
+        piano, terminal, client, room = await self.three()
+        piano.send({"m": "chset", "set": {"chat": False}})
+        got = await client.expect(ROOM_UPDATED, room_id=room)
+        self.assertFalse(got["chat_enabled"])
+        await client.refused(SEND, {"room_id": room, "content": "x"}, 1004)
+
+    async def test_064_one_order(self):
+        piano, terminal, client, room = await self.three()
+
+        async def talk():
+            for n in range(10):
+                terminal.send(f"t{n}")
+                piano.send({"m": "a", "message": f"p{n}"})
+                client.chat(SEND, {"room_id": room, "content": f"q{n}"})
+                await asyncio.sleep(0.25)
+
+        await talk()
+        seen = [[], [], []]
+        for _ in range(30):
+            seen[0].append((await client.expect(MESSAGE, room_id=room))["content"])
+            seen[1].append((await piano.expect("a"))["a"])
+            line = await terminal.until(lambda line: line.startswith("[") and line, "line")
+            seen[2].append(line.rsplit(": ", 1)[1])
+        self.assertEqual(seen[0], seen[1])
+        self.assertEqual(seen[0], seen[2])
