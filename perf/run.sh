@@ -84,9 +84,10 @@ DATA=$OUT/data
 FAILED=()
 trap 'stop_server' EXIT
 
-# What is spoken to servers (ws, tcp for the line chat, or quic), and settings of Tutti besides, as environment variables; a row may set both.
+# What is spoken to servers (ws, tcp for the line chat, or quic), settings of Tutti as environment variables, and its limits (off or default); a row may set them.
 WIRE=ws
 SETTINGS=
+LIMITS=off
 
 # start_server NAME: floor-send, floor-batch, tutti (one shard), tutti-data (the same with a data folder), tutti-2 (two
 # shards on one core), tutti-2-cores (two shards on two cores), or a peer.
@@ -97,7 +98,7 @@ start_server() {
     elif [ $WIRE = quic ]; then
         doors="--listen 127.0.0.1:$((PORT + 1000)) --quic 127.0.0.1:$PORT"
     fi
-    local tutti="exec env $SETTINGS $TUTTI serve $doors --limits off --admin off"
+    local tutti="exec env $SETTINGS $TUTTI serve $doors --limits $LIMITS --admin off"
     case $1 in
         floor-*) COMMAND="exec $BIN/floor --listen 127.0.0.1:$PORT --mode ${1#floor-} $lines" ;;
         tutti-data) COMMAND="$tutti --data $DATA --shards 1 --cpus $SERVER_CPU" ;;
@@ -254,7 +255,8 @@ run_row() {
             WIRE=tcp on "$FLOORS tutti tutti-2" tcp-joins tcp-joins
             ;;
         storage) compare_storage ;;
-        quic-handshakes) WIRE=quic on "tutti $QUIC_PEERS" quic-handshakes quic-handshakes ;;
+        # With the limits on: without them all who log in meet in one lobby, and everybody is told of everybody.
+        quic-handshakes) LIMITS=default WIRE=quic on "tutti $QUIC_PEERS" quic-handshakes quic-handshakes ;;
         quic-room)
             WIRE=quic on "tutti $QUIC_PEERS" quic-room quic-room
             WIRE=quic on "tutti $QUIC_PEERS" quic-most quic-room --rate 20 --seconds 2 --find-max "$HOLDS"
