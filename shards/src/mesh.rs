@@ -86,6 +86,8 @@ pub(crate) enum Mesh {
     Dismissed { conn: ConnId, request: Box<JoinRequest>, quota: NoteQuota },
     /// A relayed member's command is done.
     Settled { conn: ConnId },
+    /// What a terminal asked for as a member was not done, because it was removed meanwhile.
+    Undone { conn: ConnId },
     /// Somebody wrote privately to a relayed member.
     Wrote { conn: ConnId, by: UserId },
     /// A relayed member is called home.

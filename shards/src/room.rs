@@ -34,7 +34,7 @@ impl NumberKey {
     /// The number of the channel of this name: 1 for the lobby, else never below 4096.
     #[must_use]
     pub fn room(self, name: &ChannelName) -> RoomId {
-        if *name == ChannelName::lobby() {
+        if name.as_str() == crate::text::LOBBY {
             return RoomId::LOBBY;
         }
         let hash = self.hash(1, name.as_str().as_bytes());

@@ -64,6 +64,9 @@ impl fmt::Debug for Color {
     }
 }
 
+/// Where everyone starts.
+pub(crate) const LOBBY: &str = "lobby";
+
 /// A channel's name as peers write it: 1 to 512 UTF-16 code units, exact and case-sensitive.
 ///
 /// Shared, because every member, the directory and every handover refer to it.
@@ -120,7 +123,7 @@ impl ChannelName {
     /// `lobby`, where everyone starts.
     #[must_use]
     pub fn lobby() -> Self {
-        ChannelName("lobby".into())
+        ChannelName(LOBBY.into())
     }
 
     /// `test/awkward`, where kicked, banned and refused people go.

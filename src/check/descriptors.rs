@@ -58,8 +58,9 @@ pub fn cap_connections(config: &mut Config, descriptors: Limit) -> Vec<(&'static
         return capped;
     }
     if config.line.listen.is_some() {
+        // Who lifts the limit altogether wants to see how far it goes.
         let fitting = (free / 10).max(1);
-        if config.line.connections.is_none_or(|it| it > fitting) {
+        if config.line.connections.is_some_and(|it| it > fitting) {
             config.line.connections = Some(fitting);
             capped.push(("line.connections", fitting));
         }

@@ -382,7 +382,7 @@ fn the_nameless_cost_little(plan: Plan) {
     drop((warm, nameless));
 }
 
-/// Line chat's statement 4 and `/joins`, in a room whose members are spread over the shards.
+/// The line end that a terminal speaks, and `/joins`, in a room whose members are spread over the shards.
 fn hot_rooms_know_each_line_end(plan: Plan) {
     let spreads = plan.shards() > 1;
     let server = door(plan)

@@ -3,7 +3,7 @@
 //! - [`server`]: the built binary with its own port, data folder and configuration; stopped and judged on drop.
 //! - [`ws`]: a blocking WebSocket client that can also misbehave on purpose.
 //! - [`mpp`]: JSON messages, expectations and barriers on top of it.
-//! - [`line`]: a person at a terminal.
+//! - [`mod@line`]: a person at a terminal.
 //! - [`http`]: plain requests, for the page and the admin listener.
 //!
 //! Everything here panics with a full account of what was seen when an expectation fails: callers are tests.

@@ -114,6 +114,14 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// What it asked for in a room that it was just removed from was not done.
+    pub(super) fn on_undone(&mut self, conn: crate::ConnId) {
+        match self.conns.find(conn) {
+            Some(slot) => self.refuse_line(slot, &LineError::Server),
+            None => self.forward(conn, Mesh::Undone { conn }),
+        }
+    }
+
     /// A member at a terminal does something in a room of this shard.
     pub(super) fn line_act(&mut self, now: Now, actor: Actor, command: LineCommand) {
         let channel = &self.channels[actor.channel as usize];

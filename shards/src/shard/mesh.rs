@@ -30,6 +30,7 @@ impl<W: Wire> Shard<W> {
             Mesh::SeatKept { conn, request } => self.on_seat_kept(now, conn, *request),
             Mesh::SeatRefused { conn, error } => self.on_seat_refused(conn, &error),
             Mesh::Settled { conn } => self.on_settled(conn),
+            Mesh::Undone { conn } => self.on_undone(conn),
             Mesh::Wrote { conn, by } => self.on_wrote(conn, by),
 
             Mesh::Moved { user, conn, hops, version, waits } => {

@@ -291,8 +291,14 @@ impl<W: Wire> Shard<W> {
             Command::Speak(format) => format.is_line(),
             _ => false,
         };
-        if let Some(actor) = self.relayed_actor(from, conn) {
+        let actor = self.relayed_actor(from, conn);
+        let undone = actor.is_none() && matches!(command, Command::Line(_));
+        if let Some(actor) = actor {
             self.act(now, actor, command);
+        }
+        if undone {
+            // It was removed while this was on the way. Somebody at a terminal waits for an answer to each line.
+            self.mesh(from, Mesh::Undone { conn });
         }
         if settles {
             // One that was removed or called home meanwhile has gone on already, and this finds nobody.
