@@ -139,6 +139,9 @@ pub fn serve(
     if let Some(quic) = shards.control().quic() {
         quic_starts(quic, &config);
     }
+    if let Some(address) = config.line.listen {
+        tracing::info!("line chat on {address}");
+    }
     if let Some(address) = config.admin_listen {
         tracing::info!("metrics on http://{address}/metrics");
     }
