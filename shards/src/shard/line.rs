@@ -231,6 +231,13 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// Who acts, if they hold the crown of a room that has one.
+    fn holder(&self, actor: Actor) -> Option<crate::UserId> {
+        let channel = &self.channels[actor.channel as usize];
+        let user = channel.roster[actor.participant].profile.user;
+        (!channel.kind.is_lobby() && channel.is_holder(user)).then_some(user)
+    }
+
     fn line_ban(
         &mut self,
         now: Now,
@@ -239,11 +246,9 @@ impl<W: Wire> Shard<W> {
         minutes: u64,
         reason: Option<crate::ChatText>,
     ) {
-        let channel = &self.channels[actor.channel as usize];
-        let by = channel.roster[actor.participant].profile.user;
-        if channel.kind.is_lobby() || !channel.is_holder(by) {
+        let Some(by) = self.holder(actor) else {
             return self.refuse_actor(actor, &LineError::NotAllowed);
-        }
+        };
         let Some(target) = self.find_called(actor, who) else { return };
         let channel = &self.channels[actor.channel as usize];
         let target = &channel.roster[target];
@@ -261,15 +266,13 @@ impl<W: Wire> Shard<W> {
     }
 
     fn line_unban(&mut self, now: Now, actor: Actor, who: &str) {
-        let channel = &self.channels[actor.channel as usize];
-        let by = channel.roster[actor.participant].profile.user;
-        if channel.kind.is_lobby() || !channel.is_holder(by) {
+        let Some(by) = self.holder(actor) else {
             return self.refuse_actor(actor, &LineError::NotAllowed);
-        }
-        match channel.bans.find(who, now.mono_us) {
+        };
+        match self.channels[actor.channel as usize].bans.find(who, now.mono_us) {
             Some(user) => {
                 let holder = &self.channels[actor.channel as usize].roster[actor.participant];
-                let (name, by) = (holder.profile.display_name().into(), holder.profile.user);
+                let name = holder.profile.display_name().into();
                 self.lift_ban(now, actor.channel, user, name, Some(by));
                 self.answer(actor, &[Event::Line(LineEvent::Unbanned(who))]);
             }

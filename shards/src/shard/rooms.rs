@@ -124,6 +124,12 @@ impl<W: Wire> Shard<W> {
         if !channel.may_post(user) {
             return Err(RoomFault::Denied);
         }
+        self.may_be_heard(now, actor)
+    }
+
+    /// Whether somebody is not muted.
+    fn may_be_heard(&self, now: Now, actor: Actor) -> Result<(), RoomFault> {
+        let channel = &self.channels[actor.channel as usize];
         match self.muted_for(now, channel, actor.participant) {
             Some(seconds) => Err(RoomFault::Muted(seconds * 1_000)),
             None => Ok(()),
@@ -328,7 +334,7 @@ impl<W: Wire> Shard<W> {
             None if n_emoji >= EMOJI_MAX => return Err(RoomFault::Limit),
             None => reactions.push(Reaction { emoji: emoji.clone(), users: vec![user] }),
         }
-        self.tell_reaction(idx, id, user, emoji, true);
+        self.tell_reaction(idx, at, user, emoji, true);
         Ok(Outcome::Done(Some(id)))
     }
 
@@ -350,10 +356,7 @@ impl<W: Wire> Shard<W> {
             let theirs = channel.find_number(self.config.number_key, user);
             let theirs =
                 theirs.map_or(Role::Member, |p| channel.role(channel.roster[p].profile.user));
-            let mine = channel.role(self.acting_user(actor));
-            if mine < Role::Moderator || mine <= theirs {
-                return Err(RoomFault::Denied);
-            }
+            self.outranks(actor, Role::Moderator, theirs)?;
         }
         let reactions = &mut self.channels[idx as usize].history[at].reactions;
         let place = reactions.iter().position(|reaction| reaction.emoji == *emoji);
@@ -367,7 +370,7 @@ impl<W: Wire> Shard<W> {
             if reactions[place].users.is_empty() {
                 reactions.remove(place);
             }
-            self.tell_reaction(idx, id, user, emoji, false);
+            self.tell_reaction(idx, at, user, emoji, false);
         }
         Ok(Outcome::Done(Some(id)))
     }
@@ -379,25 +382,14 @@ impl<W: Wire> Shard<W> {
         if channel.role(user) == Role::Guest {
             return Err(RoomFault::Denied);
         }
-        match self.muted_for(now, channel, actor.participant) {
-            Some(seconds) => Err(RoomFault::Muted(seconds * 1_000)),
-            None => Ok(()),
-        }
+        self.may_be_heard(now, actor)
     }
 
-    fn tell_reaction(
-        &mut self,
-        idx: u32,
-        message: MessageId,
-        user: UserNumber,
-        emoji: &Emoji,
-        added: bool,
-    ) {
-        let history = &self.channels[idx as usize].history;
-        let changed = history.iter().rev().find(|said| said.id == message).cloned();
-        if let Some(changed) = changed {
-            self.keep_message(idx, &changed);
-        }
+    /// Keeps and tells a change of who reacted to the message at `at` of the ring.
+    fn tell_reaction(&mut self, idx: u32, at: usize, user: UserNumber, emoji: &Emoji, added: bool) {
+        let changed = self.channels[idx as usize].history[at].clone();
+        let message = changed.id;
+        self.keep_message(idx, &changed);
         let room = &mut self.channels[idx as usize].room;
         let (seq, room) = (room.next_seq(), room.id);
         let emoji = emoji.as_str();
