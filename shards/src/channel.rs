@@ -6,7 +6,7 @@ use crate::{
     Bucket, ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Config, ConnId, Crown,
     DoorKind, Format, Named, NoteQuota, ParticipantView, Participants, Position, Profile,
     QuotaPreset, RoomId, Settings, ShardId, UserId, fan_out::FanOut, place_index::PlaceIndex,
-    room_state::RoomState,
+    private::Private, room_state::RoomState,
 };
 use ahash::RandomState;
 use slab::Slab;
@@ -40,6 +40,8 @@ pub(crate) struct Channel {
     pub(crate) away: SmallVec<[Away; 1]>,
     pub(crate) heat: Heat,
     pub(crate) room: RoomState,
+    /// What it is when it is no channel that people find by its name.
+    pub(crate) private: Option<Box<Private>>,
     /// Participants whose cursors moved since the last tick.
     pub(crate) moved: Vec<u32>,
     /// Before this moment cursor moves are gathered.
@@ -352,6 +354,7 @@ impl Channel {
         Channel {
             serial,
             room: RoomState::new(number),
+            private: None,
             kind: name.kind(),
             name,
             settings,

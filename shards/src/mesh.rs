@@ -5,9 +5,9 @@
 
 use crate::{
     AdminCommand, Bundle, ChannelInfo, ChannelName, ChannelRef, ChatText, Class, CloseReason,
-    Command, ConnId, Custom, CustomBody, CustomTarget, Departure, Format, Guise, LineError, Nick,
-    NoteQuota, Notice, Profile, ProfileChange, SeatRequest, ShardId, UserId, conn::JoinRequest,
-    shard::Announcement,
+    Command, ConnId, Custom, CustomBody, CustomTarget, Departure, Format, Guise, Invitation,
+    LineError, Nick, NoteQuota, Notice, Profile, ProfileChange, RoomId, SeatRequest, ShardId,
+    UserId, Whom, conn::JoinRequest, shard::Announcement,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -31,6 +31,11 @@ pub(crate) enum Mesh {
     ToUser { user: UserId, payload: Payload, except: SmallVec<[ConnId; 1]> },
     /// Whether a user is connected, for a ban by a holder.
     FindForBan { user: UserId, ban: Box<BanOrder> },
+
+    /// Somebody who was named by number is looked for.
+    FindUser { whom: Whom, finder: Box<Finder> },
+    /// A user belongs to a room from now on, or not any more, or is invited.
+    Belongs { user: UserId, room: RoomId, how: Belonging },
 
     /// Something private for a user, wherever they are.
     LetterTo { user: UserId, letter: Box<Letter> },
@@ -68,6 +73,8 @@ pub(crate) enum Mesh {
     Profile { profile: Box<Profile>, conns: SmallVec<[ConnId; 1]> },
     /// For these connections.
     ToConns { conns: SmallVec<[ConnId; 1]>, payload: Payload },
+    /// Who it is that was looked for, if anybody.
+    UserFound { finder: Box<Finder>, found: Option<Box<Profile>> },
     /// The user that a holder wants to ban is connected.
     FoundForBan { ban: Box<BanOrder>, profile: Box<Profile> },
 
@@ -138,6 +145,46 @@ pub(crate) enum Payload {
     Move(Box<JoinRequest>),
     /// An operator closes the connection, which is told so first.
     Close(CloseReason, Arc<Notice>),
+    /// For sessions: what there is of rooms for them.
+    Rooms(RoomNews),
+}
+
+/// What a session is told of rooms in which it does not sit.
+#[derive(Clone, Debug)]
+pub(crate) enum RoomNews {
+    /// Its user belongs to one: it takes a seat there.
+    Enters(RoomId),
+    /// Its user belongs to these.
+    Belongs(Arc<[RoomId]>),
+    /// Its user is invited.
+    Invited(Arc<Invitation>),
+}
+
+/// How a user stands to a room.
+#[derive(Clone, Debug)]
+pub(crate) enum Belonging {
+    In,
+    Out,
+    Invited(Box<Invitation>),
+}
+
+/// For whom somebody is looked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Finder {
+    /// The shard that is answered.
+    pub(crate) at: ShardId,
+    /// The seat there that asks, or the member who invites.
+    pub(crate) conn: ConnId,
+    pub(crate) seek: Seek,
+}
+
+/// Why somebody is looked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Seek {
+    /// To sit in the direct room with them.
+    Direct(Box<SeatRequest>),
+    /// To invite them into a room, with the request that is answered, if any.
+    Invite { room: RoomId, nonce: Option<Box<str>>, kind: Option<u8> },
 }
 
 /// A ban that a holder ordered, while it is found out whether its target is connected.

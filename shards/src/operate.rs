@@ -5,7 +5,7 @@
 
 use crate::{
     ChannelName, ChatText, ConnId, Crown, NumberKey, OperatorNotice, Profile, ProfileChange,
-    RoomId, Settings, ShardId, UserId,
+    RoomId, Settings, ShardId, UserId, Whom,
 };
 use ahash::RandomState;
 
@@ -37,10 +37,19 @@ impl Placement {
         self.place(&room.0.to_le_bytes())
     }
 
-    /// The shard that owns a user's record.
+    /// The shard that owns a user's record: the one that the number of a user without an account leads to as well.
     #[must_use]
     pub fn of_user(&self, user: UserId) -> ShardId {
-        self.place(&user.0)
+        self.place(&self.numbers.stranger(user).0.to_le_bytes())
+    }
+
+    /// The shard that owns the record of somebody who was named by number.
+    #[must_use]
+    pub fn of_whom(&self, whom: Whom) -> ShardId {
+        match whom.user {
+            Some(user) => self.of_user(user),
+            None => self.place(&whom.number.0.to_le_bytes()),
+        }
     }
 
     /// The shard that keeps a nick, as it is without regard to case.

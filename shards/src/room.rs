@@ -5,8 +5,8 @@
 //! hold no larger ones exactly.
 
 use crate::{
-    ChannelName, ChatMessage, DoorKind, ParticipantView, Profile, SettingsPatch, Tag, UserId,
-    UserName,
+    ChannelName, ChatMessage, DoorKind, Invitation, ParticipantView, Profile, RoomKind,
+    SettingsPatch, Tag, UserId, UserName, Whom,
 };
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -259,10 +259,7 @@ pub enum RoomCommand {
         ms: u64,
     },
     /// Lets somebody in again.
-    Unban {
-        /// Whom.
-        user: UserNumber,
-    },
+    Unban(Whom),
     /// Takes somebody's word for a time.
     Mute {
         /// Whose.
@@ -279,6 +276,8 @@ pub enum RoomCommand {
     },
     /// Changes the room.
     Update {
+        /// What a group is called.
+        title: Option<Box<str>>,
         /// Its topic; empty takes it away.
         topic: Option<Box<str>>,
         /// Who may post: members, or moderators and above.
@@ -299,8 +298,14 @@ pub enum RoomCommand {
     Typing(bool),
     /// Has read everything up to a message.
     Read(MessageId),
-    /// Leaves the room.
+    /// Invites somebody into a group.
+    Invite(Whom),
+    /// Leaves the room; a group or direct room with all of the user's connections.
     Leave,
+    /// Takes this seat away, and no other.
+    Unseat,
+    /// Ends a group for everybody.
+    Dissolve,
 }
 
 /// A wish to sit in a room.
@@ -314,13 +319,15 @@ pub struct SeatRequest {
     pub kind: Option<u8>,
     /// Full lobbies passed on the way.
     pub(crate) overflows: u16,
+    /// What the name of a new group is made of.
+    pub(crate) drawn: [u8; 12],
 }
 
 impl SeatRequest {
     /// A wish that has not been anywhere yet.
     #[must_use]
     pub fn new(room: RoomWish, nonce: Option<Box<str>>, kind: Option<u8>) -> Self {
-        SeatRequest { room, nonce, kind, overflows: 0 }
+        SeatRequest { room, nonce, kind, overflows: 0, drawn: [0; 12] }
     }
 }
 
@@ -335,9 +342,32 @@ pub enum RoomWish {
         topic: Option<Box<str>>,
         /// Whether it has to be new.
         new: bool,
+        /// Who is told of it, if it is made here.
+        invites: Box<[Whom]>,
+    },
+    /// The direct room with somebody, which is made if need be.
+    Direct(Whom),
+    /// The same, when it is known who that is.
+    With(Box<Profile>),
+    /// A new group.
+    Group {
+        /// What it is called.
+        title: Box<str>,
+        /// What it is about.
+        topic: Option<Box<str>>,
+        /// Who is invited.
+        invites: Box<[Whom]>,
     },
     /// The room of this number, which has to be there.
     Numbered(RoomId),
+}
+
+impl RoomWish {
+    /// The channel of this name.
+    #[must_use]
+    pub fn named(name: ChannelName) -> Self {
+        RoomWish::Named { name, topic: None, new: false, invites: Box::default() }
+    }
 }
 
 /// Why something in a room was refused.
@@ -381,8 +411,10 @@ pub struct Answer<'a> {
 pub struct RoomView<'a> {
     /// Its number.
     pub room: RoomId,
-    /// Its name.
-    pub name: &'a ChannelName,
+    /// What it is.
+    pub kind: RoomKind,
+    /// What it is called.
+    pub name: &'a str,
     /// What it is about.
     pub topic: Option<&'a str>,
     /// Who may post.
@@ -400,6 +432,8 @@ pub struct Occupant<'a> {
     pub view: ParticipantView<'a>,
     /// Their role.
     pub role: Role,
+    /// Whether they are connected.
+    pub present: bool,
 }
 
 /// Something that happens in a room, or an answer. Those with `seq` are numbered by the room, without a gap.
@@ -518,6 +552,12 @@ pub enum RoomEvent<'a> {
         read: bool,
         at_ms: u64,
     },
+    /// To a session: somebody invites its user.
+    Invited(&'a Invitation),
+    /// To a session: its user belongs to a room, and so it sits there.
+    Enters(RoomId),
+    /// To a session, ahead of its welcome: the rooms that its user belongs to.
+    Belongs(&'a [RoomId]),
     /// The seat is there: what follows is the room's.
     Seated {
         room: RoomId,
@@ -539,6 +579,13 @@ pub enum Departure {
     Banned,
     /// The room was closed.
     Deleted,
+}
+
+impl Departure {
+    /// How somebody leaves who is kept out for so long; 0 for not at all.
+    pub(crate) fn of_ban(ms: u64) -> Self {
+        if ms > 0 { Departure::Banned } else { Departure::Kicked }
+    }
 }
 
 /// What a door says of somebody who comes through it, in place of what is known.

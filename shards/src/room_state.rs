@@ -131,7 +131,9 @@ impl RoomState {
 impl Channel {
     /// What a user may do here.
     pub(crate) fn role(&self, user: UserId) -> Role {
-        if self.is_holder(user) {
+        if let Some(private) = &self.private {
+            private.role(user)
+        } else if self.is_holder(user) {
             Role::Owner
         } else if self.kind.is_lobby() {
             Role::Member

@@ -120,6 +120,11 @@ impl ChannelName {
         valid.then(|| ChannelName(text.into()))
     }
 
+    /// A name of our own making.
+    pub(crate) fn unchecked(text: &str) -> Self {
+        ChannelName(text.into())
+    }
+
     /// `lobby`, where everyone starts.
     #[must_use]
     pub fn lobby() -> Self {
@@ -179,9 +184,10 @@ impl fmt::Debug for ChannelName {
     }
 }
 
+/// For people: what stands ahead of the names of private rooms is no part of it.
 impl fmt::Display for ChannelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0.trim_start_matches(crate::private::PRIVATE))
     }
 }
 
@@ -194,7 +200,7 @@ impl Serialize for ChannelName {
 impl<'de> Deserialize<'de> for ChannelName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        ChannelName::parse(&text).ok_or_else(|| serde::de::Error::custom("not a channel name"))
+        ChannelName::parse_kept(&text).ok_or_else(|| serde::de::Error::custom("not a channel name"))
     }
 }
 

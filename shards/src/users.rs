@@ -52,6 +52,8 @@ pub(crate) struct Users {
     /// The number of the last absence.
     absences: NonZeroU64,
     absent_max: usize,
+    /// Those who were forgotten since somebody looked: what else is known of them goes, too.
+    pub(crate) forgotten: Vec<UserId>,
 }
 
 impl Users {
@@ -62,6 +64,7 @@ impl Users {
             absent: BTreeMap::new(),
             absences: NonZeroU64::MIN,
             absent_max: absent_max as usize,
+            forgotten: Vec::new(),
         }
     }
 
@@ -190,6 +193,7 @@ impl Users {
         while self.absent.len() > self.absent_max
             && let Some((_, forgotten)) = self.absent.pop_first()
         {
+            self.forgotten.push(self.records[forgotten].profile.user);
             self.forget(forgotten);
         }
     }

@@ -149,7 +149,7 @@ impl Operator {
         user["connections"] = connections.collect();
         let seats = known.seats.iter().map(|seat| {
             json!({
-                "channel": seat.channel.as_str(),
+                "channel": seat.channel.to_string(),
                 "connections": seat.connections.len(),
                 "crown": seat.crowned,
                 "muted_s": seat.muted_ms.div_ceil(1_000),
@@ -237,7 +237,8 @@ fn profile(profile: &Profile) -> Value {
 
 fn channel(seen: &ChannelSeen) -> Value {
     json!({
-        "name": seen.name.as_str(),
+        "name": seen.name.to_string(),
+        "type": seen.name.room_kind().word(),
         "shard": seen.shard.0,
         "count": seen.count,
         "connections": seen.members,

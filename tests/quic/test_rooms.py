@@ -7,7 +7,7 @@ from client import (
     LIST_ROOMS, MESSAGE, MUTE, OPEN_DIRECT, REACT, ROOM_INVITE, ROOM_LIST, ROOM_UPDATED, SEND, SET_ROLE, UNBAN, UNREACT,
     UPDATE_ROOM, USER_UPDATED,
 )
-from server import Case, not_yet
+from server import Case
 from test_messages import FAST
 
 
@@ -41,7 +41,6 @@ class Rooms(Case):
         client = await self.login()
         await client.refused(JOIN, {"room_id": 123_456_789}, 1005)
 
-    @not_yet("direct and group rooms")
     async def test_038_numbers_of_direct_rooms(self):
         first, second, third = [await self.login() for _ in range(3)]
         direct = (await first.done(OPEN_DIRECT, {"user_id": second.user_id}))["room_id"]
@@ -100,7 +99,6 @@ class Rooms(Case):
             await client.join(f"{client.name} {n}")
         await client.refused(JOIN, {"name": f"{client.name} one more"}, 1018)
 
-    @not_yet("direct and group rooms")
     async def test_045_direct_rooms(self):
         first, second, third = [await self.login() for _ in range(3)]
         both = [second.user_id, third.user_id]
@@ -110,7 +108,6 @@ class Rooms(Case):
         back = await second.done(OPEN_DIRECT, {"user_id": first.user_id})
         self.assertEqual({made["room_id"], again["room_id"], back["room_id"]}, {made["room_id"]})
 
-    @not_yet("direct and group rooms")
     async def test_045_the_other_gets_the_room_with_the_first_message(self):
         first, second = await self.login(), await self.login()
         room = (await first.done(OPEN_DIRECT, {"user_id": second.user_id}))["room_id"]
@@ -123,7 +120,6 @@ class Rooms(Case):
             seen = [(await second.expect(MESSAGE, room_id=room))["content"]]
         self.assertEqual((init["room_type"], seen), ("direct", ["psst"]))
 
-    @not_yet("direct and group rooms")
     async def test_046_groups(self):
         first, second, third = [await self.login() for _ in range(3)]
         members = [second.user_id]
@@ -270,7 +266,6 @@ class Rooms(Case):
         await second.refused(SEND, {"room_id": room, "content": "x"}, 1004)
         await owner.say(room, "hear")
 
-    @not_yet("direct and group rooms")
     async def test_054_a_group_whose_owner_leaves(self):
         first, second, third = [await self.login() for _ in range(3)]
         members = [second.user_id, third.user_id]

@@ -82,7 +82,11 @@ impl<W: Wire> Shard<W> {
         let max = if guise.as_ref().is_some_and(|guise| guise.alone) { Some(1) } else { max };
         self.users.arrive(user, durable, presence, max, new, nick)?;
         if let Some(guise) = guise {
+            if guise.account.is_none() {
+                self.enlist_number(user);
+            }
             self.dress(user, *guise);
+            self.tell_memberships(self.now, user, presence);
         }
         self.users.get(user).map(|record| (record.profile.clone(), record.quota))
     }
@@ -243,6 +247,7 @@ impl<W: Wire> Shard<W> {
                 let last_ms = now.wall_ms;
                 self.store(StoreRequest::SeeUser { user, first_ms, last_ms });
             }
+            self.forget_absent_numbers(user);
         } else {
             self.mesh(owner, Mesh::Departed { user, conn, quota });
         }
@@ -412,7 +417,8 @@ impl<W: Wire> Shard<W> {
                 by.map(|member| Actor { channel, participant, conn: member.conn, at: member.at });
             let view = crate::ParticipantView { profile, position, digits };
             self.broadcast(channel, by, Class::Prompt, Event::Changed { view, before: &before });
-            self.tell_updated(channel, participant, None);
+            self.renew_person(channel, profile);
+            self.tell_updated(channel, profile.user, None);
         }
     }
 
@@ -455,6 +461,7 @@ impl<W: Wire> Shard<W> {
             };
             match payload {
                 Payload::Notice(notice) => self.tell(slot, &[Event::Notice(notice)]),
+                Payload::Rooms(news) => self.tell_room_news(slot, news),
                 Payload::Custom { from, body } => {
                     let with_blob = self.conns[slot].binary_custom && body.blob.is_some();
                     self.tell(slot, &[Event::Custom { from, body, with_blob }]);

@@ -385,7 +385,11 @@ impl<W: Wire> Shard<W> {
             let digits = channel.roster[participant].digits;
             let view = ParticipantView { profile, position: Position::OFF_SCREEN, digits };
             self.broadcast(idx, None, Class::Presence, Event::Participant(view));
-            self.tell_joined(now, idx, participant);
+            if self.channels[idx as usize].private.is_some() {
+                self.arrive_in_private(now, idx, participant);
+            } else {
+                self.tell_joined(now, idx, participant);
+            }
             if let Some(crown) = &mut self.channels[idx as usize].crown
                 && !crown.held
                 && crown.user == user
@@ -467,7 +471,11 @@ impl<W: Wire> Shard<W> {
             }
         } else {
             self.broadcast(idx, None, Class::Presence, Event::Left(left.view()));
-            self.tell_left(now, idx, &left.profile);
+            if self.channels[idx as usize].private.is_some() {
+                self.depart_from_private(now, idx, &left.profile);
+            } else {
+                self.tell_left(now, idx, &left.profile);
+            }
             if was_holder {
                 self.pass_crown_on(now, idx, &left);
             }
@@ -487,7 +495,8 @@ impl<W: Wire> Shard<W> {
         if !channel.name.is_permanent() {
             let timer =
                 Timer::Empty { channel: idx, serial: channel.serial, empties: channel.empties };
-            self.arm(now.mono_us + self.config.channel_empty.as_micros() as u64, timer);
+            let rests_us = self.rests_us(&self.channels[idx as usize]);
+            self.arm(now.mono_us + rests_us, timer);
         }
     }
 

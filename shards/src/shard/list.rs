@@ -11,7 +11,7 @@ impl<W: Wire> Shard<W> {
     /// Something changed that the channel list shows.
     pub(super) fn touch_list(&mut self, idx: u32, now_us: u64) {
         let channel = &mut self.channels[idx as usize];
-        if !channel.publish_listed {
+        if !channel.publish_listed && channel.private.is_none() {
             channel.publish_listed = true;
             self.publish.push((idx, channel.serial));
             self.arm_publish(now_us);

@@ -12,6 +12,9 @@ impl<W: Wire> Shard<W> {
             Mesh::Hello { user, conn, nick, guise } => {
                 self.on_hello(now, from, user, conn, (nick.as_ref(), guise));
             }
+            Mesh::FindUser { whom, finder } => self.find_user(now, whom, finder),
+            Mesh::UserFound { finder, found } => self.on_user_found(now, *finder, found),
+            Mesh::Belongs { user, room, how } => self.tell_belonging(now, user, room, how),
             Mesh::LetterTo { user, letter } => self.on_letter_to_user(user, *letter),
 
             Mesh::ClaimNick { nick, conn, hops } => self.on_claim_nick(from, nick, conn, hops),

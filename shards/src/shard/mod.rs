@@ -30,10 +30,13 @@ mod join;
 mod keep;
 mod line;
 mod list;
+mod memberships;
 mod mesh;
+mod moderate;
 mod nicks;
 mod operate;
 mod play;
+mod private;
 mod relay;
 mod rooms;
 mod seat;
@@ -185,6 +188,7 @@ pub struct Shard<W> {
     by_number: HashMap<RoomId, u32, RandomState>,
     users: Users,
     nicks: nicks::Nicks,
+    memberships: memberships::Memberships,
 
     /// The seats of each session, by the number of its key.
     seats: HashMap<u64, Vec<u32>, RandomState>,
@@ -266,6 +270,7 @@ impl<W: Wire> Shard<W> {
             beat_armed: false,
             users: Users::new(hasher(), config.profiles_max),
             nicks: nicks::Nicks::new(hasher()),
+            memberships: memberships::Memberships::new(hasher(), hasher()),
             relays: Slab::new(),
             relay_of: HashMap::with_hasher(hasher()),
             away: HashMap::with_hasher(hasher()),

@@ -3,20 +3,17 @@
 //! All of it happens at the owner of the channel, which numbers each event; people at other doors see of it what their
 //! doors show.
 
-use super::{Actor, Shard};
+use super::{Actor, Shard, moderate::Update, private::Going};
 use crate::{
     Answer, ChatMessage, ChatText, ConnId, Departure, Emoji, Event, MessageId, MessageRef, Now,
-    Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault, RoomRequest, RoomText,
-    SettingsPatch, UserId, UserNumber, Wire,
-    channel::{At, Ban, Member},
+    Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault, RoomRequest, RoomText, UserId,
+    UserNumber, Wire,
+    channel::{At, Member},
     fan_out::Class,
-    mesh::BanOrder,
     room_state::Turn,
     timers::Timer,
 };
 
-/// Most UTF-16 code units of a text in a channel.
-const CHANNEL_TEXT_MAX: usize = 512;
 /// Most different emoji at a message, and most people behind one.
 const EMOJI_MAX: usize = 20;
 const REACTIONS_MAX: usize = 1_000;
@@ -28,7 +25,7 @@ const RETELL_US: u64 = 1_000_000;
 const BEAT_US: u64 = 1_000_000;
 
 /// What a request came to.
-enum Outcome {
+pub(super) enum Outcome {
     /// It was done, possibly to a message.
     Done(Option<MessageId>),
     Said(MessageId, u64),
@@ -68,12 +65,14 @@ impl<W: Wire> Shard<W> {
             }
             RoomCommand::Kick { user, reason } => self.room_kick(now, actor, user, reason),
             RoomCommand::Ban { user, ms } => self.room_ban(now, actor, user, ms),
-            RoomCommand::Unban { user } => self.room_unban(now, actor, user),
+            RoomCommand::Unban(whom) => self.room_unban(now, actor, whom),
             RoomCommand::SetRole { user, role } => self.set_role(now, actor, user, role),
             RoomCommand::Mute { user, ms } => self.room_mute(now, actor, user, ms),
-            RoomCommand::Update { topic, post_role, set } => {
-                self.update_room(now, actor, topic.as_deref(), post_role, &set)
+            RoomCommand::Update { title, topic, post_role, set } => {
+                let (title, topic) = (title.as_deref(), topic.as_deref());
+                self.update_room(now, actor, Update { title, topic, post_role, set: &set })
             }
+            RoomCommand::Invite(whom) => self.invite(now, actor, whom, (nonce.as_deref(), kind)),
             RoomCommand::History { before, after, limit } => {
                 self.tell_history(actor, before, after, limit, nonce.as_deref());
                 Ok(Outcome::Silent)
@@ -86,9 +85,25 @@ impl<W: Wire> Shard<W> {
                 self.read(now, actor, message);
                 Ok(Outcome::Silent)
             }
-            RoomCommand::Leave => {
+            RoomCommand::Dissolve => {
                 let room = Some(self.channels[actor.channel as usize].room.id);
                 let answer = Answer { nonce: nonce.as_deref(), kind, room };
+                match self.dissolve(now, actor, answer) {
+                    // There is nowhere left to answer, and it was answered.
+                    Ok(()) => return,
+                    Err(fault) => Err(fault),
+                }
+            }
+            RoomCommand::Leave | RoomCommand::Unseat => {
+                let channel = &self.channels[actor.channel as usize];
+                let (room, is_private) = (Some(channel.room.id), channel.private.is_some());
+                let answer = Answer { nonce: nonce.as_deref(), kind, room };
+                if is_private && command == RoomCommand::Leave {
+                    let (how, by, banned_ms) = (Departure::Left, None, 0);
+                    let going = Going { user: self.acting_user(actor), how, by, banned_ms };
+                    let asked = Some((actor.conn, answer));
+                    return self.go_from_private(now, actor.channel, going, asked);
+                }
                 let last = self.room_bytes(&[
                     RoomEvent::Done { answer, message: None },
                     RoomEvent::Closed { how: Departure::Left, by: None, until_ms: None },
@@ -108,11 +123,11 @@ impl<W: Wire> Shard<W> {
         self.answer(actor, &[Event::Room(event)]);
     }
 
-    fn acting_user(&self, actor: Actor) -> UserId {
+    pub(super) fn acting_user(&self, actor: Actor) -> UserId {
         self.channels[actor.channel as usize].roster[actor.participant].profile.user
     }
 
-    fn number_of(&self, actor: Actor) -> UserNumber {
+    pub(super) fn number_of(&self, actor: Actor) -> UserNumber {
         let roster = &self.channels[actor.channel as usize].roster;
         self.config.number_key.user(&roster[actor.participant].profile)
     }
@@ -136,6 +151,12 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// Whether a text is short enough for a room.
+    fn fits(&self, idx: u32, text: &RoomText) -> Result<(), RoomFault> {
+        let max = self.channels[idx as usize].kind_of_room().text_length_max();
+        if crate::utf16_len(text.as_str()) > max { Err(RoomFault::TooLong) } else { Ok(()) }
+    }
+
     fn room_say(
         &mut self,
         now: Now,
@@ -151,9 +172,7 @@ impl<W: Wire> Shard<W> {
             return Ok(Outcome::Said(id, sent_ms));
         }
         self.may_post(now, actor)?;
-        if crate::utf16_len(text.as_str()) > CHANNEL_TEXT_MAX {
-            return Err(RoomFault::TooLong);
-        }
+        self.fits(actor.channel, &text)?;
         let reply_to = reply_id.and_then(|id| MessageRef::parse(&format!("{:08x}", id.short())));
         let text = ChatText::of_room(text);
         let digits = self.channels[actor.channel as usize].roster[actor.participant].digits;
@@ -166,6 +185,7 @@ impl<W: Wire> Shard<W> {
             let room = &mut self.channels[actor.channel as usize].room;
             room.remember_nonce(user, nonce, (id, sent_ms), now.mono_us);
         }
+        self.summon_other(now, actor.channel);
         Ok(Outcome::Said(id, sent_ms))
     }
 
@@ -242,9 +262,7 @@ impl<W: Wire> Shard<W> {
             return Err(RoomFault::Denied);
         }
         self.may_post(now, actor)?;
-        if crate::utf16_len(text.as_str()) > CHANNEL_TEXT_MAX {
-            return Err(RoomFault::TooLong);
-        }
+        self.fits(idx, &text)?;
         let channel = &mut self.channels[idx as usize];
         let message = &mut channel.history[at];
         if message.text.as_str() == text.as_str() {
@@ -397,174 +415,6 @@ impl<W: Wire> Shard<W> {
         self.tell_room(idx, None, event);
     }
 
-    /// Whether the actor, with at least the role `least`, may act on somebody of rank `theirs`.
-    fn outranks(&self, actor: Actor, least: Role, theirs: Role) -> Result<(), RoomFault> {
-        let mine = self.channels[actor.channel as usize].role(self.acting_user(actor));
-        if mine < least || mine <= theirs { Err(RoomFault::Denied) } else { Ok(()) }
-    }
-
-    /// A member by number, and what role it has.
-    fn member_by_number(&self, idx: u32, user: UserNumber) -> Result<(u32, Role), RoomFault> {
-        let channel = &self.channels[idx as usize];
-        let found = channel.find_number(self.config.number_key, user).ok_or(RoomFault::NotFound)?;
-        Ok((found, channel.role(channel.roster[found].profile.user)))
-    }
-
-    fn room_kick(
-        &mut self,
-        now: Now,
-        actor: Actor,
-        user: UserNumber,
-        reason: Option<Box<str>>,
-    ) -> Result<Outcome, RoomFault> {
-        let (target, theirs) = self.member_by_number(actor.channel, user)?;
-        self.outranks(actor, Role::Moderator, theirs)?;
-        let reason = reason.and_then(|reason| ChatText::parse(&reason, CHANNEL_TEXT_MAX));
-        self.remove(now, actor, target, 0, reason);
-        Ok(Outcome::Done(None))
-    }
-
-    fn room_ban(
-        &mut self,
-        now: Now,
-        actor: Actor,
-        user: UserNumber,
-        ms: u64,
-    ) -> Result<Outcome, RoomFault> {
-        let ms = ms.min(self.config.ban_max.as_millis() as u64).max(1);
-        if let Ok((target, theirs)) = self.member_by_number(actor.channel, user) {
-            self.outranks(actor, Role::Admin, theirs)?;
-            self.remove(now, actor, target, ms, None);
-            return Ok(Outcome::Done(None));
-        }
-        // One who is gone can be banned for what is still to be seen.
-        let channel = &self.channels[actor.channel as usize];
-        let key = self.config.number_key;
-        let author = channel.history.iter().rev().find(|said| key.user(&said.by) == user);
-        let author = author.map(|said| said.by.clone()).ok_or(RoomFault::NotFound)?;
-        self.outranks(actor, Role::Admin, channel.role(author.user))?;
-        let order = self.order(actor, author.user, ms, None);
-        self.ban(now, order, &author);
-        Ok(Outcome::Done(None))
-    }
-
-    fn order(&self, actor: Actor, user: UserId, ms: u64, reason: Option<ChatText>) -> BanOrder {
-        let channel = self.channels[actor.channel as usize].name.clone();
-        BanOrder { channel, by: self.acting_user(actor), user, ms, reason }
-    }
-
-    fn remove(&mut self, now: Now, actor: Actor, target: u32, ms: u64, reason: Option<ChatText>) {
-        let profile = &self.channels[actor.channel as usize].roster[target].profile;
-        let profile = profile.clone();
-        let order = self.order(actor, profile.user, ms, reason);
-        self.ban(now, order, &profile);
-    }
-
-    fn room_unban(
-        &mut self,
-        now: Now,
-        actor: Actor,
-        user: UserNumber,
-    ) -> Result<Outcome, RoomFault> {
-        self.outranks(actor, Role::Admin, Role::Member)?;
-        let key = self.config.number_key;
-        let channel = &self.channels[actor.channel as usize];
-        let said = channel.history.iter().rev().find(|said| key.user(&said.by) == user);
-        let banned = channel.bans.users(now.mono_us);
-        let user = said
-            .map(|said| said.by.user)
-            .or_else(|| banned.iter().copied().find(|&banned| key.stranger(banned) == user))
-            .ok_or(RoomFault::NotFound)?;
-        if self.channels[actor.channel as usize].bans.remove(user, now.mono_us) {
-            self.touch_list(actor.channel, now.mono_us);
-        }
-        Ok(Outcome::Done(None))
-    }
-
-    fn set_role(
-        &mut self,
-        now: Now,
-        actor: Actor,
-        user: UserNumber,
-        role: Role,
-    ) -> Result<Outcome, RoomFault> {
-        let idx = actor.channel;
-        let (target, theirs) = self.member_by_number(idx, user)?;
-        self.outranks(actor, Role::Admin, theirs)?;
-        let target_user = self.channels[idx as usize].roster[target].profile.user;
-        if role == Role::Owner {
-            self.outranks(actor, Role::Owner, theirs)?;
-            self.give_crown(now, actor, Some(target_user));
-            return Ok(Outcome::Done(None));
-        }
-        self.outranks(actor, Role::Admin, role)?;
-        if theirs != role {
-            self.channels[idx as usize].room.set_role(target_user, role);
-            self.tell_updated(idx, target, Some(self.number_of(actor)));
-        }
-        Ok(Outcome::Done(None))
-    }
-
-    fn room_mute(
-        &mut self,
-        now: Now,
-        actor: Actor,
-        user: UserNumber,
-        ms: u64,
-    ) -> Result<Outcome, RoomFault> {
-        let idx = actor.channel;
-        let (target, theirs) = self.member_by_number(idx, user)?;
-        self.outranks(actor, Role::Moderator, theirs)?;
-        let max = self.config.bans_max;
-        let channel = &mut self.channels[idx as usize];
-        let target_user = channel.roster[target].profile.user;
-        if ms > 0 {
-            let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
-            let ban = Ban { until_us: until, origin: None, name: Box::default() };
-            channel.mutes.insert(target_user, ban, now.mono_us, max);
-        } else if !channel.mutes.remove(target_user, now.mono_us) {
-            return Ok(Outcome::Done(None));
-        }
-        self.tell_updated(idx, target, Some(self.number_of(actor)));
-        let notice = crate::Notice::Muted { seconds: ms.div_ceil(1_000) };
-        self.tell_participant(idx, target, &[Event::Notice(&notice)]);
-        Ok(Outcome::Done(None))
-    }
-
-    fn update_room(
-        &mut self,
-        now: Now,
-        actor: Actor,
-        topic: Option<&str>,
-        post_role: Option<Role>,
-        set: &SettingsPatch,
-    ) -> Result<Outcome, RoomFault> {
-        let idx = actor.channel;
-        self.outranks(actor, Role::Admin, Role::Member)?;
-        let channel = &mut self.channels[idx as usize];
-        if channel.kind.is_lobby() {
-            return Err(RoomFault::Denied);
-        }
-        let (old_topic, old_role) =
-            (channel.room.topic().map(Box::<str>::from), channel.room.post_role);
-        if let Some(topic) = topic {
-            channel.room.set_topic(topic);
-        }
-        channel.room.post_role = post_role.unwrap_or(old_role);
-        let changed = channel.room.topic() != old_topic.as_deref()
-            || channel.room.post_role != old_role
-            || set.visible.is_some_and(|visible| visible != channel.settings.visible);
-        channel.settings.change(set);
-        if changed {
-            channel.room.told = channel.now_told();
-            let by = Some(self.number_of(actor));
-            self.tell_changed_room(idx, by);
-            self.broadcast_channel(idx, None);
-            self.touch_list(idx, now.mono_us);
-        }
-        Ok(Outcome::Done(None))
-    }
-
     fn tell_history(
         &mut self,
         actor: Actor,
@@ -642,7 +492,7 @@ impl<W: Wire> Shard<W> {
             position: crate::Position::OFF_SCREEN,
             digits: 0,
         };
-        let who = crate::Occupant { view, role: channel.role(profile.user) };
+        let who = crate::Occupant { view, role: channel.role(profile.user), present: true };
         self.tell_room(idx, None, RoomEvent::Joined { room, who, at_ms: now.wall_ms, seq });
     }
 
@@ -655,7 +505,7 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Somebody is called otherwise, or may do other things.
-    pub(super) fn tell_updated(&mut self, idx: u32, participant: u32, by: Option<UserNumber>) {
+    pub(super) fn tell_updated(&mut self, idx: u32, user: UserId, by: Option<UserNumber>) {
         let channel = &mut self.channels[idx as usize];
         let (seq, room) = (channel.room.next_seq(), channel.room.id);
         if !self.has_seats(idx) {
@@ -663,29 +513,29 @@ impl<W: Wire> Shard<W> {
         }
         let now = self.now;
         let channel = &self.channels[idx as usize];
-        let profile = channel.roster[participant].profile.clone();
+        let Some(who) = channel.occupant(user) else { return };
+        let (profile, role, present) = (who.view.profile.clone(), who.role, who.present);
+        let participant = channel.roster.find(user);
+        let muted_s = participant.and_then(|p| self.muted_for(now, channel, p));
         let view = crate::ParticipantView {
             profile: &profile,
             position: crate::Position::OFF_SCREEN,
             digits: 0,
         };
-        let who = crate::Occupant { view, role: channel.role(profile.user) };
-        let muted_s = self.muted_for(now, channel, participant);
+        let who = crate::Occupant { view, role, present };
         let muted_until_ms = muted_s.map(|seconds| now.wall_ms + seconds * 1_000);
         let at_ms = now.wall_ms;
         let event = RoomEvent::UserUpdated { room, who, by, muted_until_ms, at_ms, seq };
         self.tell_room(idx, None, event);
     }
 
-    fn tell_changed_room(&mut self, idx: u32, by: Option<UserNumber>) {
+    pub(super) fn tell_changed_room(&mut self, idx: u32, by: Option<UserNumber>) {
         let channel = &mut self.channels[idx as usize];
         let seq = channel.room.next_seq();
-        let (at_ms, name) = (self.now.wall_ms, channel.name.clone());
-        let topic = channel.room.topic().map(Box::<str>::from);
-        let (room, post_role) = (channel.room.id, channel.room.post_role);
-        let (visible, chat) = (channel.settings.visible, channel.settings.chat);
-        let topic = topic.as_deref();
-        let view = crate::RoomView { room, name: &name, topic, post_role, visible, chat };
+        let (at_ms, view) = (self.now.wall_ms, channel.room_view());
+        let name = Box::<str>::from(view.name);
+        let topic = view.topic.map(Box::<str>::from);
+        let view = crate::RoomView { name: &name, topic: topic.as_deref(), ..view };
         self.tell_room(idx, None, RoomEvent::Updated { view, by, at_ms, seq });
     }
 
@@ -699,8 +549,8 @@ impl<W: Wire> Shard<W> {
         }
         if before.owner != now_told.owner {
             for user in [before.owner, now_told.owner].into_iter().flatten() {
-                if let Some(participant) = self.channels[idx as usize].roster.find(user) {
-                    self.tell_updated(idx, participant, None);
+                if self.channels[idx as usize].roster.find(user).is_some() {
+                    self.tell_updated(idx, user, None);
                 }
             }
         }

@@ -17,11 +17,11 @@
 
 use super::{Actor, Output, Shard, join::Coming, keep::SeatWish};
 use crate::{
-    Answer, ChannelRef, ConnId, Departure, Event, Format, Key, Limit, Now, Occupant, Profile,
-    RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Wire,
+    Answer, ChannelName, ChannelRef, ConnId, Departure, Event, Format, Key, Limit, Now, Profile,
+    RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Whom, Wire,
     channel::{At, Member},
     conn::{Awaits, JoinRequest, Seat},
-    mesh::Mesh,
+    mesh::{Belonging, Mesh, Seek},
 };
 use std::rc::Rc;
 
@@ -57,8 +57,11 @@ impl<W: Wire> Shard<W> {
 
     /// A session wants to sit in a room. The seat's bytes tell how it went: `Seated` and the room, or a refusal behind
     /// which the seat ends. `None` when there is no such session, or nobody knows yet who it is.
-    pub fn sit(&mut self, now: Now, session: Key, request: SeatRequest) -> Option<Key> {
+    pub fn sit(&mut self, now: Now, session: Key, mut request: SeatRequest) -> Option<Key> {
         self.now = now;
+        if matches!(request.room, RoomWish::Group { .. }) {
+            request.drawn = self.rng.bytes12();
+        }
         let at = self.conns.slot(session)?;
         let profile = self.conns[at].profile.clone()?;
         let slot = self.insert_conn(now, Format::QUIC);
@@ -81,8 +84,11 @@ impl<W: Wire> Shard<W> {
     /// Goes where a wish leads.
     fn seek_seat(&mut self, now: Now, slot: u32, mut request: SeatRequest) {
         let profile = self.conns[slot].profile.clone().expect("a seat has a user");
+        if let RoomWish::Direct(whom) = request.room {
+            return self.seek_other(now, slot, &profile, whom, request);
+        }
         loop {
-            let owner = self.owner_of_room(self.wished(&request.room));
+            let owner = self.owner_of_room(self.wished(&profile, &request));
             if owner != self.id {
                 let conn = self.conns[slot].id;
                 self.conns[slot].extra().awaits = Some(Awaits::Room { owner });
@@ -97,7 +103,7 @@ impl<W: Wire> Shard<W> {
             match self.seating(now, conn, &profile, &request) {
                 Seating::Elsewhere(next) => request = next,
                 Seating::Refused(fault) => {
-                    let last = self.refusal(&request, fault);
+                    let last = self.refusal(now, &profile, &request, fault);
                     return self.end_seat(slot, &last);
                 }
                 Seating::In(idx) => {
@@ -129,11 +135,59 @@ impl<W: Wire> Shard<W> {
         self.seat_waits(now, &name.clone(), SeatWish { from, conn, profile, request })
     }
 
+    /// Looks who the other of two is with whom somebody wants to sit.
+    fn seek_other(
+        &mut self,
+        now: Now,
+        slot: u32,
+        profile: &Rc<Profile>,
+        whom: Whom,
+        request: SeatRequest,
+    ) {
+        if whom.number == self.config.number_key.user(profile) {
+            let last = self.refusal(now, profile, &request, RoomFault::Invalid);
+            return self.end_seat(slot, &last);
+        }
+        let conn = self.conns[slot].id;
+        let owner = self.placement.of_whom(whom);
+        self.conns[slot].extra().awaits = Some(Awaits::Room { owner });
+        let finder = self.finder(conn, Seek::Direct(Box::new(request)));
+        self.find_user(now, whom, finder);
+    }
+
+    /// It is known who the other of two is.
+    pub(super) fn on_other_found(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        request: SeatRequest,
+        found: Option<Box<Profile>>,
+    ) {
+        let Some(other) = found else {
+            let Some(slot) = self.conns.find(conn) else { return };
+            let profile = self.conns[slot].profile.clone().expect("a seat has a user");
+            let last = self.refusal(now, &profile, &request, RoomFault::NotFound);
+            return self.end_seat(slot, &last);
+        };
+        self.on_sit_elsewhere(now, conn, SeatRequest { room: RoomWish::With(other), ..request });
+    }
+
+    /// The name of a wished room, where it follows from the wish.
+    fn wished_name(profile: &Profile, request: &SeatRequest) -> Option<ChannelName> {
+        match &request.room {
+            RoomWish::Named { name, .. } => Some(name.clone()),
+            RoomWish::With(other) => Some(ChannelName::direct(profile.user, other.user)),
+            RoomWish::Group { .. } => Some(ChannelName::group(request.drawn)),
+            RoomWish::Numbered(_) | RoomWish::Direct(_) => None,
+        }
+    }
+
     /// The number of a wished room.
-    fn wished(&self, wish: &RoomWish) -> RoomId {
-        match wish {
-            RoomWish::Named { name, .. } => self.config.number_key.room(name),
-            RoomWish::Numbered(room) => *room,
+    fn wished(&self, profile: &Profile, request: &SeatRequest) -> RoomId {
+        match (&request.room, Self::wished_name(profile, request)) {
+            (_, Some(name)) => self.config.number_key.room(&name),
+            (RoomWish::Numbered(room), None) => *room,
+            (_, None) => unreachable!("it is found out who is meant before anything else"),
         }
     }
 
@@ -145,13 +199,40 @@ impl<W: Wire> Shard<W> {
         profile: &Profile,
         request: &SeatRequest,
     ) -> Seating {
-        let found = self.by_number.get(&self.wished(&request.room)).copied();
+        let found = self.by_number.get(&self.wished(profile, request)).copied();
+        if found.is_none()
+            && !matches!(request.room, RoomWish::Numbered(_))
+            && self.channels.len() >= self.config.channels_max as usize
+        {
+            self.stats.limit(Limit::Channels);
+            return Seating::Refused(RoomFault::Limit);
+        }
         let (name, by_number) = match (&request.room, found) {
+            (RoomWish::Direct(_), _) => unreachable!("it was found out who is meant"),
             (RoomWish::Numbered(_), None) => return Seating::Refused(RoomFault::NotFound),
+            (RoomWish::Numbered(_) | RoomWish::With(_), Some(idx))
+                if self.channels[idx as usize].private.is_some() =>
+            {
+                return match self.may_enter_private(now, idx, profile.user) {
+                    Ok(()) => Seating::In(idx),
+                    Err(fault) => Seating::Refused(fault),
+                };
+            }
             (RoomWish::Numbered(_), Some(idx)) => (self.channels[idx as usize].name.clone(), true),
+            (RoomWish::With(other), None) => {
+                let name = ChannelName::direct(profile.user, other.user);
+                return Seating::In(self.found_direct(name, profile, other));
+            }
+            (RoomWish::Group { title, topic, .. }, None) => {
+                let name = ChannelName::group(request.drawn);
+                return Seating::In(self.found_group(name, profile, title, topic.as_deref()));
+            }
+            // Two names of one number are as good as impossible; the later one is refused.
+            (RoomWish::With(_) | RoomWish::Group { .. }, Some(idx)) => {
+                return Seating::Refused(RoomFault::Exists(self.channels[idx as usize].room.id));
+            }
             (RoomWish::Named { name, new, .. }, Some(idx)) => {
                 let channel = &self.channels[idx as usize];
-                // Two names of one number are as good as impossible; the later one is refused.
                 if *new || channel.name != *name {
                     return Seating::Refused(RoomFault::Exists(channel.room.id));
                 }
@@ -159,10 +240,6 @@ impl<W: Wire> Shard<W> {
             }
             (RoomWish::Named { name, topic, .. }, None) => {
                 let (name, topic) = (name.clone(), topic.clone());
-                if self.channels.len() >= self.config.channels_max as usize {
-                    self.stats.limit(Limit::Channels);
-                    return Seating::Refused(RoomFault::Limit);
-                }
                 let idx = self.found_channel(now, profile.user, name, None);
                 if let Some(topic) = topic {
                     self.channels[idx as usize].room.set_topic(&topic);
@@ -181,7 +258,7 @@ impl<W: Wire> Shard<W> {
             }
             super::join::Admission::Overflow => {
                 self.stats.limit(Limit::LobbyCapacity);
-                let room = RoomWish::Named { name: name.next_lobby(), topic: None, new: false };
+                let room = RoomWish::named(name.next_lobby());
                 let overflows = request.overflows + 1;
                 Seating::Elsewhere(SeatRequest { room, overflows, ..request.clone() })
             }
@@ -200,12 +277,24 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    fn refusal(&mut self, request: &SeatRequest, fault: RoomFault) -> Vec<u8> {
+    fn refusal(
+        &mut self,
+        now: Now,
+        profile: &Profile,
+        request: &SeatRequest,
+        fault: RoomFault,
+    ) -> Vec<u8> {
         let room = match request.room {
             RoomWish::Numbered(room) => Some(room),
-            RoomWish::Named { .. } => None,
+            _ => None,
         };
-        let Some(kind) = request.kind else { return Vec::new() };
+        let Some(kind) = request.kind else {
+            if let (Some(room), RoomFault::NotFound) = (room, fault) {
+                // The user's owner thought otherwise.
+                self.tell_belonging(now, profile.user, room, Belonging::Out);
+            }
+            return Vec::new();
+        };
         let answer = Answer { nonce: request.nonce.as_deref(), kind, room };
         self.room_bytes(&[RoomEvent::Refused { answer, fault }])
     }
@@ -243,6 +332,11 @@ impl<W: Wire> Shard<W> {
             self.broadcast_channel(actor.channel, Some(actor.conn));
         }
         self.show_profile(actor.channel, actor.participant, profile);
+        match &request.room {
+            RoomWish::Group { invites, .. } => self.invite_all(now, actor, invites),
+            RoomWish::Named { new: true, invites, .. } => self.invite_all(now, actor, invites),
+            _ => {}
+        }
     }
 
     /// Sends a member all that it has to know of its room.
@@ -251,8 +345,7 @@ impl<W: Wire> Shard<W> {
         self.tell_changes(actor.channel);
         let channel = &self.channels[actor.channel as usize];
         let me = channel.roster[actor.participant].profile.user;
-        let members: Vec<Occupant<'_>> =
-            channel.roster.iter().take(MEMBERS_SHOWN).map(|(p, _)| channel.occupant(p)).collect();
+        let (members, member_count) = channel.occupants(MEMBERS_SHOWN);
         let from = channel.history.len().saturating_sub(MESSAGES_SHOWN);
         let messages: Vec<_> = channel.history.iter().skip(from).collect();
         let muted_s = self.muted_for(now, channel, actor.participant);
@@ -263,7 +356,7 @@ impl<W: Wire> Shard<W> {
             role: channel.role(me),
             muted_until_ms: muted_s.map(|seconds| now.wall_ms + seconds * 1_000),
             members: &members,
-            member_count: channel.roster.len() as u32,
+            member_count: member_count as u32,
             messages: &messages,
         };
         let busy = channel.room.beat.busy;
@@ -299,7 +392,7 @@ impl<W: Wire> Shard<W> {
                 self.mesh(from, Mesh::SitElsewhere { conn, request: Box::new(next) });
             }
             Seating::Refused(fault) => {
-                let bytes = self.refusal(&request, fault).into();
+                let bytes = self.refusal(now, &profile, &request, fault).into();
                 self.mesh(from, Mesh::SeatEnded { conn, bytes });
             }
             Seating::In(idx) => {
@@ -364,8 +457,11 @@ impl<W: Wire> Shard<W> {
     pub(super) fn on_sit_elsewhere(&mut self, now: Now, conn: ConnId, request: SeatRequest) {
         let Some(slot) = self.conns.find(conn) else { return };
         self.conns[slot].extra().awaits = None;
+        let key = self.conns.key(slot);
         self.seek_seat(now, slot, request);
-        self.resume(slot);
+        if let Some(slot) = self.conns.slot(key) {
+            self.resume(slot);
+        }
     }
 
     pub(super) fn on_seat_ended(&mut self, conn: ConnId, bytes: &[u8]) {
@@ -491,16 +587,11 @@ impl<W: Wire> Shard<W> {
 }
 
 impl crate::channel::Channel {
-    /// A participant as people in rooms see them.
-    pub(crate) fn occupant(&self, participant: u32) -> Occupant<'_> {
-        let p = &self.roster[participant];
-        Occupant { view: p.view(), role: self.role(p.profile.user) }
-    }
-
     pub(crate) fn room_view(&self) -> RoomView<'_> {
         RoomView {
             room: self.room.id,
-            name: &self.name,
+            kind: self.kind_of_room(),
+            name: self.private.as_ref().map_or(self.name.as_str(), |private| &private.title),
             topic: self.room.topic(),
             post_role: self.room.post_role,
             visible: self.settings.visible,

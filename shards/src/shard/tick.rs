@@ -73,7 +73,11 @@ impl<W: Wire> Shard<W> {
         if !channel.roster.is_empty() || channel.empties != empties {
             return;
         }
+        if channel.private.as_ref().is_some_and(|private| private.lasts()) {
+            return;
+        }
         let channel = self.channels.remove(idx as usize);
+        self.forget_people(now, &channel);
         // One that ends with the server is there again with the next.
         if channel.kept && !self.stopping {
             let name = channel.name.clone();

@@ -21,6 +21,14 @@ impl<W: Wire> Shard<W> {
                 "a channel is found by its name"
             );
             assert_eq!(self.owner(&channel.name), self.id, "a shard owns its channels");
+            assert_eq!(channel.private.is_some(), channel.name.is_private(), "its name says it");
+            if let Some(private) = &channel.private {
+                private.verify();
+                assert!(!channel.settings.visible && !channel.published, "nobody finds it");
+                for (_, p) in channel.roster.iter() {
+                    assert!(private.is_in(p.profile.user), "only its people are there");
+                }
+            }
             if let Some(crown) = channel.crown {
                 assert!(!channel.kind.is_lobby(), "lobbies have no crown");
                 assert!(
@@ -28,7 +36,8 @@ impl<W: Wire> Shard<W> {
                     "a held crown is on a present participant"
                 );
             } else {
-                assert!(channel.kind.is_lobby(), "only lobbies have no crown");
+                let has_none = channel.kind.is_lobby() || channel.private.is_some();
+                assert!(has_none, "only lobbies and private rooms have no crown");
             }
             for (participant, p) in channel.roster.iter() {
                 assert!(!p.members.is_empty(), "a participant has a connection");
@@ -195,7 +204,9 @@ impl<W: Wire> Shard<W> {
         }
         for (_, channel) in &self.channels {
             assert!(channel.moved.is_empty(), "all cursor moves went out");
-            let lasts = !channel.roster.is_empty() || channel.name.is_permanent();
+            let lasts = !channel.roster.is_empty()
+                || channel.name.is_permanent()
+                || channel.private.as_ref().is_some_and(|private| private.lasts());
             assert!(lasts, "empty channels end, {} too", channel.name);
         }
         let away: usize = self

@@ -225,6 +225,13 @@ impl Auth {
         Ok(Entry { number: Some(account.get()), user, guise, expires_s: Some(expires_s) })
     }
 
+    /// The user of an account, whether or not there ever was one; `None` for what is no account's number.
+    #[must_use]
+    pub fn user_of_account(&self, number: u64) -> Option<UserId> {
+        let is_account = self.token.is_some() && (1..=ACCOUNT_MAX).contains(&number);
+        is_account.then(|| self.user(&number.to_string()))
+    }
+
     /// The user that an account or a name stands for: no other door makes the same ids.
     fn user(&self, who: &str) -> UserId {
         let hash = Sha256::new()

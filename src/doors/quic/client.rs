@@ -8,7 +8,7 @@ use super::{
 };
 use tutti_shards::{
     ChannelName, Color, Emoji, MessageId, Role, RoomCommand, RoomId, RoomRequest, RoomText,
-    RoomWish, SeatRequest, SettingsPatch, TextFault, UserName, UserNumber, clean,
+    RoomWish, SeatRequest, SettingsPatch, TextFault, UserName, UserNumber, Whom, clean,
 };
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -150,9 +150,7 @@ fn read(
             let name = payload.text("name", WORDS_BYTES_MAX * 4)?;
             let wish = match (room, name) {
                 (Some(room), None) => RoomWish::Numbered(RoomId(room)),
-                (None, Some(name)) => {
-                    RoomWish::Named { name: room_name(&name)?, topic: None, new: false }
-                }
+                (None, Some(name)) => RoomWish::named(room_name(&name)?),
                 _ => return Err(Refusal::unfit("room_id", "all there is, or the name is")),
             };
             return Ok(Chat::Join(SeatRequest::new(wish, nonce.map(Into::into), Some(kind))));
@@ -181,8 +179,8 @@ fn read(
             return Ok(Chat::Profile { name, color, nonce });
         }
         kind::OPEN_DIRECT => {
-            required("user_id", payload.id("user_id"))?;
-            return Err(private_rooms());
+            let wish = RoomWish::Direct(whom(required("user_id", payload.id("user_id"))?));
+            return Ok(Chat::Join(SeatRequest::new(wish, nonce.map(Into::into), Some(kind))));
         }
         _ => {}
     }
@@ -233,7 +231,7 @@ fn room_command(kind: u8, payload: &mut Payload, has_nonce: bool) -> Result<Room
             }
             RoomCommand::Ban { user: user(payload)?, ms }
         }
-        kind::UNBAN_USER => RoomCommand::Unban { user: user(payload)? },
+        kind::UNBAN_USER => RoomCommand::Unban(whom(user(payload)?.0)),
         kind::SET_ROLE => {
             let role = required("role", payload.text("role", 16))?;
             let role = Role::parse(&role).ok_or(PayloadFault::Unfit("role", "a role"))?;
@@ -244,16 +242,8 @@ fn room_command(kind: u8, payload: &mut Payload, has_nonce: bool) -> Result<Room
             RoomCommand::Mute { user: user(payload)?, ms }
         }
         kind::UPDATE_ROOM => update(payload)?,
-        kind::DELETE_ROOM => {
-            return Err(Refusal::new(
-                ErrorCode::PermissionDenied,
-                "a channel goes when nobody is in it",
-            ));
-        }
-        kind::INVITE_USER => {
-            user(payload)?;
-            return Err(Refusal::unfit("room_id", "a room that people are invited to"));
-        }
+        kind::DELETE_ROOM => RoomCommand::Dissolve,
+        kind::INVITE_USER => RoomCommand::Invite(whom(user(payload)?.0)),
         kind::FETCH_HISTORY => {
             let before = payload.id("before_id")?.map(MessageId);
             let after = payload.number("after_seq", NUMBER_MAX)?;
@@ -277,23 +267,26 @@ fn create(payload: &mut Payload, nonce: Option<String>) -> Result<Chat, Refusal>
     let room_type = required("room_type", payload.text("room_type", 16))?;
     let members = payload.ids("members", 100)?;
     let topic = payload.text("topic", WORDS_BYTES_MAX)?;
-    match &*room_type {
-        "channel" | "public" => {}
-        "direct" | "dm" if members.len() != 1 => {
-            return Err(Refusal::unfit("members", "the one other user"));
-        }
-        "direct" | "dm" | "group" | "private" => return Err(private_rooms()),
-        _ => return Err(Refusal::unfit("room_type", "channel, group or direct")),
-    }
     let topic = topic.and_then(|topic| clean(&topic));
-    let wish = RoomWish::Named { name: room_name(&name)?, topic, new: true };
+    let invites = members.iter().map(|&member| whom(member)).collect();
+    let wish = match (&*room_type, &*members) {
+        ("channel" | "public", _) => {
+            RoomWish::Named { name: room_name(&name)?, topic, new: true, invites }
+        }
+        ("group" | "private", _) => {
+            RoomWish::Group { title: room_name(&name)?.as_str().into(), topic, invites }
+        }
+        ("direct" | "dm", &[other]) => RoomWish::Direct(whom(other)),
+        ("direct" | "dm", _) => return Err(Refusal::unfit("members", "the one other user")),
+        _ => return Err(Refusal::unfit("room_type", "channel, group or direct")),
+    };
     Ok(Chat::Join(SeatRequest::new(wish, nonce.map(Into::into), Some(kind::CREATE_ROOM))))
 }
 
 fn update(payload: &mut Payload) -> Result<RoomCommand, Refusal> {
-    if payload.text("name", WORDS_BYTES_MAX * 4)?.is_some() {
-        return Err(Refusal::unfit("name", "to be changed: a channel is its name"));
-    }
+    let title = payload.text("name", WORDS_BYTES_MAX * 4)?;
+    let title = title.map(|title| room_name(&title)).transpose()?;
+    let title = title.map(|title| title.as_str().into());
     let topic = payload.text("topic", WORDS_BYTES_MAX)?;
     let post_role = match payload.text("post_role", 16)?.as_deref() {
         None => None,
@@ -304,11 +297,12 @@ fn update(payload: &mut Payload) -> Result<RoomCommand, Refusal> {
     let visible = payload.flag("visible")?;
     let set = Box::new(SettingsPatch { visible, ..SettingsPatch::default() });
     let topic = topic.map(|topic| clean(&topic).unwrap_or_default());
-    Ok(RoomCommand::Update { topic, post_role, set })
+    Ok(RoomCommand::Update { title, topic, post_role, set })
 }
 
-fn private_rooms() -> Refusal {
-    Refusal::new(ErrorCode::Unknown, "this server has no direct and group rooms")
+/// Somebody named by number; whose account that is, the session knows.
+fn whom(number: u64) -> Whom {
+    Whom { number: UserNumber(number), user: None }
 }
 
 fn room_name(name: &str) -> Result<ChannelName, Refusal> {

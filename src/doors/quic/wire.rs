@@ -8,15 +8,13 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use tutti_shards::{
     Answer, ChannelView, ChatMessage, Departure, DoorKind, Event, Format, Notice, NumberKey,
-    Occupant, Profile, Reaction, RoomEvent, RoomFault, RoomView, UserId, UserNumber,
+    Occupant, Profile, Reaction, RoomEvent, RoomFault, RoomId, RoomView, UserId, UserNumber,
 };
 
 /// Most bytes of a `RoomInit` and of a `RoomHistory`; the oldest messages are left out until it fits.
 const INIT_BYTES_MAX: usize = 256 << 10;
 /// Most users named beside a reaction.
 const REACTION_USERS_SHOWN: usize = 20;
-/// Most UTF-16 code units of a message in a channel, as newcomers are told.
-const CHANNEL_TEXT_MAX: u32 = 512;
 
 /// Frames that the core's bytes hold for the session alone.
 pub mod mark {
@@ -30,6 +28,8 @@ pub mod mark {
     pub const CLOSED: u8 = 0xe3;
     /// The room became busy (1) or quiet (0); the number of the next event follows (8).
     pub const BUSY: u8 = 0xe4;
+    /// To a session: its user belongs to these rooms, 8 bytes each.
+    pub const BELONGS: u8 = 0xe5;
 }
 
 /// The encoder.
@@ -153,7 +153,8 @@ impl QuicWire {
 
     fn occupant<'a>(&self, who: &Occupant<'a>) -> UserInfo<'a> {
         let role = Some(who.role.word());
-        UserInfo { role, presence: Some("online"), ..self.user(who.view.profile) }
+        let presence = Some(if who.present { "online" } else { "offline" });
+        UserInfo { role, presence, ..self.user(who.view.profile) }
     }
 
     fn message<'a>(&self, room: u64, message: &'a ChatMessage) -> MessageInfo<'a> {
@@ -232,9 +233,9 @@ impl QuicWire {
                 json(kind::ROOM_USER_UPDATED, &payload, out);
             }
             RoomEvent::Updated { view, by, at_ms, seq } => {
-                let RoomView { room, name, topic, post_role, visible, chat } = view;
+                let RoomView { room, name, topic, post_role, visible, chat, .. } = view;
                 let payload = serde_json::json!({
-                    "room_id": room, "name": name.as_str(), "topic": topic,
+                    "room_id": room, "name": name, "topic": topic,
                     "post_role": post_role.word(), "visible": visible, "chat_enabled": chat,
                     "by": by, "at": at_ms, "seq": seq,
                 });
@@ -280,6 +281,15 @@ impl QuicWire {
                 json(kind::MESSAGE_ACK, &payload, out);
             }
             RoomEvent::Refused { answer, fault } => refused(answer, fault, out),
+            RoomEvent::Invited(invitation) => {
+                let payload = serde_json::json!({
+                    "room_id": invitation.room, "name": invitation.title,
+                    "room_type": invitation.kind.word(), "by": self.user(&invitation.by),
+                });
+                json(kind::ROOM_INVITE, &payload, out);
+            }
+            RoomEvent::Enters(room) => belongs(&[room], out),
+            RoomEvent::Belongs(rooms) => belongs(rooms, out),
             RoomEvent::Closed { how, by, until_ms } => {
                 frame::append(mark::CLOSED, out, |out| {
                     out.push(how as u8);
@@ -305,8 +315,8 @@ impl QuicWire {
         };
         let payload = Init {
             room_id: view.room.0,
-            name: view.name.as_str(),
-            room_type: "channel",
+            name: view.name,
+            room_type: view.kind.word(),
             members: members.iter().map(|who| self.occupant(who)).collect(),
             recent_messages: messages
                 .iter()
@@ -317,13 +327,19 @@ impl QuicWire {
             role: role.word(),
             topic: view.topic,
             post_role: view.post_role.word(),
-            max_message_chars: CHANNEL_TEXT_MAX,
+            max_message_chars: view.kind.text_length_max() as u32,
             muted_until: muted_until_ms,
             chat_enabled: view.chat,
             membership: 0,
         };
         json(kind::ROOM_INIT, &payload, out);
     }
+}
+
+fn belongs(rooms: &[RoomId], out: &mut Vec<u8>) {
+    frame::append(mark::BELONGS, out, |out| {
+        rooms.iter().for_each(|room| out.extend_from_slice(&room.0.to_be_bytes()));
+    });
 }
 
 /// Appends a frame with as many of the newest messages as fit into it.

@@ -8,6 +8,7 @@ mod crown;
 mod joins;
 mod late;
 mod operators;
+mod private;
 mod talk;
 
 use super::*;

@@ -84,7 +84,7 @@ fn a_room_is_joined_by_its_number_or_its_name() {
     };
     assert_eq!(joined(r#"{"room_id":7}"#), RoomWish::Numbered(RoomId(7)));
     let garden = ChannelName::parse("a garden").unwrap();
-    let named = RoomWish::Named { name: garden, topic: None, new: false };
+    let named = RoomWish::named(garden);
     assert_eq!(joined("{\"name\":\" a\\u202e garden \"}"), named);
     refused(kind::JOIN_ROOM, "{}", ErrorCode::InvalidMessage);
     refused(kind::JOIN_ROOM, r#"{"room_id":7,"name":"x"}"#, ErrorCode::InvalidMessage);

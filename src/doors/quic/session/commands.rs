@@ -11,7 +11,7 @@ use crate::{
     quic::Link,
 };
 use serde_json::json;
-use tutti_shards::{Bucket, Now, Rate, RoomCommand, RoomRequest, RoomWish, SeatRequest};
+use tutti_shards::{Bucket, Now, Rate, RoomCommand, RoomRequest, RoomWish, SeatRequest, Whom};
 
 /// How often a client is asked to slow down, microseconds.
 const THROTTLE_EVERY_US: u64 = 1_000_000;
@@ -53,9 +53,17 @@ impl Session {
         }
         match parsed {
             Err(refusal) => self.refuse_frame(now, link, frame.kind, &refusal),
-            Ok(Chat::Join(request)) => self.join(now, request, link),
-            Ok(Chat::Room(room, request)) => match self.rooms.seat(room) {
+            Ok(Chat::Join(mut request)) => {
+                self.name_users(&mut request.room);
+                self.join(now, request, link);
+            }
+            Ok(Chat::Room(room, mut request)) => match self.rooms.seat(room) {
                 Some(seat) => {
+                    if let RoomCommand::Invite(whom) | RoomCommand::Unban(whom) =
+                        &mut request.command
+                    {
+                        self.name_user(whom);
+                    }
                     self.rooms.asked(seat, &request.command);
                     self.asks.push_back(Ask::Room(seat, request));
                 }
@@ -104,7 +112,9 @@ impl Session {
         let (config, budgets) = (&self.config, &mut self.budgets);
         let own = match command {
             kind::SEND_MESSAGE => Some((&mut budgets.messages, config.messages)),
-            kind::JOIN_ROOM | kind::CREATE_ROOM => Some((&mut budgets.joins, config.joins)),
+            kind::JOIN_ROOM | kind::CREATE_ROOM | kind::OPEN_DIRECT => {
+                Some((&mut budgets.joins, config.joins))
+            }
             _ => None,
         };
         if let Some((bucket, rate)) = own
@@ -127,11 +137,13 @@ impl Session {
 
     fn join(&mut self, now: Now, request: SeatRequest, link: &mut dyn Link) {
         let room = match &request.room {
-            RoomWish::Numbered(room) => *room,
-            RoomWish::Named { name, .. } => self.config.number_key.room(name),
+            RoomWish::Numbered(room) => Some(*room),
+            RoomWish::Named { name, .. } => Some(self.config.number_key.room(name)),
+            // The core finds it; one in which there is a seat already needs no second.
+            RoomWish::Direct(_) | RoomWish::With(_) | RoomWish::Group { .. } => None,
         };
         let new = matches!(request.room, RoomWish::Named { new: true, .. });
-        if self.rooms.seat(room).is_some() && !new {
+        if let Some(room) = room.filter(|room| self.rooms.seat(*room).is_some() && !new) {
             let command = request.kind.unwrap_or(kind::JOIN_ROOM);
             return self.done(now, command, request.nonce.as_deref(), Some(room.0));
         }
@@ -142,12 +154,27 @@ impl Session {
                 context: None,
                 command: request.kind,
                 nonce: request.nonce.as_deref(),
-                room_id: Some(room.0),
+                room_id: room.map(|room| room.0),
                 retry_after_ms: None,
             };
             return self.refuse(now, link, &info);
         }
         self.sit(now, request);
+    }
+
+    /// Whose the numbers of accounts are.
+    fn name_user(&self, whom: &mut Whom) {
+        whom.user = self.config.auth.user_of_account(whom.number.0);
+    }
+
+    fn name_users(&self, wish: &mut RoomWish) {
+        match wish {
+            RoomWish::Direct(whom) => self.name_user(whom),
+            RoomWish::Named { invites, .. } | RoomWish::Group { invites, .. } => {
+                invites.iter_mut().for_each(|whom| self.name_user(whom));
+            }
+            RoomWish::Numbered(_) | RoomWish::With(_) => {}
+        }
     }
 
     pub(super) fn sit(&mut self, _: Now, request: SeatRequest) {

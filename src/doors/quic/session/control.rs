@@ -199,15 +199,17 @@ impl Session {
             self.phase = Phase::Live;
         }
         let name = tutti_shards::ChannelName::lobby();
-        let room = RoomWish::Named { name, topic: None, new: false };
-        self.sit(now, SeatRequest::new(room, None, None));
+        self.sit(now, SeatRequest::new(RoomWish::named(name), None, None));
     }
 
     /// The first seat is there, or will not be: the client learns that it is in.
-    pub(super) fn entered(&mut self, now: Now, rooms: &[u64], link: &mut dyn Link) {
+    pub(super) fn entered(&mut self, now: Now, lobby: Option<u64>, link: &mut dyn Link) {
         self.phase = Phase::Live;
-        self.auth_ok(now, rooms.to_vec());
-        self.open_lanes(now, rooms, link);
+        let rooms: Vec<u64> = lobby.into_iter().chain(self.rooms.due()).collect();
+        self.auth_ok(now, rooms.clone());
+        self.open_lanes(now, &rooms, link);
+        let invitations = std::mem::take(&mut self.rooms.invitations);
+        self.control.push(&invitations, now.mono_us);
     }
 
     fn auth_ok(&mut self, now: Now, rooms: Vec<u64>) {

@@ -44,7 +44,8 @@ use std::{
     time::Duration,
 };
 use tutti_shards::{
-    Bucket, Color, Departure, Guise, NumberKey, Rate, RoomRequest, SeatRequest, UserId, UserName,
+    Bucket, Color, Departure, Guise, NumberKey, Rate, RoomId, RoomRequest, SeatRequest, UserId,
+    UserName,
 };
 
 /// The client's first bidirectional stream.
@@ -294,6 +295,14 @@ impl Session {
             match kind {
                 wire::mark::WELCOME => self.welcome(now, link),
                 wire::mark::TOO_MANY => self.too_many(now, link),
+                wire::mark::BELONGS => {
+                    let rooms = frame.get(super::frame::HEADER_BYTES..).unwrap_or_default();
+                    let (rooms, _) = rooms.as_chunks();
+                    rooms.iter().for_each(|room| self.belongs(RoomId(u64::from_be_bytes(*room))));
+                }
+                kind::ROOM_INVITE if self.phase == Phase::Entering => {
+                    self.rooms.invitations.extend_from_slice(frame);
+                }
                 kind::ROOM_LIST..kind::STREAM_OPEN | kind::ERROR | kind::SERVER_COMMAND
                     if self.phase == Phase::Live =>
                 {
@@ -310,6 +319,8 @@ impl Session {
             return;
         }
         self.write(now, link);
+        self.settle_heavy();
+        self.sit_where_due(now);
         self.pump(now, link);
         self.write(now, link);
     }

@@ -14,8 +14,8 @@ use crate::{
     quic::Link,
 };
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
-use tutti_shards::{MessageId, Now, RoomCommand, RoomId};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use tutti_shards::{MessageId, Now, RoomCommand, RoomId, RoomWish, SeatRequest};
 
 /// Most different rooms whose joins are counted for one connection.
 const COUNTED_MAX: usize = 10_000;
@@ -57,6 +57,10 @@ pub(super) struct Rooms {
     memberships: HashMap<RoomId, u32>,
     /// Counts rooms as they become busy.
     busy_count: u64,
+    /// Rooms that its user belongs to, in which it will sit.
+    due: VecDeque<RoomId>,
+    /// Invitations that came before it was in.
+    pub(super) invitations: Vec<u8>,
     /// A `RoomInit` or `RoomHistory` that its stream has not taken yet: nothing of that size follows before.
     heavy: Option<(crate::quic::StreamId, u64)>,
 }
@@ -101,12 +105,22 @@ impl Rooms {
     }
 
     /// Whether a join of this room can be counted.
-    pub(super) fn can_count(&self, room: RoomId) -> bool {
-        self.memberships.len() < COUNTED_MAX || self.memberships.contains_key(&room)
+    pub(super) fn can_count(&self, room: Option<RoomId>) -> bool {
+        self.memberships.len() < COUNTED_MAX
+            || room.is_some_and(|room| self.memberships.contains_key(&room))
+    }
+
+    /// The rooms in which it will sit.
+    pub(super) fn due(&self) -> impl Iterator<Item = u64> {
+        self.due.iter().map(|room| room.0)
     }
 
     /// Whether a join or leave is under way, or something large is.
     pub(super) fn is_moving(&self) -> bool {
+        !self.due.is_empty() || self.is_seating()
+    }
+
+    fn is_seating(&self) -> bool {
         self.heavy.is_some() || self.seats.values().any(|seat| seat.room.is_none() || seat.leaving)
     }
 
@@ -143,6 +157,24 @@ impl Rooms {
 }
 
 impl Session {
+    /// The user belongs to a room.
+    pub(super) fn belongs(&mut self, room: RoomId) {
+        if self.rooms.seat(room).is_none() && !self.rooms.due.contains(&room) {
+            self.rooms.due.push_back(room);
+        }
+    }
+
+    /// Takes a seat in the next room that the user belongs to, when the one before is there.
+    pub(super) fn sit_where_due(&mut self, now: Now) {
+        while self.phase == Phase::Live && !self.rooms.is_seating() {
+            let Some(room) = self.rooms.due.pop_front() else { return };
+            let has_place = self.rooms.len() < self.config.rooms_max;
+            if self.rooms.seat(room).is_none() && has_place && self.rooms.can_count(Some(room)) {
+                self.sit(now, SeatRequest::new(RoomWish::Numbered(room), None, None));
+            }
+        }
+    }
+
     /// Opens the lanes and says which they are.
     pub(super) fn open_lanes(&mut self, now: Now, rooms: &[u64], link: &mut dyn Link) {
         link.set_priority(super::CONTROL, PRIORITY_CONTROL);
@@ -265,14 +297,14 @@ impl Session {
         if twice {
             // A full lobby led to where it is already; one seat is enough.
             (seat.room, seat.ghost) = (None, Some(1));
-            let command = RoomCommand::Leave;
+            let command = RoomCommand::Unseat;
             let request = tutti_shards::RoomRequest { nonce: None, kind: kind::JOIN_ROOM, command };
             return self.asks.push_back(super::Ask::Room(number, request));
         }
         self.rooms.by_room.insert(room, number);
         *self.rooms.memberships.entry(room).or_default() += 1;
         if self.phase == Phase::Entering {
-            self.entered(now, &[room.0], link);
+            self.entered(now, Some(room.0), link);
         }
     }
 
@@ -332,7 +364,7 @@ impl Session {
         }
         if seat.room.is_none() && self.phase == Phase::Entering {
             // Not even the lobby takes it in; it may find another room.
-            self.entered(now, &[], link);
+            self.entered(now, None, link);
         }
     }
 

@@ -1,0 +1,340 @@
+//! Direct and group rooms over several shards: who is let in, who belongs where, and what is left of a room.
+
+use super::*;
+use crate::{
+    DoorKind, Guise, Profile, RoomCommand, RoomEvent, RoomId, RoomRequest, RoomText, RoomWish,
+    SeatRequest, UserName, UserNumber, Whom, mesh::Mesh,
+};
+use std::num::NonZeroU64;
+
+/// Writes what sessions are told of rooms, a line each.
+#[derive(Debug)]
+struct Told;
+
+impl Wire for Told {
+    fn encode(&self, _: Format, events: &[Event<'_>], out: &mut Vec<u8>) {
+        for event in events {
+            let Event::Room(event) = event else { continue };
+            let line = match event {
+                RoomEvent::Init { view, members, messages, .. } => {
+                    let people = members.iter().map(|who| {
+                        let there = if who.present { "" } else { "-" };
+                        format!("{}{there}", who.view.profile.display_name())
+                    });
+                    let people: Vec<String> = people.collect();
+                    format!("init {} {} {}", view.kind.word(), people.join(","), messages.len())
+                }
+                RoomEvent::Message { message, .. } => format!("says {}", message.text.as_str()),
+                RoomEvent::Joined { who, .. } => format!("{} joined", name(who.view.profile)),
+                RoomEvent::Left { how, .. } => format!("left {how:?}"),
+                RoomEvent::UserUpdated { who, .. } => {
+                    format!("{} is {}", name(who.view.profile), who.role.word())
+                }
+                RoomEvent::Refused { fault, .. } => format!("refused {fault:?}"),
+                RoomEvent::Closed { how, .. } => format!("closed {how:?}"),
+                RoomEvent::Enters(_) => "enters".to_owned(),
+                RoomEvent::Belongs(rooms) => format!("belongs {}", rooms.len()),
+                RoomEvent::Invited(invitation) => format!("invited by {}", name(&invitation.by)),
+                _ => continue,
+            };
+            out.extend_from_slice(line.as_bytes());
+            out.push(b'\n');
+        }
+    }
+
+    fn encode_unaddressed(&self, _: Format, _: ChannelView<'_>, _: &mut Vec<u8>) -> usize {
+        0
+    }
+
+    fn address(&self, _: Format, _: &mut [u8], _: usize, _: UserId) {}
+
+    fn ping(&self, _: Format, _: &mut Vec<u8>) {}
+}
+
+fn name(profile: &Profile) -> &str {
+    profile.display_name()
+}
+
+/// Who somebody is: capital letters have accounts.
+fn whom(who: char) -> (UserId, Option<NonZeroU64>) {
+    let account = who.is_uppercase().then(|| NonZeroU64::new(u64::from(who as u32)).unwrap());
+    (UserId([who as u8; 12]), account)
+}
+
+/// Several shards whose messages arrive at once.
+struct World {
+    shards: Vec<Shard<Told>>,
+    now: Now,
+    sockets: Vec<Sockets>,
+    /// What was said to seats that ended.
+    ended: Vec<String>,
+}
+
+impl World {
+    fn new(shards: u16) -> Self {
+        let placement = [1, 2, 3, 4];
+        let shard = |id| {
+            let seeds = Seeds { placement, local: u64::from(id) };
+            Shard::new(ShardId(id), shards, Arc::new(Config::default()), seeds, Told)
+        };
+        World {
+            shards: (0..shards).map(shard).collect(),
+            now: Now { mono_us: 1_000_000, wall_ms: 1_700_000_000_000 },
+            sockets: (0..shards).map(|_| Sockets::default()).collect(),
+            ended: Vec::new(),
+        }
+    }
+
+    fn settle(&mut self) {
+        loop {
+            let mut idle = true;
+            for at in 0..self.shards.len() {
+                self.shards[at].flush(self.now, &mut self.sockets[at], false);
+                while let Some(output) = self.shards[at].poll_output() {
+                    idle = false;
+                    match output {
+                        Output::Mesh { to, message } => {
+                            let from = ShardId(at as u16);
+                            self.shards[to.index()].handle_mesh(self.now, from, message);
+                        }
+                        Output::SeatEnded { last, .. } => {
+                            self.ended.push(String::from_utf8(last).unwrap());
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            self.shards.iter().for_each(Shard::verify);
+            if idle {
+                return;
+            }
+        }
+    }
+
+    /// A session of somebody on a shard.
+    fn enter(&mut self, who: char, at: usize) -> Key {
+        let (user, account) = whom(who);
+        let (key, _) = self.shards[at].open_session(self.now);
+        let name = UserName::parse(&who.to_string(), 40).unwrap();
+        let guise = Guise { door: DoorKind::Quic, account, name, tag: None, alone: false };
+        let enter = Command::Enter { user, guise: Box::new(guise) };
+        self.shards[at].handle_command(self.now, key, enter);
+        self.settle();
+        key
+    }
+
+    fn lose(&mut self, key: Key, at: usize) {
+        self.shards[at].end_session(self.now, key, Departure::Disconnected);
+        self.settle();
+    }
+
+    fn sit(&mut self, session: Key, at: usize, wish: RoomWish) -> Key {
+        let request = SeatRequest::new(wish, None, Some(1));
+        let seat = self.shards[at].sit(self.now, session, request).unwrap();
+        self.settle();
+        seat
+    }
+
+    fn ask(&mut self, seat: Key, at: usize, command: RoomCommand) {
+        let request = Box::new(RoomRequest { nonce: None, kind: 1, command });
+        self.shards[at].handle_command(self.now, seat, Command::Room(request));
+        self.settle();
+    }
+
+    fn whom(&self, who: char) -> Whom {
+        match whom(who) {
+            (user, Some(account)) => Whom { number: UserNumber(account.get()), user: Some(user) },
+            (user, None) => Whom { number: crate::NumberKey::default().stranger(user), user: None },
+        }
+    }
+
+    fn told(&mut self, key: Key, at: usize) -> Vec<String> {
+        let bytes = self.sockets[at].0.remove(&key.to_u64()).unwrap_or_default();
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    fn belongings(&self) -> Vec<(char, RoomId)> {
+        let all = self.shards.iter().flat_map(Shard::belongings);
+        let mut all: Vec<_> = all.map(|(user, room)| (char::from(user.0[0]), room)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    fn rooms(&self) -> usize {
+        let channels = self.shards.iter().flat_map(|shard| shard.channels.iter());
+        channels.filter(|(_, channel)| channel.private.is_some()).count()
+    }
+
+    fn room(&self) -> RoomId {
+        let mut channels = self.shards.iter().flat_map(|shard| shard.channels.iter());
+        channels.find(|(_, channel)| channel.private.is_some()).unwrap().1.room.id
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now.mono_us += seconds * 1_000_000;
+        self.now.wall_ms += seconds * 1_000;
+        for shard in &mut self.shards {
+            shard.handle_timeout(self.now);
+        }
+        self.settle();
+    }
+
+    fn group(&mut self, by: Key, at: usize, invited: &str) -> Key {
+        let invites = invited.chars().map(|who| self.whom(who)).collect();
+        self.sit(by, at, RoomWish::Group { title: "g".into(), topic: None, invites })
+    }
+}
+
+fn say(text: &str) -> RoomCommand {
+    let text = RoomText::parse(text, 100).unwrap();
+    RoomCommand::Say { text, reply_to: None, action: false }
+}
+
+#[test]
+fn the_other_of_two_gets_the_room_with_the_first_message() {
+    for shards in 1..4 {
+        let mut world = World::new(shards);
+        let (here, there) = (0, usize::from(shards) - 1);
+        let (a, b) = (world.enter('A', here), world.enter('B', there));
+        let other = world.whom('B');
+        let seat = world.sit(a, here, RoomWish::Direct(other));
+        assert_eq!(world.told(seat, here), ["init direct A,B- 0"]);
+        assert_eq!(world.told(b, there), [""; 0]);
+        world.ask(seat, here, say("psst"));
+        assert_eq!(world.told(b, there), ["enters"]);
+        let room = world.room();
+        let seat = world.sit(b, there, RoomWish::Numbered(room));
+        assert_eq!(world.told(seat, there), ["init direct A,B 1"]);
+        assert_eq!(world.belongings(), [('A', room), ('B', room)]);
+        // The same room from the other side, and not for a third.
+        let other = world.whom('A');
+        let again = world.sit(b, there, RoomWish::Direct(other));
+        assert_eq!(world.told(again, there), ["init direct A,B 1"]);
+        assert_eq!(world.rooms(), 1);
+        let c = world.enter('C', here);
+        world.sit(c, here, RoomWish::Numbered(room));
+        assert_eq!(world.ended, ["refused NotFound\n"]);
+    }
+}
+
+#[test]
+fn membership_of_accounts_outlives_their_connections() {
+    let mut world = World::new(3);
+    let (a, b, c) = (world.enter('A', 0), world.enter('B', 1), world.enter('c', 2));
+    let seat = world.group(a, 0, "Bcx");
+    assert_eq!(world.told(b, 1), ["invited by A"]);
+    let room = world.room();
+    for (who, at) in [(b, 1), (c, 2)] {
+        world.sit(who, at, RoomWish::Numbered(room));
+    }
+    world.told(seat, 0);
+    world.lose(b, 1);
+    assert_eq!(world.told(seat, 0), [""; 0], "B is a member who is not there");
+    world.lose(c, 2);
+    assert_eq!(world.told(seat, 0), ["left Disconnected"], "c has no account");
+    let b = world.enter('B', 2);
+    assert_eq!(world.told(b, 2), ["belongs 1"]);
+    world.lose(a, 0);
+    world.lose(b, 2);
+    world.pass(3_600);
+    assert_eq!(world.rooms(), 1, "it is there for those who belong to it");
+    let b = world.enter('B', 0);
+    let seat = world.sit(b, 0, RoomWish::Numbered(room));
+    assert_eq!(world.told(seat, 0), ["init group A-,B 0"]);
+    world.ask(seat, 0, RoomCommand::Leave);
+    assert_eq!(world.ended.pop().unwrap(), "closed Left\n");
+    assert_eq!(world.belongings(), [('A', room)]);
+    let a = world.enter('A', 1);
+    let seat = world.sit(a, 1, RoomWish::Numbered(room));
+    world.ask(seat, 1, RoomCommand::Leave);
+    assert_eq!((world.rooms(), world.belongings()), (0, vec![]), "nothing is left of it");
+}
+
+#[test]
+fn a_group_without_accounts_ends_with_its_last_connection() {
+    let mut world = World::new(2);
+    let (a, b) = (world.enter('a', 0), world.enter('b', 1));
+    world.group(a, 0, "bB");
+    assert_eq!(world.told(b, 1), ["invited by a"]);
+    world.lose(a, 0);
+    world.pass(10);
+    assert_eq!((world.rooms(), world.belongings()), (0, vec![]));
+    // Of the invitation nothing is left either.
+    world.lose(b, 1);
+    let b = world.enter('b', 1);
+    assert_eq!(world.told(b, 1), [""; 0]);
+}
+
+#[test]
+fn a_dissolved_group_is_told_to_all_and_forgotten_by_all() {
+    let mut world = World::new(3);
+    let (a, b) = (world.enter('A', 0), world.enter('B', 1));
+    let seat = world.group(a, 0, "BC");
+    let room = world.room();
+    let other = world.sit(b, 1, RoomWish::Numbered(room));
+    world.ask(other, 1, RoomCommand::Dissolve);
+    assert_eq!(world.told(other, 1), ["init group A,B 0", "refused Denied"]);
+    world.ask(seat, 0, RoomCommand::Dissolve);
+    assert_eq!(world.ended, ["closed Deleted\n", "closed Deleted\n"]);
+    assert_eq!((world.rooms(), world.belongings()), (0, vec![]));
+}
+
+#[test]
+fn a_full_group_and_full_invitations() {
+    let mut world = World::new(1);
+    let a = world.enter('A', 0);
+    let seat = world.group(a, 0, "");
+    let (shard, room) = (&mut world.shards[0], RoomId(0));
+    let idx = shard.channels.iter().find(|(_, c)| c.private.is_some()).unwrap().0;
+    assert_ne!(shard.channels[idx].room.id, room);
+    let private = shard.channels[idx].private.as_deref_mut().unwrap();
+    let person = |n: usize| {
+        let mut id = [0; 12];
+        id[..8].copy_from_slice(&(n as u64).to_be_bytes());
+        Profile::new(UserId(id), 0)
+    };
+    for n in 1..crate::GROUP_MEMBERS_MAX {
+        private.put(&person(n), crate::Role::Member, crate::Standing::In);
+    }
+    let by = Box::new(person(1));
+    for n in 0..crate::INVITED_MAX - 1 {
+        let standing = crate::Standing::Invited(by.clone());
+        private.put(&person(10_000 + n), crate::Role::Member, standing);
+    }
+    let (b, _) = (world.enter('B', 0), world.enter('C', 0));
+    world.told(seat, 0);
+    let (first, second) = (world.whom('B'), world.whom('C'));
+    world.ask(seat, 0, RoomCommand::Invite(first));
+    world.ask(seat, 0, RoomCommand::Invite(second));
+    assert_eq!(world.told(seat, 0), ["refused Limit"]);
+    let room = world.room();
+    world.sit(b, 0, RoomWish::Numbered(room));
+    assert_eq!(world.ended, ["refused Full\n"]);
+}
+
+#[test]
+fn what_arrives_for_those_who_are_gone_does_no_harm() {
+    let mut world = World::new(2);
+    let a = world.enter('A', 0);
+    let seat = world.group(a, 0, "");
+    let room = world.room();
+    world.lose(a, 0);
+    let (conn, request) =
+        (ConnId::new(ShardId(0), 999), SeatRequest::new(RoomWish::Numbered(room), None, None));
+    let direct = mesh_found(conn, crate::mesh::Seek::Direct(Box::new(request)));
+    let seek = crate::mesh::Seek::Invite { room, nonce: None, kind: Some(1) };
+    for (at, message) in
+        [(0, direct), (1, mesh_found(conn, seek.clone())), (0, mesh_found(conn, seek))]
+    {
+        let from = ShardId(1 - at as u16);
+        world.shards[at].handle_mesh(world.now, from, MeshMessage(message));
+        world.settle();
+    }
+    assert!(world.ended.is_empty());
+    assert_eq!(world.told(seat, 0), ["init group A 0"]);
+}
+
+fn mesh_found(conn: ConnId, seek: crate::mesh::Seek) -> Mesh {
+    let finder = Box::new(crate::mesh::Finder { at: ShardId(0), conn, seek });
+    Mesh::UserFound { finder, found: Some(Box::new(Profile::new(UserId([9; 12]), 0))) }
+}
