@@ -99,7 +99,16 @@ fn a_direct_room_has_one_other_member() {
     let create = kind::CREATE_ROOM;
     refused(create, r#"{"name":"x","room_type":"dm","members":[1,2]}"#, invalid);
     refused(create, r#"{"name":"x","room_type":"club","members":[]}"#, invalid);
-    refused(create, r#"{"name":"x","room_type":"group","members":[]}"#, ErrorCode::Unknown);
+    let wish = |payload: &str| match chat(create, payload) {
+        Ok(Chat::Join(request)) => request.room,
+        other => panic!("{other:?}"),
+    };
+    let other = Whom { number: UserNumber(7), user: None };
+    let direct = wish(r#"{"name":"x","room_type":"direct","members":[7]}"#);
+    assert_eq!(direct, RoomWish::Direct(other));
+    let group = wish(r#"{"name":"x","room_type":"private","members":[7],"topic":"t"}"#);
+    let (title, topic, invites) = ("x".into(), Some("t".into()), [other].into());
+    assert_eq!(group, RoomWish::Group { title, topic, invites });
     assert!(chat(create, r#"{"name":"x","room_type":"public","members":[]}"#).is_ok());
 }
 
