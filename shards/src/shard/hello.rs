@@ -452,11 +452,12 @@ impl<W: Wire> Shard<W> {
         if shown.profile.version < profile.version {
             let before = std::mem::replace(&mut shown.profile, profile.clone());
             let (position, digits) = (shown.position, shown.digits);
-            if before.presence_seq != profile.presence_seq {
+            let is_presence = before.presence_seq != profile.presence_seq;
+            if is_presence {
                 self.tell_presence(channel, participant);
             }
-            let looks = before.looks_like(profile);
-            if looks && before.away == profile.away {
+            let only_presence = is_presence && before.looks_like(profile);
+            if only_presence && before.away == profile.away {
                 return;
             }
             // At a terminal the answer says it.
@@ -466,7 +467,7 @@ impl<W: Wire> Shard<W> {
                 by.map(|member| Actor { channel, participant, conn: member.conn, at: member.at });
             let view = crate::ParticipantView { profile, position, digits };
             self.broadcast(channel, by, Class::Prompt, Event::Changed { view, before: &before });
-            if !looks {
+            if !only_presence {
                 self.tell_updated(channel, participant, None);
             }
         }

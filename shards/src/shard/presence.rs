@@ -1,8 +1,8 @@
 //! Whether people are there: what their connections say, and who is told.
 //!
 //! The shard that owns a user's record knows of each connection whether somebody is at it; a user is away when nobody
-//! is at any. A change is a new version of the profile, and travels to all rooms of the user as such. There it is an event
-//! without a number: those who miss it are told again, or see it when they come.
+//! is at any. A change is a new version of the profile, and travels to all rooms of the user as such. There it is an
+//! event without a number: those who miss it are told again, or see it when they come.
 
 use super::Shard;
 use crate::{ConnId, Key, Now, RoomEvent, UserId, Wire, channel::Channel, mesh::Mesh};
