@@ -114,7 +114,7 @@ impl Input<'_> {
                 let (name, color) = self.profile();
                 let tag = Tag { text: "MOD".into(), color: "#fff".into() };
                 let tag = self.flag().then(|| self.flag().then(|| Box::new(tag)));
-                let change = ProfileChange { name, color, tag, away: None };
+                let change = ProfileChange { name, color, tag, ..Default::default() };
                 AdminCommand::Profile { user: self.user(), change }
             }
             3 => AdminCommand::Move {

@@ -98,6 +98,23 @@ pub enum Command {
     Admin(Box<AdminCommand>),
     /// A request of a seat.
     Room(Box<RoomRequest>),
+    /// A session's user wants to look otherwise; the session is told what comes of it.
+    Look(Box<LookRequest>),
+}
+
+/// How a session's user wants to look.
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
+pub struct LookRequest {
+    /// Sent back with the answer.
+    pub nonce: Option<Box<str>>,
+    /// The door's own number of the command, sent back with the answer.
+    pub kind: u8,
+    /// The new name.
+    pub name: Option<UserName>,
+    /// The new colour.
+    pub color: Option<Color>,
+    /// Where the new picture is, or that there is none.
+    pub avatar: Option<Option<Box<str>>>,
 }
 
 /// Where a join leads.
@@ -291,4 +308,6 @@ pub struct ProfileChange {
     pub tag: Option<Option<Box<Tag>>>,
     /// Away, or back.
     pub away: Option<bool>,
+    /// Where the new picture is, or that there is none.
+    pub avatar: Option<Option<Box<str>>>,
 }

@@ -74,6 +74,8 @@ pub struct Rates {
     pub crown: Rate,
     /// Name and colour changes.
     pub profile: Rate,
+    /// Changes of how a session's user looks.
+    pub look: Rate,
     /// Bans and their removal.
     pub ban: Rate,
     /// Clock requests.
@@ -278,6 +280,7 @@ impl Default for Rates {
             settings: Rate::new(10, 2_000),
             crown: Rate::new(10, 5_000),
             profile: Rate::new(10, 10_000),
+            look: Rate::new(1, 5_000),
             ban: Rate::new(4, 2_000),
             time: Rate::new(10, 5_000),
             list: Rate::new(10, 5_000),
@@ -318,6 +321,7 @@ impl Config {
             settings: off,
             crown: off,
             profile: off,
+            look: off,
             ban: off,
             time: off,
             list: off,

@@ -1,9 +1,9 @@
 //! Connections as a shard knows them.
 
 use crate::{
-    Bucket, ChatText, CloseReason, ConnId, Entry, Format, JoinTarget, Key, Nick, NoteQuota, Places,
-    Profile, Quotas, SettingsPatch, ShardId, fan_out::NONE, outbox::Outbox,
-    place_index::PlaceIndex,
+    Bucket, ChatText, CloseReason, ConnId, Entry, Format, Guise, JoinTarget, Key, LookRequest,
+    Nick, NoteQuota, Places, Profile, Quotas, SettingsPatch, ShardId, fan_out::NONE,
+    outbox::Outbox, place_index::PlaceIndex,
 };
 use ahash::RandomState;
 use serde::{Deserialize, Serialize};
@@ -120,8 +120,13 @@ impl Extra {
 /// What a paused connection waits for.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) enum Awaits {
-    /// Its user's shard, to say who it is.
-    Welcome { user: crate::UserId, token: Option<Box<str>>, nick: Option<Nick> },
+    /// Its user's shard, to say who it is. A session may have claimed a name already, known by its key.
+    Welcome {
+        user: crate::UserId,
+        token: Option<Box<str>>,
+        nick: Option<Nick>,
+        name: Option<Box<str>>,
+    },
     /// Its user's shard, to say what became of a change.
     Profile(ProfileWish),
     /// The shard of its channel, to let it go where it asked to.
@@ -130,6 +135,8 @@ pub(crate) enum Awaits {
     Room { owner: ShardId },
     /// The shard that keeps a nick, to say whether it is free; with the login that it is for, or to change to it.
     Nick { nick: Nick, login: Option<(Option<crate::UserId>, bool)> },
+    /// The shard that keeps a session's name, to say whether it is free.
+    Name { key: Box<str>, wish: NameWish },
     /// The shard of a room, to keep a seat there.
     Seat,
     /// Whoever keeps the person that it writes to, to say that the message arrived.
@@ -152,6 +159,18 @@ pub(crate) enum ProfileWish {
     Away(bool),
     /// Another colour.
     Color,
+    /// Another look of a session's user. A name that only one may have was claimed; of it and the old one, one is given
+    /// back afterwards.
+    Look { request: Box<LookRequest>, keys: Option<(Box<str>, Box<str>)> },
+}
+
+/// What a session claims a name for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) enum NameWish {
+    /// To come in as this user.
+    Login { user: crate::UserId, guise: Box<Guise> },
+    /// To be called so from now on.
+    Look(Box<LookRequest>),
 }
 
 /// What of the channel list is still to be sent to one who follows it: all of it, unless said otherwise.

@@ -54,6 +54,9 @@ pub enum DoorKind {
     Quic,
 }
 
+/// From when on presence is numbered, seconds since 1970 (2020-01-01): 32 bits then last until 2156.
+const PRESENCE_EPOCH_S: u64 = 1_577_836_800;
+
 /// A user as everyone sees them.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Profile {
@@ -81,6 +84,24 @@ pub struct Profile {
     /// Until when what the user says is refused everywhere, milliseconds since 1970; 0 for not.
     #[serde(default)]
     pub muted_until_ms: u64,
+    /// Rises with each change of whether they are there, also over restarts.
+    #[serde(default)]
+    pub presence_seq: u32,
+    /// What few people have.
+    #[serde(default)]
+    pub details: Option<Box<Details>>,
+}
+
+/// What few people have.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Details {
+    /// Where their picture is: an https address of at most 512 bytes.
+    pub avatar: Option<Box<str>>,
+    /// What their door called them when they chose another name, which they keep until it calls them otherwise.
+    pub given_name: Option<UserName>,
+    /// What they are about, at most 128 bytes.
+    #[serde(skip)]
+    pub status: Option<Box<str>>,
 }
 
 impl Profile {
@@ -98,7 +119,59 @@ impl Profile {
             first_seen_ms,
             account: None,
             muted_until_ms: 0,
+            presence_seq: 0,
+            details: None,
         }
+    }
+
+    /// Where their picture is.
+    #[must_use]
+    pub fn avatar(&self) -> Option<&str> {
+        self.details.as_ref()?.avatar.as_deref()
+    }
+
+    /// What they are about.
+    #[must_use]
+    pub fn status(&self) -> Option<&str> {
+        self.details.as_ref()?.status.as_deref()
+    }
+
+    /// Whether the name is one that only a single connection may have, which claims it where it is kept.
+    #[must_use]
+    pub fn has_own_name(&self) -> bool {
+        match self.door {
+            DoorKind::Line => true,
+            DoorKind::Quic => self.account.is_none(),
+            DoorKind::Piano => false,
+        }
+    }
+
+    /// Whether they look the same as `other`, apart from whether they are there.
+    #[must_use]
+    pub(crate) fn looks_like(&self, other: &Profile) -> bool {
+        self.name == other.name
+            && self.color == other.color
+            && self.tag == other.tag
+            && (self.door, self.account) == (other.door, other.account)
+            && self.muted_until_ms == other.muted_until_ms
+            && self.avatar() == other.avatar()
+    }
+
+    /// Changes the details, which go when nothing is in them.
+    pub(crate) fn change_details(&mut self, change: impl FnOnce(&mut Details)) {
+        let mut details = self.details.take().unwrap_or_default();
+        change(&mut details);
+        self.details = (*details != Details::default()).then_some(details);
+    }
+
+    /// Says whether they are away, and what they are about; the number of the change is higher than any before.
+    pub(crate) fn show_presence(&mut self, away: bool, status: Option<Box<str>>, wall_ms: u64) {
+        self.away = away;
+        self.change_details(|details| details.status = status);
+        // Seconds, because a record that was forgotten does not know how far it had counted.
+        let seconds = (wall_ms / 1_000).saturating_sub(PRESENCE_EPOCH_S);
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        self.presence_seq = self.presence_seq.saturating_add(1).max(seconds);
     }
 
     /// Whether what the user says is refused everywhere.

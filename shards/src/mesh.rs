@@ -27,6 +27,8 @@ pub(crate) enum Mesh {
     Departed { user: UserId, conn: ConnId, quota: Option<NoteQuota> },
     /// A change of the record; `conn` waits for what becomes of it.
     ChangeProfile { user: UserId, conn: Option<ConnId>, change: Box<ProfileChange> },
+    /// Whether somebody is at a connection of a user, and what they are about.
+    SetPresence { user: UserId, conn: ConnId, away: bool, status: Option<Box<str>> },
     /// For all connections of a user but some.
     ToUser { user: UserId, payload: Payload, except: SmallVec<[ConnId; 1]> },
     /// Whether a user is connected, for a ban by a holder.
@@ -42,7 +44,7 @@ pub(crate) enum Mesh {
 
     // To the shard that keeps a nick.
     /// A connection claims it.
-    ClaimNick { nick: Nick, conn: ConnId, hops: u16 },
+    ClaimNick { key: Box<str>, conn: ConnId, hops: u16 },
     /// A connection gives it back.
     ReleaseNick { key: Box<str>, conn: ConnId },
     /// The connection that has it came from another shard.
@@ -52,7 +54,7 @@ pub(crate) enum Mesh {
 
     // Between the shards of two people who write to each other, and back.
     /// Whether the connection, which had been handed over so often, has the nick now.
-    NickClaimed { nick: Nick, conn: ConnId, hops: u16, granted: bool },
+    NickClaimed { key: Box<str>, conn: ConnId, hops: u16, granted: bool },
     /// Something private for a connection.
     Letter { conn: ConnId, letter: Box<Letter> },
     /// What became of the private message that a connection wrote: whom it reached, if anybody.
@@ -71,6 +73,8 @@ pub(crate) enum Mesh {
     Welcome { conn: ConnId, welcome: Option<Box<(Profile, NoteQuota)>> },
     /// The record as it is now.
     Profile { profile: Box<Profile>, conns: SmallVec<[ConnId; 1]> },
+    /// A session's change of the record was made, or may be tried again after so many milliseconds.
+    Looked { conn: ConnId, wait_ms: Option<u32> },
     /// For these connections.
     ToConns { conns: SmallVec<[ConnId; 1]>, payload: Payload },
     /// Who it is that was looked for, if anybody.

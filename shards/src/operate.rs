@@ -204,6 +204,8 @@ pub enum Outcome {
     Lobby,
     /// The channel is there for ever.
     Permanent,
+    /// The name is the connection's own, as those at terminals and of logins by a name alone are.
+    OwnName,
 }
 
 /// Which users are asked for.

@@ -385,6 +385,8 @@ pub enum RoomFault {
     Full,
     /// The name is taken, by this room.
     Exists(RoomId),
+    /// Somebody else is called so.
+    NameTaken,
     /// The asker is banned for so many more milliseconds.
     Banned(u64),
     /// The asker is muted for so many more milliseconds.
@@ -516,6 +518,14 @@ pub enum RoomEvent<'a> {
         room: RoomId,
         user: UserNumber,
         on: bool,
+    },
+    /// Somebody is there, or away. Of several that say so, the one with the highest number is right.
+    Presence {
+        user: UserNumber,
+        away: bool,
+        status: Option<&'a str>,
+        number: u32,
+        at_ms: u64,
     },
     /// It was done.
     Done {

@@ -46,7 +46,7 @@ kinds! {
         OutboxMark = "outbox_mark", LobbyCapacity = "lobby_capacity", ChannelLimit = "channel_limit",
         MinOnline = "min_online", Banned = "banned", Channels = "channels",
         ConnectionsPerUser = "connections_per_user", Muted = "muted", Silence = "silence", HelloDeadline = "hello_deadline",
-        NickTaken = "line.nick_taken", Stalled = "line.stalled_ms", Idle = "line.idle_ms",
+        NickTaken = "line.nick_taken", NameTaken = "quic.name_taken", Stalled = "line.stalled_ms", Idle = "line.idle_ms",
         LinesShed = "line.outbox_mark_bytes", LineOutbox = "line.outbox_bytes",
     }
 }
@@ -95,7 +95,7 @@ impl From<&Command> for CommandKind {
             Command::Direct { .. } => CommandKind::Direct,
             Command::Play(_) => CommandKind::Notes,
             Command::Move(_) => CommandKind::Cursor,
-            Command::SetProfile { .. } => CommandKind::Profile,
+            Command::SetProfile { .. } | Command::Look(_) => CommandKind::Profile,
             Command::Ban { .. } | Command::Unban(_) => CommandKind::Ban,
             Command::Time { .. } => CommandKind::Time,
             Command::FollowList(_) => CommandKind::List,

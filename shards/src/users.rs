@@ -16,6 +16,14 @@ pub(crate) struct Presence {
     pub(crate) hops: u16,
     /// Whether an operator had it closed: one that was on its way for long is told so again where it arrives.
     pub(crate) doomed: bool,
+    /// Whether it said that nobody is there. A user is away when all connections say so.
+    pub(crate) away: bool,
+}
+
+impl Presence {
+    pub(crate) fn new(conn: ConnId, shard: ShardId, hops: u16) -> Self {
+        Presence { conn, shard, hops, doomed: false, away: false }
+    }
 }
 
 #[derive(Debug)]
@@ -32,6 +40,18 @@ pub(crate) struct User {
 }
 
 impl User {
+    /// Says whether nobody is at a connection.
+    pub(crate) fn set_away(&mut self, conn: ConnId, away: bool) {
+        if let Some(presence) = self.connections.iter_mut().find(|known| known.conn == conn) {
+            presence.away = away;
+        }
+    }
+
+    /// Whether nobody is at any of the connections, of which there are some.
+    pub(crate) fn is_away(&self) -> bool {
+        !self.connections.is_empty() && self.connections.iter().all(|presence| presence.away)
+    }
+
     /// The connections on each shard, in order of shards.
     pub(crate) fn by_shard(&self) -> BTreeMap<ShardId, SmallVec<[ConnId; 1]>> {
         let mut shards: BTreeMap<ShardId, SmallVec<[ConnId; 1]>> = BTreeMap::new();
@@ -134,7 +154,6 @@ impl Users {
             profile.version += 1;
             profile.name = Some(nick.to_name());
             profile.door = DoorKind::Line;
-            profile.away = false;
         }
         if let Some(since) = record.absent_since.take() {
             self.absent.remove(&since);
@@ -150,8 +169,7 @@ impl Users {
         });
         match known {
             Some(known) if known.hops < presence.hops => {
-                let doomed = known.doomed;
-                *known = Presence { doomed, ..presence };
+                *known = Presence { doomed: known.doomed, away: known.away, ..presence };
                 true
             }
             _ => false,
@@ -208,13 +226,29 @@ impl Users {
 mod tests {
     use super::*;
 
-    fn presence(serial: u64) -> Presence {
-        Presence {
-            conn: ConnId::new(ShardId(0), serial),
-            shard: ShardId(0),
-            hops: 0,
-            doomed: false,
+    #[test]
+    fn away_is_who_is_at_no_connection() {
+        let mut users = Users::new(RandomState::with_seeds(1, 2, 3, 4), 2);
+        let user = UserId([1; 12]);
+        for n in [1, 2] {
+            users.arrive(user, true, presence(n), None, || new(user), None);
         }
+        let record = users.get_mut(user).unwrap();
+        record.set_away(presence(1).conn, true);
+        assert!(!record.is_away(), "somebody is at the other");
+        record.set_away(presence(2).conn, true);
+        assert!(record.is_away());
+        assert!(users.moved(user, Presence { hops: 1, ..presence(1) }));
+        assert!(users.get(user).unwrap().is_away(), "also when a connection goes on elsewhere");
+        users.get_mut(user).unwrap().set_away(presence(1).conn, false);
+        users.depart(user, presence(1).conn, None);
+        assert!(users.get(user).unwrap().is_away(), "the one who was there is gone");
+        users.depart(user, presence(2).conn, None);
+        assert!(!users.get(user).unwrap().is_away(), "nobody says anything");
+    }
+
+    fn presence(serial: u64) -> Presence {
+        Presence::new(ConnId::new(ShardId(0), serial), ShardId(0), 0)
     }
 
     fn new(user: UserId) -> Profile {

@@ -700,6 +700,7 @@ fn rates(read: &Reader<'_>) -> Rates {
         settings: rate("settings"),
         crown: rate("crown"),
         profile: rate("profile"),
+        look: rate("quic_profile"),
         ban: rate("ban"),
         time: rate("time"),
         list: rate("list"),

@@ -172,6 +172,10 @@ impl Operator {
                 "lobby",
                 "nobody is sent out of a lobby, and none is closed: it would lead to the next; kick or mute instead",
             ),
+            Outcome::OwnName => (
+                "own_name",
+                "names at terminals and of logins by a name alone are their owners' to change",
+            ),
             Outcome::Permanent => ("permanent", "that channel is always there"),
         };
         Err(Failure::new(failure.0, failure.1))

@@ -4,8 +4,8 @@ import asyncio
 import socket
 
 from client import (
-    AWAY, BAN, CLOSE, DELETE, EDIT, JOIN, JOINED, LEFT, MESSAGE, OPEN_DIRECT, REACT, ROOM_UPDATED, SEND, SET_PROFILE,
-    TYPING, USER_UPDATED, frame,
+    AWAY, BAN, CLOSE, DELETE, EDIT, JOIN, JOINED, LEFT, MESSAGE, ONLINE, OPEN_DIRECT, REACT, ROOM_UPDATED, SEND,
+    SET_PROFILE, TYPING, USER_UPDATED, frame,
 )
 from doors import Piano, Terminal
 from server import Case, free_port, not_yet
@@ -104,16 +104,25 @@ class Doors(Case):
         await client.say(room, "bows", kind="action")
         await terminal.until(lambda line: line.endswith(" bows") and "* " in line, "bows")
 
-    @not_yet("names stay as they were at the login")
     async def test_066_renames(self):
         piano, terminal, client, room = await self.three()
         nick = self.somebody()
         terminal.send(f"/nick {nick}")
         got = await client.expect(USER_UPDATED, room_id=room)
         self.assertEqual(got["user"]["username"], nick)
+        await piano.expect("p", name=nick)
         name = self.somebody()
         await client.done(SET_PROFILE, {"username": name})
         await terminal.until(lambda line: f"is now known as {name}~" in line, "rename")
+        nonce = client.chat(SET_PROFILE, {"color": "#010203"})
+        refused = await client.answer(nonce, refused=True)
+        self.assertEqual((refused["code"], refused["nonce"]), (1006, nonce))
+        await piano.expect("p", name=name)
+        shown = self.somebody()
+        piano.send({"m": "userset", "set": {"name": shown}})
+        got = await client.expect(USER_UPDATED, room_id=room)
+        while got["user"]["username"] != shown:
+            got = await client.expect(USER_UPDATED, room_id=room)
 
     @not_yet("direct and group rooms")
     async def test_068_private(self):
@@ -125,12 +134,17 @@ class Doors(Case):
         terminal.send("/r back")
         await client.expect(MESSAGE, room_id=direct, content="back")
 
-    @not_yet("presence")
     async def test_078_away(self):
         piano, terminal, client, room = await self.three()
         terminal.send("/away")
         user = next(user for user in client.init["members"] if user["username"] == terminal.nick)
         await client.expect(AWAY, user_id=user["user_id"])
+        terminal.send("/back")
+        await client.expect(ONLINE, user_id=user["user_id"])
+        client.datagram(frame(AWAY, {"away_since": 1, "pseq": 1}))
+        await piano.expect("p", name=client.name, afk=True)
+        terminal.send("/users")
+        await terminal.until(lambda line: client.name in line and "(away)" in line, "away")
 
     async def test_074_a_ban_from_the_terminal(self):
         name = self.somebody()
@@ -168,3 +182,11 @@ class Doors(Case):
             seen[2].append(line.rsplit(": ", 1)[1])
         self.assertEqual(seen[0], seen[1])
         self.assertEqual(seen[0], seen[2])
+
+
+class DoorsOneShard(Doors):
+    shards = 1
+
+
+class DoorsFourShards(Doors):
+    shards = 4

@@ -39,10 +39,11 @@ impl<W: Wire> Shard<W> {
             Some(user) => (user, true),
             None => (self.draw_user(), false),
         };
-        self.come(now, slot, user, durable, token, None);
+        self.come(now, slot, user, durable, token, (None, None));
     }
 
-    /// A connection belongs to this user from now on, unless the user has too many.
+    /// A connection belongs to this user from now on, unless the user has too many. `name` is the key of the name that
+    /// it has claimed.
     pub(super) fn come(
         &mut self,
         now: Now,
@@ -50,23 +51,24 @@ impl<W: Wire> Shard<W> {
         user: UserId,
         durable: bool,
         token: Option<Box<str>>,
-        guise: Option<Box<Guise>>,
+        (guise, name): (Option<Box<Guise>>, Option<Box<str>>),
     ) {
         let owner = self.owner_of_user(user);
         let conn = &mut self.conns[slot];
         if owner != self.id {
-            conn.extra().awaits = Some(Awaits::Welcome { user, token, nick: None });
+            conn.extra().awaits = Some(Awaits::Welcome { user, token, nick: None, name });
             let conn = conn.id;
             return self.mesh(owner, Mesh::Hello { user, conn, nick: None, guise });
         }
-        let presence = Presence { conn: conn.id, shard: self.id, hops: conn.hops, doomed: false };
+        let presence = Presence::new(conn.id, self.id, conn.hops);
         if durable && self.waits_for_user(now, user, presence, None, guise.as_deref()) {
-            self.conns[slot].extra().awaits = Some(Awaits::Welcome { user, token, nick: None });
+            let awaits = Awaits::Welcome { user, token, nick: None, name };
+            self.conns[slot].extra().awaits = Some(awaits);
             return;
         }
         let new = || Profile::new(user, now.wall_ms);
         let welcome = self.arrive(user, durable, presence, (None, guise), new);
-        self.welcome(now, slot, welcome, token.as_deref());
+        self.welcome(now, slot, welcome, (token.as_deref(), name));
     }
 
     /// A connection of a user whose record is here has come, and looks as its door says.
@@ -88,6 +90,7 @@ impl<W: Wire> Shard<W> {
             self.dress(user, *guise);
             self.tell_memberships(self.now, user, presence);
         }
+        self.settle_presence(user);
         self.users.get(user).map(|record| (record.profile.clone(), record.quota))
     }
 
@@ -95,12 +98,18 @@ impl<W: Wire> Shard<W> {
     fn dress(&mut self, user: UserId, guise: Guise) {
         let Some(record) = self.users.get_mut(user) else { return };
         let profile = Rc::make_mut(&mut record.profile);
-        let name = Some(guise.name);
+        // A name that was chosen in place of this one stays.
+        let given = profile.details.as_ref().and_then(|details| details.given_name.as_ref());
+        let keeps = guise.account.is_some() && given == Some(&guise.name);
+        let name = if keeps { profile.name.clone() } else { Some(guise.name) };
         let same = profile.name == name
             && profile.tag == guise.tag
             && (profile.door, profile.account) == (guise.door, guise.account);
         if same {
             return;
+        }
+        if !keeps {
+            profile.change_details(|details| details.given_name = None);
         }
         // Whoever comes for the first time has not been seen by anybody.
         profile.version += u32::from(record.connections.len() > 1);
@@ -130,10 +139,13 @@ impl<W: Wire> Shard<W> {
         now: Now,
         slot: u32,
         welcome: Option<(Rc<Profile>, NoteQuota)>,
-        token: Option<&str>,
+        (token, name): (Option<&str>, Option<Box<str>>),
     ) {
         let Some((profile, quota)) = welcome else {
             self.stats.limit(Limit::ConnectionsPerUser);
+            if let Some(name) = name {
+                self.give_nick_back(name, self.conns[slot].id);
+            }
             let reason = CloseReason::TooManyConnections;
             return self.refuse(now, slot, &Notice::TooManyConnections, reason);
         };
@@ -183,7 +195,7 @@ impl<W: Wire> Shard<W> {
         conn: ConnId,
         (nick, guise): (Option<&Nick>, Option<Box<Guise>>),
     ) {
-        let presence = Presence { conn, shard: from, hops: 0, doomed: false };
+        let presence = Presence::new(conn, from, 0);
         if self.waits_for_user(now, user, presence, nick, guise.as_deref()) {
             return;
         }
@@ -212,14 +224,15 @@ impl<W: Wire> Shard<W> {
     ) {
         // A connection that closed meanwhile has said so behind its hello.
         let Some(slot) = self.conns.find(conn) else { return };
-        let Some(Awaits::Welcome { token, nick, .. }) = self.conns[slot].extra().awaits.take()
+        let Some(Awaits::Welcome { token, nick, name, .. }) =
+            self.conns[slot].extra().awaits.take()
         else {
             return;
         };
         let key = self.conns.key(slot);
         match nick {
             Some(nick) => self.welcome_line(now, slot, welcome, nick),
-            None => self.welcome(now, slot, welcome, token.as_deref()),
+            None => self.welcome(now, slot, welcome, (token.as_deref(), name)),
         }
         if let Some(slot) = self.conns.slot(key) {
             self.resume(slot);
@@ -248,6 +261,7 @@ impl<W: Wire> Shard<W> {
                 self.store(StoreRequest::SeeUser { user, first_ms, last_ms });
             }
             self.forget_absent_numbers(user);
+            self.settle_presence(user);
         } else {
             self.mesh(owner, Mesh::Departed { user, conn, quota });
         }
@@ -300,29 +314,61 @@ impl<W: Wire> Shard<W> {
         by: Option<(ShardId, ConnId)>,
         change: ProfileChange,
     ) {
-        let rate = self.config.rates.profile;
+        let rates = &self.config.rates;
         let Some(record) = self.users.get_mut(user) else { return };
         // At a terminal the door limits it.
-        let at_terminal = record.profile.door == DoorKind::Line;
-        if !at_terminal
-            && let Some((shard, conn)) = by
+        let rate = match record.profile.door {
+            DoorKind::Piano => Some(rates.profile),
+            DoorKind::Quic => Some(rates.look),
+            DoorKind::Line => None,
+        };
+        let is_session = record.profile.door == DoorKind::Quic;
+        if let Some((shard, conn)) = by
+            && let Some(rate) = rate
             && !record.rate.take(rate, now.mono_us, 1)
         {
             let profile = record.profile.clone();
+            let ready_us = record.rate.ready_at_us(rate);
             self.stats.limit(Limit::ProfileRate);
+            if is_session {
+                let wait_ms = ready_us.saturating_sub(now.mono_us).div_ceil(1_000);
+                return self.tell_looked(shard, conn, Some(wait_ms.min(u32::MAX.into()) as u32));
+            }
             return self.send_profile(shard, profile, smallvec![conn]);
         }
+        if let Some((_, conn)) = by
+            && let Some(away) = change.away
+        {
+            record.set_away(conn, away);
+        }
+        let away = record.is_away();
+        let wall_ms = now.wall_ms;
         self.update_profile(now, user, |profile| {
-            // A nick is the connection's own: another would not be kept anywhere.
-            if change.name.is_some() && (!at_terminal || by.is_some()) {
-                profile.name = change.name;
+            // Such a name is the connection's own: another would not be kept anywhere.
+            if let Some(name) = change.name
+                && (by.is_some() || !profile.has_own_name())
+            {
+                let before = profile.name.replace(name);
+                if profile.account.is_some() {
+                    profile.change_details(|details| {
+                        details.given_name = details.given_name.take().or(before);
+                    });
+                }
             }
-            profile.away = change.away.unwrap_or(profile.away);
+            if away != profile.away {
+                profile.show_presence(away, None, wall_ms);
+            }
             profile.color = change.color.unwrap_or(profile.color);
             if let Some(tag) = change.tag {
                 profile.tag = tag;
             }
+            if let Some(avatar) = change.avatar {
+                profile.change_details(|details| details.avatar = avatar);
+            }
         });
+        if is_session && let Some((shard, conn)) = by {
+            self.tell_looked(shard, conn, None);
+        }
     }
 
     /// Changes a record that is owned here and is known, and shows it wherever the user is.
@@ -411,14 +457,25 @@ impl<W: Wire> Shard<W> {
         if shown.profile.version < profile.version {
             let before = std::mem::replace(&mut shown.profile, profile.clone());
             let (position, digits) = (shown.position, shown.digits);
+            let is_presence = before.presence_seq != profile.presence_seq;
+            if is_presence {
+                self.tell_presence(channel, participant);
+            }
+            let only_presence = is_presence && before.looks_like(profile);
+            if only_presence && before.away == profile.away {
+                return;
+            }
             // At a terminal the answer says it.
+            let shown = &self.channels[channel as usize].roster[participant];
             let by = shown.members.first().filter(|_| profile.door == DoorKind::Line);
             let by =
                 by.map(|member| Actor { channel, participant, conn: member.conn, at: member.at });
             let view = crate::ParticipantView { profile, position, digits };
             self.broadcast(channel, by, Class::Prompt, Event::Changed { view, before: &before });
             self.renew_person(channel, profile);
-            self.tell_updated(channel, profile.user, None);
+            if !only_presence {
+                self.tell_updated(channel, profile.user, None);
+            }
         }
     }
 

@@ -743,7 +743,7 @@ impl<W: Wire> Shard<W> {
         let mut shared = Rc::new(profile);
         let mut settles = false;
         if owner == self.id {
-            let to = crate::users::Presence { conn, shard: self.id, hops, doomed: false };
+            let to = crate::users::Presence::new(conn, self.id, hops);
             self.users.moved(user, to);
             if let Some(record) = self.users.get(user) {
                 if record.profile.version >= shared.version {

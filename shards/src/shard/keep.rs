@@ -206,7 +206,8 @@ impl<W: Wire> Shard<W> {
         }
         let first_ms = now.wall_ms;
         let profile = match found {
-            Some(found) => Profile { version: 0, ..*found },
+            // Nobody is away who has just come.
+            Some(found) => Profile { version: 0, away: false, ..*found },
             None => {
                 self.store(StoreRequest::SeeUser { user, first_ms, last_ms: first_ms });
                 Profile::new(user, first_ms)
@@ -226,7 +227,8 @@ impl<W: Wire> Shard<W> {
         let profile = Rc::make_mut(&mut record.profile);
         profile.first_seen_ms = profile.first_seen_ms.min(found.first_seen_ms);
         if profile.version == 0 {
-            *profile = Profile { version: 1, ..found.clone() };
+            let (away, presence_seq) = (profile.away, profile.presence_seq);
+            *profile = Profile { version: 1, away, presence_seq, ..found.clone() };
         } else {
             // Or a muted user had to change no more than a name, in a moment in which the disk is slow, to be heard.
             profile.version += 1;

@@ -17,14 +17,14 @@ impl<W: Wire> Shard<W> {
             Mesh::Belongs { user, room, how } => self.tell_belonging(now, user, room, how),
             Mesh::LetterTo { user, letter } => self.on_letter_to_user(user, *letter),
 
-            Mesh::ClaimNick { nick, conn, hops } => self.on_claim_nick(from, nick, conn, hops),
+            Mesh::ClaimNick { key, conn, hops } => self.on_claim_nick(from, key, conn, hops),
             Mesh::ReleaseNick { key, conn } => self.on_release_nick(&key, conn),
             Mesh::NickMoved { key, conn, hops } => {
-                self.on_nick_moved(&key, Presence { conn, shard: from, hops, doomed: false });
+                self.on_nick_moved(&key, Presence::new(conn, from, hops));
             }
             Mesh::LetterToNick { key, letter } => self.on_letter_to_nick(&key, *letter),
-            Mesh::NickClaimed { nick, conn, hops, granted } => {
-                self.on_nick_claimed(now, conn, nick, hops, granted);
+            Mesh::NickClaimed { key, conn, hops, granted } => {
+                self.on_nick_claimed(now, conn, key, hops, granted);
             }
             Mesh::Letter { conn, letter } => self.on_letter(conn, *letter),
             Mesh::LetterDone { conn, to } => self.on_letter_done(conn, to.as_deref()),
@@ -37,12 +37,15 @@ impl<W: Wire> Shard<W> {
             Mesh::Wrote { conn, by } => self.on_wrote(conn, by),
 
             Mesh::Moved { user, conn, hops, version, waits } => {
-                let to = Presence { conn, shard: from, hops, doomed: false };
+                let to = Presence::new(conn, from, hops);
                 self.on_moved(now, user, to, (version, waits));
             }
             Mesh::Departed { user, conn, quota } => self.depart_user(now, user, conn, quota),
             Mesh::ChangeProfile { user, conn, change } => {
                 self.change_profile(now, user, conn.map(|conn| (from, conn)), *change);
+            }
+            Mesh::SetPresence { user, conn, away, status } => {
+                self.on_presence(now, user, conn, away, status);
             }
             Mesh::ToUser { user, payload, except } => {
                 self.send_to_user(now, user, payload, &except);
@@ -50,6 +53,7 @@ impl<W: Wire> Shard<W> {
             Mesh::FindForBan { user, ban } => self.find_for_ban(now, from, user, ban),
             Mesh::Welcome { conn, welcome } => self.on_welcome(now, conn, welcome),
             Mesh::Profile { profile, conns } => self.on_profile(Rc::new(*profile), &conns),
+            Mesh::Looked { conn, wait_ms } => self.on_looked(conn, wait_ms),
             Mesh::ToConns { conns, payload } => self.send_to_conns(now, &conns, &payload),
             Mesh::FoundForBan { ban, profile } => self.ban(now, *ban, &profile),
 

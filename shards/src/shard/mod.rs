@@ -30,12 +30,14 @@ mod join;
 mod keep;
 mod line;
 mod list;
+mod look;
 mod memberships;
 mod mesh;
 mod moderate;
 mod nicks;
 mod operate;
 mod play;
+mod presence;
 mod private;
 mod relay;
 mod rooms;
@@ -452,9 +454,7 @@ impl<W: Wire> Shard<W> {
         let known = conn.profile.is_some();
         match command {
             Command::Hello { user, token } => self.hello(now, slot, user, token),
-            Command::Enter { user, guise } if !known => {
-                self.come(now, slot, user, true, None, Some(guise));
-            }
+            Command::Enter { user, guise } if !known => self.enter_as(now, slot, user, guise),
             Command::Enter { .. } => {}
             Command::Login(login) => self.login(now, slot, *login),
             Command::Bye => self.close(now, slot, CloseReason::Bye),
@@ -462,6 +462,7 @@ impl<W: Wire> Shard<W> {
             _ if !known => {}
             Command::Join { target, set } => self.want_join(now, slot, target, set),
             Command::SetProfile { name, color } => self.want_profile(now, slot, name, color),
+            Command::Look(request) => self.want_look(now, slot, request),
             Command::FollowList(on) => self.follow_list(now, slot, on),
             Command::Line(command) => self.line_command(now, slot, *command),
             command => self.handle_member_command(now, slot, command),
@@ -540,6 +541,7 @@ impl<W: Wire> Shard<W> {
             | Command::Login(_)
             | Command::Join { .. }
             | Command::SetProfile { .. }
+            | Command::Look(_)
             | Command::FollowList(_) => unreachable!("handled where the connection is"),
         }
     }

@@ -58,7 +58,7 @@ impl Nicks {
 
 impl<W: Wire> Shard<W> {
     /// The shard that keeps a nick.
-    fn keeper(&self, key: &str) -> ShardId {
+    pub(super) fn keeper(&self, key: &str) -> ShardId {
         self.placement.of_nick(key)
     }
 
@@ -89,47 +89,58 @@ impl<W: Wire> Shard<W> {
         self.conns[slot].extra().awaits = Some(Awaits::Nick { nick: nick.clone(), login });
         let keeper = self.keeper(&nick.key());
         if keeper == self.id {
-            let presence = Presence { conn: id, shard: self.id, hops, doomed: false };
-            let granted = self.nicks.claim(nick.key(), presence);
-            self.on_nick_claimed(now, id, nick, hops, granted);
+            self.claim_here(now, slot, nick.key());
         } else {
-            self.mesh(keeper, Mesh::ClaimNick { nick, conn: id, hops });
+            self.mesh(keeper, Mesh::ClaimNick { key: nick.key(), conn: id, hops });
         }
     }
 
-    pub(super) fn on_claim_nick(&mut self, from: ShardId, nick: Nick, conn: ConnId, hops: u16) {
-        let granted =
-            self.nicks.claim(nick.key(), Presence { conn, shard: from, hops, doomed: false });
-        self.mesh(from, Mesh::NickClaimed { nick, conn, hops, granted });
+    /// Claims what is kept by this shard for a connection of it, which waits for that.
+    pub(super) fn claim_here(&mut self, now: Now, slot: u32, key: Box<str>) {
+        let (id, hops) = (self.conns[slot].id, self.conns[slot].hops);
+        let granted = self.nicks.claim(key.clone(), Presence::new(id, self.id, hops));
+        self.on_nick_claimed(now, id, key, hops, granted);
+    }
+
+    pub(super) fn on_claim_nick(&mut self, from: ShardId, key: Box<str>, conn: ConnId, hops: u16) {
+        let granted = self.nicks.claim(key.clone(), Presence::new(conn, from, hops));
+        self.mesh(from, Mesh::NickClaimed { key, conn, hops, granted });
     }
 
     pub(super) fn on_nick_claimed(
         &mut self,
         now: Now,
         conn: ConnId,
-        nick: Nick,
+        claimed: Box<str>,
         hops: u16,
         granted: bool,
     ) {
         let Some(slot) = self.conns.find(conn) else {
             if self.forwarding.contains_key(&conn) {
-                self.forward(conn, Mesh::NickClaimed { nick, conn, hops, granted });
+                self.forward(conn, Mesh::NickClaimed { key: claimed, conn, hops, granted });
             } else if granted {
-                self.give_nick_back(nick.key(), conn);
+                self.give_nick_back(claimed, conn);
             }
             return;
         };
-        let login = match self.conns[slot].extra().awaits.take() {
-            Some(Awaits::Nick { nick: wanted, login }) if wanted == nick => login,
+        let key = self.conns.key(slot);
+        let (nick, login) = match self.conns[slot].extra().awaits.take() {
+            Some(Awaits::Nick { nick, login }) if nick.key() == claimed => (nick, login),
+            Some(Awaits::Name { key: wanted, wish }) if wanted == claimed => {
+                self.name_claimed(now, slot, claimed, wish, granted);
+                if let Some(slot) = self.conns.slot(key) {
+                    self.resume(slot);
+                }
+                return;
+            }
             other => {
                 self.conns[slot].extra().awaits = other;
                 return;
             }
         };
-        let key = self.conns.key(slot);
         if granted && self.conns[slot].hops != hops {
             // It moved while it waited, and may have said so before its claim was heard.
-            self.tell_keeper(slot, &nick.key());
+            self.tell_keeper(slot, &claimed);
         }
         match login {
             Some((user, _)) if granted => self.enlist(now, slot, user, nick),
@@ -156,21 +167,21 @@ impl<W: Wire> Shard<W> {
         if let Some(user) = user {
             let owner = self.owner_of_user(user);
             if owner != self.id {
-                let awaits = Awaits::Welcome { user, token: None, nick: Some(nick.clone()) };
+                let nick_held = Some(nick.clone());
+                let awaits = Awaits::Welcome { user, token: None, nick: nick_held, name: None };
                 self.conns[slot].extra().awaits = Some(awaits);
                 return self.mesh(owner, Mesh::Hello { user, conn, nick: Some(nick), guise: None });
             }
-            let presence = Presence { conn, shard: self.id, hops, doomed: false };
+            let presence = Presence::new(conn, self.id, hops);
             if self.waits_for_user(now, user, presence, Some(&nick), None) {
-                let awaits = Awaits::Welcome { user, token: None, nick: Some(nick) };
+                let awaits = Awaits::Welcome { user, token: None, nick: Some(nick), name: None };
                 self.conns[slot].extra().awaits = Some(awaits);
                 return;
             }
             let new = || Profile::new(user, now.wall_ms);
-            let record = self.users.arrive(user, true, presence, None, new, Some(&nick));
-            if let Some(record) = record {
-                let welcome = (record.profile.clone(), record.quota);
-                return self.welcome_line(now, slot, Some(welcome), nick);
+            let welcome = self.arrive(user, true, presence, (Some(&nick), None), new);
+            if welcome.is_some() {
+                return self.welcome_line(now, slot, welcome, nick);
             }
         }
         self.welcome_line(now, slot, None, nick);
@@ -187,8 +198,7 @@ impl<W: Wire> Shard<W> {
         let (profile, quota) = welcome.unwrap_or_else(|| {
             let user = self.draw_user();
             let conn = &self.conns[slot];
-            let presence =
-                Presence { conn: conn.id, shard: self.id, hops: conn.hops, doomed: false };
+            let presence = Presence::new(conn.id, self.id, conn.hops);
             let new = || Profile::new(user, now.wall_ms);
             let record = self.users.arrive(user, false, presence, None, new, Some(&nick));
             let record = record.expect("a user that was just drawn has no connection");
@@ -228,12 +238,14 @@ impl<W: Wire> Shard<W> {
                 profile.display_name() == nick.as_str()
             }
             Some(Awaits::Profile(ProfileWish::Away(away))) => profile.away == *away,
+            // Which is told by itself, also when nothing came of it.
+            Some(Awaits::Profile(ProfileWish::Look { .. })) => false,
             Some(Awaits::Profile(_)) => true,
             _ => false,
         };
         let Some(Awaits::Profile(wish)) = extra.awaits.take_if(|_| done) else { return };
         let event = match &wish {
-            ProfileWish::Plain => return,
+            ProfileWish::Plain | ProfileWish::Look { .. } => return,
             ProfileWish::Nick { nick, old } => {
                 if *old != nick.key() {
                     self.give_nick_back(old.clone(), id);
@@ -262,13 +274,18 @@ impl<W: Wire> Shard<W> {
     /// The nicks that a connection has, or has claimed and been granted.
     pub(super) fn nicks_of(conn: &crate::conn::Conn) -> SmallVec<[Box<str>; 2]> {
         let mut keys = SmallVec::new();
-        if let Some(profile) = &conn.profile
-            && profile.door == DoorKind::Line
-        {
-            keys.push(profile.display_name().to_ascii_lowercase().into());
+        if let Some(profile) = conn.profile.as_ref().filter(|profile| profile.has_own_name()) {
+            keys.push(match profile.door {
+                DoorKind::Line => profile.display_name().to_ascii_lowercase().into(),
+                _ => super::look::name_key(profile.display_name()),
+            });
         }
         match conn.awaits() {
             Some(Awaits::Welcome { nick: Some(nick), .. }) => keys.push(nick.key()),
+            Some(Awaits::Welcome { name: Some(name), .. }) => keys.push(name.clone()),
+            Some(Awaits::Profile(ProfileWish::Look { keys: Some((new, old)), .. })) => {
+                keys.extend([new.clone(), old.clone()]);
+            }
             Some(Awaits::Profile(ProfileWish::Nick { nick, old })) => {
                 keys.push(nick.key());
                 keys.push(old.clone());
@@ -291,7 +308,7 @@ impl<W: Wire> Shard<W> {
         let (conn, hops) = (self.conns[slot].id, self.conns[slot].hops);
         let keeper = self.keeper(key);
         if keeper == self.id {
-            self.nicks.moved(key, Presence { conn, shard: self.id, hops, doomed: false });
+            self.nicks.moved(key, Presence::new(conn, self.id, hops));
         } else {
             self.mesh(keeper, Mesh::NickMoved { key: key.into(), conn, hops });
         }

@@ -6,7 +6,7 @@ use crate::{
     ConnId, Departure, DoorKind, Event, Key, Named, Notice, Now, Order, OrderPlace, Outcome,
     SeatSeen, SlowReader, UserFilter, UserId, UserSeen, Wire,
     channel::{Ban, Channel},
-    conn::{Awaits, JoinRequest},
+    conn::{Awaits, JoinRequest, NameWish},
     mesh::{Mesh, Payload},
     users::Presence,
 };
@@ -84,6 +84,11 @@ impl<W: Wire> Shard<W> {
                 let Some(connections) = self.count_connections(user) else {
                     return Outcome::NoSuchUser;
                 };
+                let record = self.users.get(user);
+                let is_own = record.is_some_and(|record| record.profile.has_own_name());
+                if is_own && connections > 0 && change.name.is_some() {
+                    return Outcome::OwnName;
+                }
                 self.change_profile(now, user, None, change);
                 Outcome::Done(connections)
             }
@@ -115,7 +120,10 @@ impl<W: Wire> Shard<W> {
     pub fn user_of(&self, key: Key) -> Option<UserId> {
         let conn = &self.conns[self.conns.slot(key)?];
         match conn.awaits() {
-            Some(Awaits::Welcome { user, .. }) => Some(*user),
+            Some(
+                Awaits::Welcome { user, .. }
+                | Awaits::Name { wish: NameWish::Login { user, .. }, .. },
+            ) => Some(*user),
             _ => conn.profile.as_ref().map(|profile| profile.user),
         }
     }

@@ -95,7 +95,9 @@ impl<W: Wire> Shard<W> {
         let (before, role) = (person.standing.clone(), person.role);
         match before {
             Standing::In => {
-                self.renew_person(idx, &profile);
+                if self.renew_person(idx, &profile) {
+                    self.tell_updated(idx, profile.user, None);
+                }
                 return;
             }
             Standing::Closed => {
@@ -112,20 +114,24 @@ impl<W: Wire> Shard<W> {
         self.tell_belonging(now, profile.user, room, Belonging::In);
     }
 
-    /// A member is called otherwise than when it was there last.
-    pub(super) fn renew_person(&mut self, idx: u32, profile: &Profile) {
-        let Some(private) = self.channels[idx as usize].private.as_deref_mut() else { return };
-        let Some(person) = private.get_mut(profile.user) else { return };
+    /// A member is there, or goes, as it is now; whether it looks otherwise than before.
+    pub(super) fn renew_person(&mut self, idx: u32, profile: &Profile) -> bool {
+        let Some(private) = self.channels[idx as usize].private.as_deref_mut() else {
+            return false;
+        };
+        let Some(person) = private.get_mut(profile.user) else { return false };
         let before = std::mem::replace(&mut person.profile, profile.clone());
-        if (&before.name, before.color) != (&profile.name, profile.color) {
+        let changed = !before.looks_like(profile);
+        if changed {
             self.keep_person(idx, profile.user);
-            self.tell_updated(idx, profile.user, None);
         }
+        changed
     }
 
     /// The last connection of somebody is gone. One with an account stays a member, who is not there.
     pub(super) fn depart_from_private(&mut self, now: Now, idx: u32, profile: &Profile) {
         let user = profile.user;
+        self.renew_person(idx, profile);
         let Some(private) = self.channels[idx as usize].private.as_deref() else { return };
         let person = private.get(user).filter(|person| person.standing == Standing::In);
         let Some(person) = person else { return };

@@ -238,7 +238,7 @@ impl<W: Wire> Shard<W> {
         MessageId::new(self.id, self.message_count)
     }
 
-    fn tell_room(&mut self, idx: u32, by: Option<Actor>, event: RoomEvent<'_>) {
+    pub(super) fn tell_room(&mut self, idx: u32, by: Option<Actor>, event: RoomEvent<'_>) {
         self.broadcast(idx, by, Class::Prompt, Event::Room(event));
     }
 
@@ -559,7 +559,7 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    fn has_seats(&self, idx: u32) -> bool {
+    pub(super) fn has_seats(&self, idx: u32) -> bool {
         self.channels[idx as usize].formats() & 1 << crate::Format::QUIC.0 != 0
     }
 

@@ -98,6 +98,9 @@ impl<W: Wire> Shard<W> {
         }
         assert_eq!(blocked, self.n_blocked, "blocked connections are counted");
         assert_eq!(waiting, self.waiting_bytes, "waiting bytes are counted");
+        for record in self.users.iter().filter(|record| !record.connections.is_empty()) {
+            assert_eq!(record.profile.away, record.is_away(), "away is who is at no connection");
+        }
         let members: usize = self.relays.iter().map(|(_, relay)| relay.fan.members.len()).sum();
         assert_eq!(members, relayed, "relayed members are in a fan-out");
         assert!(

@@ -663,6 +663,12 @@ pub(super) const TABLE: &[Key] = &[
     per("rate.crown.per_ms", "5000"),
     count("rate.profile.count", "10", "Changes of name and colour (userset)."),
     per("rate.profile.per_ms", "10000"),
+    count(
+        "rate.quic_profile.count",
+        "1",
+        "Changes of name, colour and picture over QUIC (SetProfile).",
+    ),
+    per("rate.quic_profile.per_ms", "5000"),
     count("rate.ban.count", "4", "Bans and their removal (kickban, unban)."),
     per("rate.ban.per_ms", "2000"),
     count("rate.time.count", "10", "Clock requests (t)."),

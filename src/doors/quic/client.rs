@@ -7,8 +7,8 @@ use super::{
     session::RoomListing,
 };
 use tutti_shards::{
-    ChannelName, Color, Emoji, MessageId, Role, RoomCommand, RoomId, RoomRequest, RoomText,
-    RoomWish, SeatRequest, SettingsPatch, TextFault, UserName, UserNumber, Whom, clean,
+    ChannelName, Color, Emoji, LookRequest, MessageId, Role, RoomCommand, RoomId, RoomRequest,
+    RoomText, RoomWish, SeatRequest, SettingsPatch, TextFault, UserName, UserNumber, Whom, clean,
 };
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -20,6 +20,8 @@ const TEXT_LENGTH_MAX: usize = 4_096;
 const CREDENTIALS_BYTES_MAX: usize = 8 << 10;
 /// Most bytes of a text that is only shown.
 const WORDS_BYTES_MAX: usize = 512;
+/// Most bytes of what somebody is about.
+const STATUS_BYTES_MAX: usize = 128;
 /// Longest ban and mute, milliseconds.
 const PENALTY_MS_MAX: u64 = 3_600_000;
 
@@ -104,15 +106,8 @@ pub enum Chat {
     Join(SeatRequest),
     /// The list of rooms.
     List(RoomListing),
-    /// Another name or colour.
-    Profile {
-        /// The name.
-        name: Option<UserName>,
-        /// The colour.
-        color: Option<Color>,
-        /// Sent back.
-        nonce: Option<String>,
-    },
+    /// Another name, colour or picture.
+    Look(Box<LookRequest>),
 }
 
 impl Chat {
@@ -167,16 +162,15 @@ fn read(
         kind::SET_PROFILE => {
             let name = payload.text("username", WORDS_BYTES_MAX)?;
             let color = payload.text("color", 16)?;
-            if payload.text("avatar_url", WORDS_BYTES_MAX)?.is_some() {
-                return Err(Refusal::new(ErrorCode::Unknown, "this server keeps no avatars"));
-            }
+            let avatar = payload.text("avatar_url", WORDS_BYTES_MAX)?.map(avatar).transpose()?;
             let unfit = Refusal::unfit("username", "1 to 40 characters");
             let name = name
                 .map(|name| UserName::parse(&name, NAME_LENGTH_MAX).ok_or(unfit))
                 .transpose()?;
             let unfit = Refusal::unfit("color", "#rrggbb");
             let color = color.map(|color| Color::parse(&color).ok_or(unfit)).transpose()?;
-            return Ok(Chat::Profile { name, color, nonce });
+            let nonce = nonce.map(Into::into);
+            return Ok(Chat::Look(Box::new(LookRequest { nonce, kind, name, color, avatar })));
         }
         kind::OPEN_DIRECT => {
             let wish = RoomWish::Direct(whom(required("user_id", payload.id("user_id"))?));
@@ -305,6 +299,18 @@ fn whom(number: u64) -> Whom {
     Whom { number: UserNumber(number), user: None }
 }
 
+/// Where a picture is; an empty text says that there is none.
+fn avatar(url: String) -> Result<Option<Box<str>>, Refusal> {
+    let fits = url.strip_prefix("https://").is_some_and(|rest| {
+        !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control())
+    });
+    match (url.is_empty(), fits && clean(&url).as_deref() == Some(&url)) {
+        (true, _) => Ok(None),
+        (_, true) => Ok(Some(url.into())),
+        _ => Err(Refusal::unfit("avatar_url", "an https address")),
+    }
+}
+
 fn room_name(name: &str) -> Result<ChannelName, Refusal> {
     let unfit = || Refusal::unfit("name", "a room's name");
     if tutti_shards::utf16_len(name) > 4 * tutti_shards::CHANNEL_NAME_LENGTH_MAX {
@@ -374,7 +380,12 @@ pub enum Signal {
     /// Is writing in a room, or not any more.
     Typing(RoomId, bool),
     /// Is there, or away.
-    Away(bool),
+    Presence {
+        /// Whether nobody is there.
+        away: bool,
+        /// What they are about.
+        status: Option<Box<str>>,
+    },
 }
 
 impl Signal {
@@ -386,8 +397,12 @@ impl Signal {
             kind::TYPING | kind::STOP_TYPING => {
                 Signal::Typing(RoomId(payload.id("room_id").ok()??), kind == kind::TYPING)
             }
-            kind::PRESENCE_ONLINE => Signal::Away(false),
-            kind::PRESENCE_AWAY => Signal::Away(true),
+            kind::PRESENCE_ONLINE => {
+                let status = payload.text("status", STATUS_BYTES_MAX).ok()?;
+                let status = status.and_then(|status| clean(&status));
+                Signal::Presence { away: false, status }
+            }
+            kind::PRESENCE_AWAY => Signal::Presence { away: true, status: None },
             _ => return None,
         })
     }

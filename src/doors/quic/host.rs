@@ -14,7 +14,7 @@ use std::{
     io::IoSlice,
     sync::Arc,
 };
-use tutti_shards::{CloseReason, Color, Command, Departure, Flow, Key, Now, Shard, UserName, Wire};
+use tutti_shards::{CloseReason, Command, Departure, Key, Now, Shard, Wire};
 
 /// How a client is told to come back when the server stops.
 const COME_BACK_MS: u32 = 1_000;
@@ -32,8 +32,6 @@ struct Entry {
     /// Its session in the core.
     core: Option<Key>,
     seats: HashMap<u32, Key>,
-    /// A change of the user's name or colour that the core was not asked for yet.
-    profile: Option<(Option<UserName>, Option<Color>)>,
     /// When it has something to do next.
     due_us: Option<u64>,
 }
@@ -104,8 +102,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
     ) {
         if matches!(event, Event::Arrived { .. }) {
             let session = Session::new(self.config.clone(), now, seed());
-            let entry =
-                Entry { session, core: None, seats: HashMap::new(), profile: None, due_us: None };
+            let entry = Entry { session, core: None, seats: HashMap::new(), due_us: None };
             self.entries.insert(key, entry);
         }
         let Some(entry) = self.entries.get_mut(&key) else { return };
@@ -237,9 +234,16 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                         core.handle_command(now, key, Command::Room(Box::new(request)));
                     }
                 }
-                Ask::Profile(name, color) => {
-                    let wish = entry.profile.get_or_insert_default();
-                    *wish = (name.or(wish.0.take()), color.or(wish.1));
+                Ask::Look(request) => {
+                    // A session asks for one at a time, and nothing else pauses it.
+                    if let Some(key) = entry.core {
+                        core.handle_command(now, key, Command::Look(request));
+                    }
+                }
+                Ask::Presence(away, status) => {
+                    if let Some(key) = entry.core {
+                        core.set_presence(now, key, away, status);
+                    }
                 }
                 Ask::List(listing) => {
                     let filter = listing.filter.as_deref();
@@ -248,13 +252,6 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                     self.dirty.insert(id);
                 }
             }
-        }
-        // While the core still asks for the last change, the next one waits.
-        if let Some(key) = entry.core
-            && core.flow(key) == Flow::Continue
-            && let Some((name, color)) = entry.profile.take()
-        {
-            core.handle_command(now, key, Command::SetProfile { name, color });
         }
         let due_us = entry.session.next_deadline_us(now);
         if due_us != entry.due_us {

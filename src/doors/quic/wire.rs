@@ -18,7 +18,7 @@ const REACTION_USERS_SHOWN: usize = 20;
 
 /// Frames that the core's bytes hold for the session alone.
 pub mod mark {
-    /// The session's user is known.
+    /// The session's user is known: its name follows.
     pub const WELCOME: u8 = 0xe0;
     /// The session's user has too many connections.
     pub const TOO_MANY: u8 = 0xe1;
@@ -28,8 +28,10 @@ pub mod mark {
     pub const CLOSED: u8 = 0xe3;
     /// The room became busy (1) or quiet (0); the number of the next event follows (8).
     pub const BUSY: u8 = 0xe4;
+    /// Somebody is there or away: who (8), the number of the change (4), and the frame that says so.
+    pub const PRESENCE: u8 = 0xe5;
     /// To a session: its user belongs to these rooms, 8 bytes each.
-    pub const BELONGS: u8 = 0xe5;
+    pub const BELONGS: u8 = 0xe6;
 }
 
 /// The encoder.
@@ -51,7 +53,7 @@ pub fn json(kind: u8, payload: &impl Serialize, out: &mut Vec<u8>) {
 struct UserInfo<'a> {
     user_id: UserNumber,
     username: &'a str,
-    avatar_url: (),
+    avatar_url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,7 +145,7 @@ impl QuicWire {
         UserInfo {
             user_id: self.key.user(profile),
             username: profile.display_name(),
-            avatar_url: (),
+            avatar_url: profile.avatar(),
             role: None,
             presence: None,
             color: profile.color.to_string(),
@@ -153,7 +155,12 @@ impl QuicWire {
 
     fn occupant<'a>(&self, who: &Occupant<'a>) -> UserInfo<'a> {
         let role = Some(who.role.word());
-        let presence = Some(if who.present { "online" } else { "offline" });
+        let presence = match (who.present, who.view.profile.away) {
+            (false, _) => "offline",
+            (true, true) => "away",
+            (true, false) => "online",
+        };
+        let presence = Some(presence);
         UserInfo { role, presence, ..self.user(who.view.profile) }
     }
 
@@ -266,6 +273,27 @@ impl QuicWire {
                 });
                 json(kind, &payload, out);
             }
+            RoomEvent::Presence { user, away, status, number, at_ms } => {
+                frame::append(mark::PRESENCE, out, |out| {
+                    out.extend_from_slice(&user.0.to_be_bytes());
+                    out.extend_from_slice(&number.to_be_bytes());
+                    let (kind, payload) = match away {
+                        true => (
+                            kind::PRESENCE_AWAY,
+                            serde_json::json!({
+                                "user_id": user, "away_since": at_ms, "pseq": number,
+                            }),
+                        ),
+                        false => (
+                            kind::PRESENCE_ONLINE,
+                            serde_json::json!({
+                                "user_id": user, "status": status, "pseq": number,
+                            }),
+                        ),
+                    };
+                    json(kind, &payload, out);
+                });
+            }
             RoomEvent::Done { answer, message } => {
                 let Answer { nonce, kind, room } = answer;
                 let payload = serde_json::json!({
@@ -371,6 +399,7 @@ fn refused(answer: Answer<'_>, fault: RoomFault, out: &mut Vec<u8>) {
         RoomFault::Invalid => (ErrorCode::InvalidMessage, "it means nothing here", None),
         RoomFault::Full => (ErrorCode::RoomFull, "the room is full", None),
         RoomFault::Exists(_) => (ErrorCode::AlreadyExists, "the name is taken", None),
+        RoomFault::NameTaken => (ErrorCode::NameInUse, "the name is in use", None),
         RoomFault::Banned(ms) => (ErrorCode::Banned, "banned from this room", Some(ms)),
         RoomFault::Muted(ms) => (ErrorCode::Muted, "muted in this room", Some(ms)),
         RoomFault::Limit => (ErrorCode::LimitReached, "a limit is reached", None),
@@ -434,7 +463,9 @@ impl tutti_shards::Wire for QuicWire {
         for event in events {
             match event {
                 Event::Room(event) => self.room(event, out),
-                Event::Hello { .. } => frame::append(mark::WELCOME, out, |_| {}),
+                Event::Hello { profile, .. } => frame::append(mark::WELCOME, out, |out| {
+                    out.extend_from_slice(profile.display_name().as_bytes());
+                }),
                 Event::Notice(Notice::TooManyConnections) => {
                     frame::append(mark::TOO_MANY, out, |_| {});
                 }

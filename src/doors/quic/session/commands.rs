@@ -30,7 +30,7 @@ impl Session {
             Ok(Chat::Room(room, request)) => (request.nonce.as_deref(), Some(room.0)),
             Ok(Chat::Join(request)) => (request.nonce.as_deref(), None),
             Ok(Chat::List(listing)) => (listing.nonce.as_deref(), None),
-            Ok(Chat::Profile { nonce, .. }) => (nonce.as_deref(), None),
+            Ok(Chat::Look(request)) => (request.nonce.as_deref(), None),
             Err(refusal) => (refusal.nonce.as_deref(), refusal.room),
         };
         if let Some(wait_ms) = self.over_budget(now, frame.kind) {
@@ -81,28 +81,10 @@ impl Session {
                 }
             },
             Ok(Chat::List(listing)) => self.asks.push_back(Ask::List(listing)),
-            Ok(Chat::Profile { name, color, nonce }) => {
-                let alone = self.account.as_ref().is_some_and(|account| account.guise.alone);
-                if name.is_some() && alone {
-                    // Where a name is all that there is of somebody, it stays.
-                    let info = ErrorInfo {
-                        code: ErrorCode::NameInUse,
-                        message: "names stay as they were at the login",
-                        context: None,
-                        command: Some(kind::SET_PROFILE),
-                        nonce: nonce.as_deref(),
-                        room_id: None,
-                        retry_after_ms: None,
-                    };
-                    return self.refuse(now, link, &info);
-                }
-                if let Some(account) = &mut self.account
-                    && let Some(name) = &name
-                {
-                    account.guise.name = name.clone();
-                }
-                self.asks.push_back(Ask::Profile(name, color));
-                self.done(now, kind::SET_PROFILE, nonce.as_deref(), None);
+            Ok(Chat::Look(request)) => {
+                // What is said behind it is said under the new name.
+                self.look_asked = Some(request.name.clone());
+                self.asks.push_back(Ask::Look(request));
             }
         }
     }
@@ -183,8 +165,8 @@ impl Session {
     }
 
     /// What a client says in passing.
-    pub(super) fn signal(&mut self, now: Now, signal: &Signal) {
-        match *signal {
+    pub(super) fn signal(&mut self, now: Now, signal: Signal) {
+        match signal {
             Signal::Typing(room, on) => {
                 let Some(seat) = self.rooms.types(room, now.mono_us, TYPING_EVERY_US) else {
                     return;
@@ -193,7 +175,7 @@ impl Session {
                 let request = RoomRequest { nonce: None, kind: kind::TYPING, command };
                 self.asks.push_back(Ask::Room(seat, request));
             }
-            Signal::Away(_) => {}
+            Signal::Presence { away, status } => self.presence.says(now, away, status),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     quic::Link,
 };
 use serde_json::json;
-use tutti_shards::{Departure, Now, Rate, RoomWish, SeatRequest};
+use tutti_shards::{Departure, Now, Rate, RoomWish, SeatRequest, UserName};
 
 /// Pings of a client.
 const PINGS: Rate = Rate::new(5, 1_000);
@@ -32,7 +32,7 @@ impl Session {
             // Where the client takes no datagrams, or as it likes.
             Some(Range::Datagram) if self.is_live(link) => {
                 if let Some(signal) = Signal::parse(frame.kind, &frame.payload) {
-                    self.signal(now, &signal);
+                    self.signal(now, signal);
                 }
                 return;
             }
@@ -191,15 +191,25 @@ impl Session {
     }
 
     /// The core knows who this is: it takes a seat in the lobby, and with that it is in.
-    pub(super) fn welcome(&mut self, now: Now, _: &mut dyn Link) {
+    pub(super) fn welcome(&mut self, now: Now, name: &[u8], _: &mut dyn Link) {
         if self.phase != Phase::Entering {
             return;
         }
+        self.is_called(name);
         if self.early {
             self.phase = Phase::Live;
         }
         let name = tutti_shards::ChannelName::lobby();
         self.sit(now, SeatRequest::new(RoomWish::named(name), None, None));
+    }
+
+    /// The user's name is this: one that was chosen stays in place of the token's.
+    fn is_called(&mut self, name: &[u8]) {
+        let name = std::str::from_utf8(name).ok();
+        let name = name.and_then(|name| UserName::parse(name, usize::from(u16::MAX)));
+        if let (Some(account), Some(name)) = (&mut self.account, name) {
+            account.guise.name = name;
+        }
     }
 
     /// The first seat is there, or will not be: the client learns that it is in.

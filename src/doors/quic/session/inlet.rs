@@ -59,7 +59,10 @@ impl Session {
             !matches!(inlet.range, Some(Range::Ack | Range::Upload | Range::Download))
         });
         self.is_live(link)
-            && (!chat || (!self.rooms.is_moving() && now.mono_us >= self.chat_rests_until_us))
+            && (!chat
+                || (!self.rooms.is_moving()
+                    && self.look_asked.is_none()
+                    && now.mono_us >= self.chat_rests_until_us))
     }
 
     /// Reads what there is, as far as it may be read.
@@ -250,7 +253,7 @@ impl Session {
             let signal =
                 frame::datagram(&bytes).and_then(|frame| Signal::parse(frame.kind, &frame.payload));
             if let Some(signal) = signal {
-                self.signal(now, &signal);
+                self.signal(now, signal);
             }
         }
     }

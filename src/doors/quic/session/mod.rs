@@ -22,6 +22,7 @@ mod commands;
 mod control;
 mod inlet;
 mod outlet;
+mod presence;
 mod rooms;
 #[cfg(test)]
 mod tests;
@@ -44,8 +45,8 @@ use std::{
     time::Duration,
 };
 use tutti_shards::{
-    Bucket, Color, Departure, Guise, NumberKey, Rate, RoomId, RoomRequest, SeatRequest, UserId,
-    UserName,
+    Bucket, Departure, Guise, LookRequest, NumberKey, Rate, RoomId, RoomRequest, SeatRequest,
+    UserId, UserName,
 };
 
 /// The client's first bidirectional stream.
@@ -111,8 +112,10 @@ pub enum Ask {
     Sit(u32, SeatRequest),
     /// Ask for something with a seat.
     Room(u32, RoomRequest),
-    /// Change the user's name or colour.
-    Profile(Option<UserName>, Option<Color>),
+    /// Change how the user looks. The answer comes as bytes of the session.
+    Look(Box<LookRequest>),
+    /// Say whether somebody is there, and what they are about.
+    Presence(bool, Option<Box<str>>),
     /// List rooms.
     List(RoomListing),
 }
@@ -188,6 +191,9 @@ pub struct Session {
     rooms: rooms::Rooms,
     budgets: Budgets,
     asks: VecDeque<Ask>,
+    /// A change of how the user looks that is under way, and the name that it wants.
+    look_asked: Option<Option<UserName>>,
+    presence: presence::Presence,
     /// Datagrams that go out with the next flush.
     datagrams: Vec<Vec<u8>>,
     /// Chat is not read before this moment.
@@ -216,6 +222,8 @@ impl Session {
             rooms: rooms::Rooms::default(),
             budgets: Budgets::default(),
             asks: VecDeque::new(),
+            look_asked: None,
+            presence: presence::Presence::default(),
             datagrams: Vec::new(),
             chat_rests_until_us: 0,
             scratch: Vec::new(),
@@ -293,7 +301,10 @@ impl Session {
     pub fn own_bytes(&mut self, now: Now, bytes: &[u8], link: &mut dyn Link) {
         for (kind, frame) in super::frame::split(bytes) {
             match kind {
-                wire::mark::WELCOME => self.welcome(now, link),
+                wire::mark::WELCOME => {
+                    let name = frame.get(super::frame::HEADER_BYTES..).unwrap_or_default();
+                    self.welcome(now, name, link);
+                }
                 wire::mark::TOO_MANY => self.too_many(now, link),
                 wire::mark::BELONGS => {
                     let rooms = frame.get(super::frame::HEADER_BYTES..).unwrap_or_default();
@@ -303,13 +314,33 @@ impl Session {
                 kind::ROOM_INVITE if self.phase == Phase::Entering => {
                     self.rooms.invitations.extend_from_slice(frame);
                 }
-                kind::ROOM_LIST..kind::STREAM_OPEN | kind::ERROR | kind::SERVER_COMMAND
+                kind::COMMAND_OK | kind::ERROR if self.phase == Phase::Live => {
+                    self.answered(kind, frame);
+                    self.control.push(frame, now.mono_us);
+                }
+                kind::ROOM_LIST..kind::STREAM_OPEN | kind::SERVER_COMMAND
                     if self.phase == Phase::Live =>
                 {
                     self.control.push(frame, now.mono_us);
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// The core has answered what the session asked for itself.
+    fn answered(&mut self, kind: u8, frame: &[u8]) {
+        let payload = frame.get(super::frame::HEADER_BYTES..).unwrap_or_default();
+        let command = serde_json::from_slice::<serde_json::Value>(payload).ok();
+        let command = command.and_then(|payload| payload.get("command")?.as_u64());
+        if command != Some(kind::SET_PROFILE.into()) {
+            return;
+        }
+        if let Some(Some(name)) = self.look_asked.take()
+            && kind == kind::COMMAND_OK
+            && let Some(account) = &mut self.account
+        {
+            account.guise.name = name;
         }
     }
 
@@ -322,6 +353,7 @@ impl Session {
         self.settle_heavy();
         self.sit_where_due(now);
         self.pump(now, link);
+        self.pass_presence_on(now);
         self.write(now, link);
     }
 
@@ -370,7 +402,8 @@ impl Session {
             let in_ms = (wall_s * 1_000).saturating_sub(now.wall_ms);
             Some(now.mono_us + in_ms * 1_000)
         });
-        [Some(at), stalled, rest, account].into_iter().flatten().min()
+        let presence = self.presence.next_deadline_us();
+        [Some(at), stalled, rest, account, presence].into_iter().flatten().min()
     }
 
     /// Time has passed.
@@ -401,6 +434,7 @@ impl Session {
             }
         }
         self.check_token(now, link);
+        self.repeat_presence(now);
         self.flush(now, link);
     }
 
@@ -521,6 +555,7 @@ impl Session {
             self.asks.push_back(Ask::Logout(how));
         }
         self.rooms = rooms::Rooms::default();
+        self.presence = presence::Presence::default();
         self.inlets.clear();
     }
 }

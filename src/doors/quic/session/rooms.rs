@@ -235,11 +235,7 @@ impl Session {
                         self.datagram(frame);
                     }
                 }
-                kind::PRESENCE_ONLINE..=kind::PRESENCE_AWAY => {
-                    if self.capabilities.presence {
-                        self.datagram(frame);
-                    }
-                }
+                mark::PRESENCE => self.told_presence(now, payload),
                 kind::ROOM_INIT => {
                     let frame = self.counted(number, frame);
                     self.put(now, number, &frame, true);
@@ -255,7 +251,7 @@ impl Session {
         }
     }
 
-    fn datagram(&mut self, frame: &[u8]) {
+    pub(super) fn datagram(&mut self, frame: &[u8]) {
         if frame.len() <= DATAGRAM_BYTES_MAX {
             self.datagrams.push(frame.to_vec());
         }

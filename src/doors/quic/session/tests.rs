@@ -4,6 +4,7 @@
 
 mod handshake;
 mod hot;
+mod people;
 mod rooms;
 mod swarm;
 mod world;

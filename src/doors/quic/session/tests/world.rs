@@ -468,6 +468,11 @@ impl World {
         }
     }
 
+    /// How many names are kept for connections.
+    pub(super) fn names_kept(&self) -> usize {
+        self.nodes.iter().map(|node| node.core.nicks().count()).sum()
+    }
+
     /// A piano in a channel that its own shard owns.
     pub(super) fn piano(&mut self, channel: &str) -> (usize, Key) {
         let name = ChannelName::parse(channel).unwrap();

@@ -1,0 +1,107 @@
+//! Who is there: what the client says of itself, and what it is told of others.
+//!
+//! Datagrams are lost, so each change is told twice, with the same number. Somebody in several rooms of the client is
+//! told of in each, and passed on once. To one who is slow nothing is told: who is there is no reason to wait longer.
+
+use super::{Ask, Session};
+use std::collections::{BTreeMap, VecDeque};
+use tutti_shards::Now;
+
+/// When a change is told again, microseconds.
+const AGAIN_US: u64 = 3_000_000;
+/// How often the core is told what the client says of itself, microseconds.
+const SAID_EVERY_US: u64 = 1_000_000;
+/// Most people whose changes are kept to be told again.
+const REPEATED_MAX: usize = 1_000;
+/// Bytes that wait for the connection, and for one of its streams, over which nothing is told.
+const WAITING_BYTES_MARK: usize = 256 << 10;
+const STREAM_BYTES_MARK: usize = 64 << 10;
+
+/// What of it is to be done yet.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    /// What the client said of itself last, while the core was not told.
+    said: Option<(bool, Option<Box<str>>)>,
+    /// Before this moment the core is not told again.
+    said_rests_until_us: u64,
+    /// The last change of each person, by their number, while it is to be told again.
+    told: BTreeMap<u64, (u32, Vec<u8>)>,
+    /// When which change is told again, soonest first.
+    again: VecDeque<(u64, u64, u32)>,
+}
+
+impl Presence {
+    /// The client says whether somebody is there. Of several in a moment the last counts.
+    pub(super) fn says(&mut self, now: Now, away: bool, status: Option<Box<str>>) {
+        if self.said.is_none() && self.said_rests_until_us < now.mono_us {
+            self.said_rests_until_us = now.mono_us;
+        }
+        self.said = Some((away, status));
+    }
+
+    pub(super) fn next_deadline_us(&self) -> Option<u64> {
+        let said = self.said.as_ref().map(|_| self.said_rests_until_us);
+        let again = self.again.front().map(|&(at, ..)| at);
+        [said, again].into_iter().flatten().min()
+    }
+}
+
+impl Session {
+    /// Tells the core what the client said of itself, if it may be told.
+    pub(super) fn pass_presence_on(&mut self, now: Now) {
+        if now.mono_us < self.presence.said_rests_until_us {
+            return;
+        }
+        if let Some((away, status)) = self.presence.said.take() {
+            self.presence.said_rests_until_us = now.mono_us + SAID_EVERY_US;
+            self.asks.push_back(Ask::Presence(away, status));
+        }
+    }
+
+    /// A room says that somebody is there or away: the mark is theirs, the number of the change, and the frame.
+    pub(super) fn told_presence(&mut self, now: Now, mark: &[u8]) {
+        let Some((user, rest)) = mark.split_first_chunk() else { return };
+        let Some((number, frame)) = rest.split_first_chunk() else { return };
+        let (user, number) = (u64::from_be_bytes(*user), u32::from_be_bytes(*number));
+        let is_own = self.account.as_ref().is_some_and(|account| account.number == user);
+        if !self.capabilities.presence || is_own || self.is_slow() {
+            return;
+        }
+        if self.presence.told.get(&user).is_some_and(|(known, _)| *known >= number) {
+            return;
+        }
+        self.datagram(frame);
+        self.presence.told.insert(user, (number, frame.to_vec()));
+        self.presence.again.push_back((now.mono_us + AGAIN_US, user, number));
+        while self.presence.again.len() > REPEATED_MAX {
+            self.tell_presence_again();
+        }
+    }
+
+    /// Tells again what is due.
+    pub(super) fn repeat_presence(&mut self, now: Now) {
+        while self.presence.again.front().is_some_and(|&(at, ..)| at <= now.mono_us) {
+            self.tell_presence_again();
+        }
+    }
+
+    fn tell_presence_again(&mut self) {
+        let Some((_, user, number)) = self.presence.again.pop_front() else { return };
+        // A newer one is told again by itself.
+        if self.presence.told.get(&user).is_some_and(|(known, _)| *known == number)
+            && let Some((_, frame)) = self.presence.told.remove(&user)
+            && !self.is_slow()
+        {
+            self.datagram(&frame);
+        }
+    }
+
+    fn is_slow(&self) -> bool {
+        let streams = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
+        let (mut all, mut most) = (0, 0);
+        for waiting in streams.map(super::Outlet::waiting) {
+            (all, most) = (all + waiting, most.max(waiting));
+        }
+        all > WAITING_BYTES_MARK || most > STREAM_BYTES_MARK
+    }
+}
