@@ -35,7 +35,7 @@ pub enum Class {
     /// May wait for a fuller send while the shard is busy, and may be dropped for a slow reader, who is told the
     /// newest position later.
     Cursor,
-    /// May wait for a fuller send while the shard is busy.
+    /// May wait for a fuller send while the shard is busy: notes and chat, which make up what a busy room sends.
     Notes,
     /// Goes out at the end of the turn. May be left out for a slow reader of lines, who is told later that it was.
     Presence,

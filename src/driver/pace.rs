@@ -1,4 +1,4 @@
-//! How long notes and cursors may wait for a fuller send.
+//! How long notes, cursors and chat may wait for a fuller send.
 //!
 //! Messages per send are what a busy shard's cost hangs on. An idle shard sends at once; the busier it was lately, the
 //! longer what can wait does, up to the configured time.

@@ -85,8 +85,11 @@ impl Quic {
         }
     }
 
-    /// Sends everything that is to be sent, as far as the socket takes it.
-    pub(super) fn flush(&mut self, now_us: u64, poller: &Poller) {
+    /// Sends everything that is to be sent, as far as the socket takes it. Whether there was something.
+    pub(super) fn flush(&mut self, now_us: u64, poller: &Poller) -> bool {
+        if self.is_blocked || !self.endpoint.has_output() {
+            return false;
+        }
         // Less than at first, where a network card turned out not to split datagrams.
         self.endpoint.set_segments_max(self.socket.segments_max());
         while !self.is_blocked {
@@ -95,9 +98,10 @@ impl Quic {
                 self.is_blocked = true;
                 self.watch(poller, Interest { write: true, ..Interest::READ });
             } else if !has_more {
-                return;
+                break;
             }
         }
+        true
     }
 
     fn watch(&self, poller: &Poller, interest: Interest) {
@@ -106,13 +110,15 @@ impl Quic {
         }
     }
 
-    /// When there is something to do even if nothing comes.
-    pub(super) fn deadline_us(&self) -> Option<u64> {
+    /// When there is something to do even if nothing comes; what is to be sent waits until `flush_at_us`.
+    pub(super) fn deadline_us(&self, flush_at_us: u64) -> Option<u64> {
         // What waits for the socket is no reason to look again before it has room.
-        let endpoint =
-            if self.is_blocked { self.endpoint.timer_us() } else { self.endpoint.deadline_us() };
-        let unsettled = self.sessions.is_unsettled().then_some(0);
-        [endpoint, self.sessions.next_deadline_us(), unsettled].into_iter().flatten().min()
+        let output = (!self.is_blocked && self.endpoint.has_output()).then_some(flush_at_us);
+        let has_news = self.endpoint.has_news() || self.sessions.is_unsettled();
+        [output, has_news.then_some(0), self.endpoint.timer_us(), self.sessions.next_deadline_us()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn stats(&self) -> QuicStats {

@@ -138,9 +138,15 @@ impl Driver {
         self.core.flush(now, &mut Sinks { peers: &mut self.peers, sessions }, bulk_waits);
     }
 
-    pub(super) fn flush_quic(&mut self) {
-        if let Some(quic) = &mut self.quic {
-            quic.flush(clock::now().mono_us, &self.peers.poller);
+    /// Sends what QUIC has to send, unless it should wait for more like the core's notes: a datagram to each of a
+    /// room's members costs as much for one message as for ten.
+    pub(super) fn flush_quic(&mut self, waits: bool) {
+        let now_us = clock::now().mono_us;
+        if let Some(quic) = &mut self.quic
+            && !waits
+            && quic.flush(now_us, &self.peers.poller)
+        {
+            self.pace.flushed(now_us);
         }
     }
 }

@@ -152,9 +152,10 @@ impl Driver {
             self.take_time(now);
             let sweeping = self.sweep(now);
             self.tell_quic(now);
+            let waits = self.pace.may_delay(clock::now().mono_us);
             let delayed_until = self.flush();
             self.settle_quic(now);
-            self.flush_quic();
+            self.flush_quic(waits);
             self.mesh.settle();
             let end = clock::now();
             self.stats.turns += 1;
@@ -200,7 +201,7 @@ impl Driver {
         let stop = self.stop_at_us.map(|at| at.min(now.mono_us + 10_000));
         [
             self.core.next_deadline_us(),
-            self.quic.as_ref().and_then(Quic::deadline_us),
+            self.quic.as_ref().and_then(|quic| quic.deadline_us(self.pace.flush_at_us())),
             self.greeting.iter().filter_map(|queue| queue.front()).map(|&(at, _)| at).min(),
             self.closing.front().map(|&(at, _)| at),
             self.hangup.front().map(|&(at, _)| at),

@@ -8,8 +8,8 @@ use std::{
 
 /// Transmits that are gathered before they are sent.
 const ITEMS_MAX: usize = 64;
-/// Bytes that are gathered.
-const BYTES_MAX: usize = 256 << 10;
+/// Bytes that are gathered: few enough to be in the cache still when the kernel copies them.
+const BYTES_MAX: usize = 64 << 10;
 
 /// Transmits, in the order in which they are to be sent. Its memory is used again.
 #[derive(Debug, Default)]
@@ -51,6 +51,12 @@ impl Batch {
     #[must_use]
     pub fn waiting(&self) -> &[Item] {
         &self.items[self.sent..]
+    }
+
+    /// Puts those of one mark side by side, without changing the order among them. A connection changes its mark once
+    /// or twice in its life, and QUIC puts up with datagrams that overtake others.
+    pub fn sort_by_mark(&mut self) {
+        self.items[self.sent..].sort_by_key(|item| item.ecn.map(|mark| mark as u8));
     }
 
     /// The bytes of an item.

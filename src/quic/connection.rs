@@ -366,6 +366,20 @@ impl Link for EndpointLink<'_> {
         Ok(written)
     }
 
+    fn write_shared(&mut self, stream: StreamId, bytes: &Bytes) -> Result<usize, WriteFault> {
+        let id = self.sending(stream).ok_or(WriteFault::Gone)?;
+        let mut rest = [bytes.clone()];
+        while !rest[0].is_empty() {
+            match self.conn.proto.send_stream(id).write_chunks(&mut rest) {
+                Ok(_) => {}
+                Err(WriteError::Blocked) => break,
+                Err(WriteError::Stopped(code)) => return Err(WriteFault::Stopped(code.into())),
+                Err(WriteError::ClosedStream) => return Err(WriteFault::Gone),
+            }
+        }
+        Ok(bytes.len() - rest[0].len())
+    }
+
     fn open_one_way(&mut self) -> Option<StreamId> {
         self.conn.proto.streams().open(Dir::Uni).map(ours)
     }

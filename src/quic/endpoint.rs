@@ -326,11 +326,19 @@ impl Endpoint {
     /// Whether events or datagrams wait to be taken.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        !(self.events.0.is_empty()
-            && self.tellers.is_empty()
-            && self.senders.is_empty()
-            && self.replies.is_empty()
-            && self.forwards.is_empty())
+        self.has_news() || self.has_output()
+    }
+
+    /// Whether events wait to be taken, or datagrams of other shards.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        !(self.events.0.is_empty() && self.tellers.is_empty() && self.forwards.is_empty())
+    }
+
+    /// Whether there may be something to send.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !(self.senders.is_empty() && self.replies.is_empty())
     }
 
     /// What happened next, and to which connection.

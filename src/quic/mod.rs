@@ -36,6 +36,7 @@ pub use settings::{Settings, SetupError, Shared};
 pub use tls::{Certificates, PROTOCOLS, Source, TlsError};
 pub use udp::{UdpCounts, UdpSocket};
 
+use bytes::Bytes;
 use std::net::SocketAddr;
 
 /// A stream, by the number that it has on the wire.
@@ -149,6 +150,12 @@ pub trait Link {
     /// # Errors
     /// When it never will.
     fn write(&mut self, stream: StreamId, bytes: &[u8]) -> Result<usize, WriteFault>;
+
+    /// The same for bytes that others may be given, too: they are not copied.
+    ///
+    /// # Errors
+    /// When it never will take any.
+    fn write_shared(&mut self, stream: StreamId, bytes: &Bytes) -> Result<usize, WriteFault>;
 
     /// Opens a stream to the client; `None` while the client allows no more.
     fn open_one_way(&mut self) -> Option<StreamId>;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{admission::Admission, config::Data, identity::SecretError};
 use quinn_proto::{
-    BloomTokenLog, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig,
+    AckFrequencyConfig, BloomTokenLog, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig,
     ValidationTokenConfig, VarInt, crypto::rustls::QuicServerConfig,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -24,6 +24,9 @@ const TWO_WAY_STREAMS: u32 = 8;
 const ONE_WAY_STREAMS: u32 = 16;
 /// Bytes of datagrams that wait to be taken by the session or to be sent.
 const DATAGRAM_BYTES: usize = 16 << 10;
+/// Packets that a client need not acknowledge at once, where it can be told so (draft-ietf-quic-ack-frequency): in a
+/// busy room most of what comes are acknowledgements.
+const PACKETS_AN_ACK: u32 = 9;
 /// Bytes that the log of used address tokens takes at most, and how many of them it is made for.
 const TOKEN_LOG_BYTES: usize = 1 << 20;
 const TOKEN_LOG_ITEMS: u64 = 200_000;
@@ -130,6 +133,8 @@ impl Shared {
 
 fn transport(settings: &Settings) -> TransportConfig {
     let mut transport = TransportConfig::default();
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(PACKETS_AN_ACK.into());
     let idle = IdleTimeout::try_from(settings.idle_timeout).unwrap_or(VarInt::MAX.into());
     transport
         .max_concurrent_bidi_streams(TWO_WAY_STREAMS.into())
@@ -139,6 +144,7 @@ fn transport(settings: &Settings) -> TransportConfig {
         .send_window(SEND_WINDOW)
         .max_idle_timeout(Some(idle))
         .datagram_receive_buffer_size(settings.datagrams.then_some(DATAGRAM_BYTES))
-        .datagram_send_buffer_size(DATAGRAM_BYTES);
+        .datagram_send_buffer_size(DATAGRAM_BYTES)
+        .ack_frequency_config(Some(acks));
     transport
 }

@@ -2,7 +2,8 @@
 //!
 //! Received are up to [`RECEIVES`] buffers a call, each of which may hold several datagrams of one peer that the kernel
 //! has joined (GRO). Sent are either several datagrams of one peer as one (GSO), or one datagram each to many peers
-//! (`sendmmsg`), which is what a busy room looks like.
+//! (`sendmmsg`), which is what a busy room looks like. Such a call cannot say which mark each datagram bears, so that
+//! those of one mark go out together, with the mark that the socket was given for them.
 
 use super::{
     Endpoint,
@@ -23,13 +24,11 @@ use std::{
 };
 
 /// Buffers that one call fills.
-const RECEIVES: usize = 8;
+const RECEIVES: usize = 32;
 /// Bytes of each: the longest that UDP knows, so that nothing the kernel joins is cut off.
 const RECEIVE_BYTES: usize = 64 << 10;
 /// Calls that receive in one turn: what comes faster waits in the kernel, and others have their turn.
-const CALLS: usize = 16;
-/// The mark in the IP header of what a connection sends: "this end understands congestion marks" (RFC 3168).
-const ECT0: u32 = 0b10;
+const CALLS: usize = 4;
 /// Peers of which it is remembered from which address the system sends to them, and for how long.
 const SOURCES_MAX: usize = 4096;
 const SOURCES_US: u64 = 60_000_000;
@@ -53,6 +52,10 @@ pub struct UdpSocket {
     state: UdpSocketState,
     buffers: Box<[u8]>,
     is_v6: bool,
+    /// Whether it sends to IPv4 addresses, to IPv6 ones, or both.
+    has_v4: bool,
+    /// The mark of datagrams that go out many at once (RFC 3168).
+    mark: Option<EcnCodepoint>,
     /// For a socket that listens on all addresses: which the system would send from.
     sources: Option<Sources>,
     counts: UdpCounts,
@@ -81,10 +84,6 @@ impl UdpSocket {
         let is_v6 = address.is_ipv6();
         if is_v6 {
             socket.set_only_v6(!address.ip().is_unspecified())?;
-            socket.set_tclass_v6(ECT0)?;
-        }
-        if !is_v6 || address.ip().is_unspecified() {
-            socket.set_tos_v4(ECT0)?;
         }
         socket.set_recv_buffer_size(receive_buffer)?;
         socket.set_send_buffer_size(send_buffer)?;
@@ -95,6 +94,8 @@ impl UdpSocket {
             state,
             buffers: vec![0; RECEIVES * RECEIVE_BYTES].into_boxed_slice(),
             is_v6,
+            has_v4: !is_v6 || address.ip().is_unspecified(),
+            mark: None,
             sources: address.ip().is_unspecified().then(Sources::default),
             counts: UdpCounts::default(),
         })
@@ -172,10 +173,11 @@ impl UdpSocket {
     /// Sends what the batch holds. What the socket has no room for stays in it, and the socket becomes writable once
     /// there is room; then `false` is returned.
     pub fn send(&mut self, now_us: u64, batch: &mut Batch) -> bool {
+        batch.sort_by_mark();
         while !batch.is_empty() {
             let alike = self.plain_at_front(now_us, batch);
             let sent = if alike > 1 {
-                self.send_many(batch, alike)
+                self.mark_as_front(batch).and_then(|()| self.send_many(batch, alike))
             } else {
                 self.send_one(batch, alike == 1).map(|()| 1)
             };
@@ -196,19 +198,37 @@ impl UdpSocket {
         true
     }
 
-    /// How many at the front are single datagrams with the socket's own mark, that leave from the address which the
-    /// system takes: those need no words about them.
+    /// How many at the front are single datagrams of one mark, that leave from the address which the system takes:
+    /// those need no words about them.
     fn plain_at_front(&mut self, now_us: u64, batch: &Batch) -> usize {
         let sources = &mut self.sources;
+        let mark = batch.waiting().first().and_then(|item| item.ecn);
         let is_plain = |item: &&Item| {
             item.segment.is_none()
-                && item.ecn == Some(EcnCodepoint::Ect0)
+                && item.ecn == mark
                 && match (item.from, &mut *sources) {
                     (Some(from), Some(sources)) => sources.of(now_us, item.to) == Some(from),
                     _ => true,
                 }
         };
         batch.waiting().iter().take_while(is_plain).count()
+    }
+
+    /// Gives the socket the mark of what is at the front.
+    fn mark_as_front(&mut self, batch: &Batch) -> io::Result<()> {
+        let mark = batch.waiting().first().and_then(|item| item.ecn);
+        if mark == self.mark {
+            return Ok(());
+        }
+        let bits = mark.map_or(0, |mark| mark as u32);
+        if self.is_v6 {
+            self.socket.set_tclass_v6(bits)?;
+        }
+        if self.has_v4 {
+            self.socket.set_tos_v4(bits)?;
+        }
+        self.mark = mark;
+        Ok(())
     }
 
     fn send_many(&self, batch: &Batch, count: usize) -> io::Result<usize> {

@@ -275,7 +275,8 @@ impl<W: Wire> Shard<W> {
         self.serial += 1;
         let number = self.config.number_key.room(&name);
         let hasher = self.hasher.clone();
-        let channel = Channel::new(name.clone(), settings, self.serial, number, hasher);
+        let mut channel = Channel::new(name.clone(), settings, self.serial, number, hasher);
+        channel.room.seq = self.seq_floor;
         let idx = self.channels.insert(channel) as u32;
         self.by_name.insert(name, idx);
         self.by_number.entry(number).or_insert(idx);

@@ -210,6 +210,9 @@ pub struct Shard<W> {
     heat_watch: Vec<(u32, u64)>,
     heat_armed: bool,
     n_hot: u32,
+    /// The highest number of an event of a room that is gone: one that is made anew counts on from it, because who was
+    /// in the old one takes no number twice.
+    seq_floor: u64,
     /// Where connections went lately, for messages that were on the way to them.
     forwarding: HashMap<ConnId, (ShardId, u64), RandomState>,
     forwarding_until: VecDeque<(u64, ConnId)>,
@@ -284,6 +287,7 @@ impl<W: Wire> Shard<W> {
             directory: Directory::new(shards, hasher()),
             publish: Vec::new(),
             published_at_us: 0,
+            seq_floor: 0,
             publish_sequence: 0,
             ended: Vec::new(),
             followers: Vec::new(),

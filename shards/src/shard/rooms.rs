@@ -211,8 +211,9 @@ impl<W: Wire> Shard<W> {
         let message =
             ChatMessage { seq, reply_to, reply_id, is_action: action, digits, nonce, ..said };
         let room = channel.room.id;
-        self.broadcast(idx, None, Class::Prompt, Event::Chat(&message));
-        self.tell_room(idx, None, RoomEvent::Message { room, message: &message });
+        self.broadcast(idx, None, Class::Notes, Event::Chat(&message));
+        let event = Event::Room(RoomEvent::Message { room, message: &message });
+        self.broadcast(idx, None, Class::Notes, event);
         let ring = self.config.history_kept();
         self.keep_message(idx, &message);
         let channel = &mut self.channels[idx as usize];

@@ -77,6 +77,7 @@ impl<W: Wire> Shard<W> {
             return;
         }
         let channel = self.channels.remove(idx as usize);
+        self.seq_floor = self.seq_floor.max(channel.room.seq);
         self.forget_people(now, &channel);
         // One that ends with the server is there again with the next.
         if channel.kept && !self.stopping {

@@ -9,12 +9,17 @@ use super::{
     session::{Ask, Session, SessionConfig},
 };
 use crate::quic::{Event, Link};
+use ahash::AHashMap;
+use bytes::Bytes;
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, VecDeque},
     io::IoSlice,
     sync::Arc,
 };
 use tutti_shards::{CloseReason, Command, Departure, Key, Now, Shard, Wire};
+
+/// Memory for what is gathered, which is kept for the next time.
+const SCRATCH_BYTES_KEPT: usize = 256 << 10;
 
 /// How a client is told to come back when the server stops.
 const COME_BACK_MS: u32 = 1_000;
@@ -31,9 +36,11 @@ struct Entry {
     session: Session,
     /// Its session in the core.
     core: Option<Key>,
-    seats: HashMap<u32, Key>,
+    seats: AHashMap<u32, Key>,
     /// When it has something to do next.
     due_us: Option<u64>,
+    /// Whether it is listed as dirty.
+    is_dirty: bool,
 }
 
 /// To whom a key of the core belongs.
@@ -46,9 +53,9 @@ enum Owner<K> {
 /// Something that the core said.
 #[derive(Debug)]
 enum News {
-    Bytes(Vec<u8>),
+    Bytes(Bytes),
     /// The seat is gone, with its last bytes.
-    Ended(Vec<u8>),
+    Ended(Bytes),
     /// The core closed the session.
     Closed(CloseReason, Vec<u8>),
 }
@@ -57,11 +64,13 @@ enum News {
 #[derive(Debug)]
 pub struct Host<K> {
     config: Arc<SessionConfig>,
-    entries: HashMap<K, Entry>,
-    owners: HashMap<u64, Owner<K>>,
+    entries: AHashMap<K, Entry>,
+    owners: AHashMap<u64, Owner<K>>,
     news: VecDeque<(Key, News)>,
-    /// Sessions that have something to write, or to ask.
-    dirty: BTreeSet<K>,
+    /// What is being gathered.
+    scratch: Vec<u8>,
+    /// Sessions that have something to write, or to ask, in the order in which they came to have it.
+    dirty: Vec<K>,
     due: BTreeSet<(u64, K)>,
 }
 
@@ -71,10 +80,11 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
     pub fn new(config: Arc<SessionConfig>) -> Self {
         Host {
             config,
-            entries: HashMap::new(),
-            owners: HashMap::new(),
+            entries: AHashMap::new(),
+            owners: AHashMap::new(),
             news: VecDeque::new(),
-            dirty: BTreeSet::new(),
+            scratch: Vec::new(),
+            dirty: Vec::new(),
             due: BTreeSet::new(),
         }
     }
@@ -102,7 +112,8 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
     ) {
         if matches!(event, Event::Arrived { .. }) {
             let session = Session::new(self.config.clone(), now, seed());
-            let entry = Entry { session, core: None, seats: HashMap::new(), due_us: None };
+            let seats = AHashMap::new();
+            let entry = Entry { session, core: None, seats, due_us: None, is_dirty: false };
             self.entries.insert(key, entry);
         }
         let Some(entry) = self.entries.get_mut(&key) else { return };
@@ -116,7 +127,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                 }
             });
         }
-        self.dirty.insert(key);
+        mark(&mut self.dirty, key, entry);
     }
 
     /// Whether a key of the core belongs to a session here.
@@ -126,14 +137,24 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
     }
 
     /// Takes bytes for a seat or a session; all of them, always: what waits for a client is counted by its session.
+    ///
+    /// What the members of a room are sent is mostly the same for one after the other, and then in memory once.
     pub fn take(&mut self, key: Key, slices: &[IoSlice<'_>]) {
-        let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        self.scratch.clear();
+        for slice in slices {
+            self.scratch.extend_from_slice(slice);
+        }
+        let bytes = match self.news.back() {
+            Some((_, News::Bytes(last))) if *last == self.scratch => last.clone(),
+            _ => Bytes::copy_from_slice(&self.scratch),
+        };
+        self.scratch.shrink_to(SCRATCH_BYTES_KEPT);
         self.news.push_back((key, News::Bytes(bytes)));
     }
 
     /// The core has ended a seat.
     pub fn seat_ended(&mut self, key: Key, last: Vec<u8>) {
-        self.news.push_back((key, News::Ended(last)));
+        self.news.push_back((key, News::Ended(last.into())));
     }
 
     /// The core has closed a session.
@@ -143,8 +164,10 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
 
     /// A session that the core had paused goes on.
     pub fn resumed(&mut self, key: Key) {
-        if let Some(Owner::Session(id)) = self.owners.get(&key.to_u64()) {
-            self.dirty.insert(*id);
+        if let Some(Owner::Session(id)) = self.owners.get(&key.to_u64())
+            && let Some(entry) = self.entries.get_mut(id)
+        {
+            mark(&mut self.dirty, *id, entry);
         }
     }
 
@@ -162,6 +185,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
         }
         for key in std::mem::take(&mut self.dirty) {
             let Some(entry) = self.entries.get_mut(&key) else { continue };
+            entry.is_dirty = false;
             links.with(key, &mut |link| entry.session.flush(now, link));
             self.serve(now, key, core);
         }
@@ -199,7 +223,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                 unreachable!("the core ends seats and closes sessions")
             }
         }
-        self.dirty.insert(id);
+        mark(&mut self.dirty, id, entry);
     }
 
     /// Does what a session asks for.
@@ -249,7 +273,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                     let filter = listing.filter.as_deref();
                     let rooms = core.rooms_listed(listing.after(), filter, listing.limit + 1);
                     entry.session.listed(now, &listing, &rooms);
-                    self.dirty.insert(id);
+                    mark(&mut self.dirty, id, entry);
                 }
             }
         }
@@ -278,7 +302,6 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
         if let Some(at) = entry.due_us {
             self.due.remove(&(at, id));
         }
-        self.dirty.remove(&id);
     }
 
     /// When [`Host::handle_timeout`] has something to do, microseconds on the monotonic clock.
@@ -296,7 +319,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             entry.due_us = None;
             links.with(id, &mut |link| entry.session.handle_timeout(now, link));
-            self.dirty.insert(id);
+            mark(&mut self.dirty, id, entry);
         }
     }
 
@@ -305,9 +328,16 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
         for (&id, entry) in &mut self.entries {
             if entry.core.is_none() {
                 links.with(id, &mut |link| entry.session.stop(now, COME_BACK_MS, link));
-                self.dirty.insert(id);
+                mark(&mut self.dirty, id, entry);
             }
         }
+    }
+}
+
+/// Lists a session as one that has something to write, or to ask.
+fn mark<K>(dirty: &mut Vec<K>, id: K, entry: &mut Entry) {
+    if !std::mem::replace(&mut entry.is_dirty, true) {
+        dirty.push(id);
     }
 }
 

@@ -46,6 +46,48 @@ fn datagrams_to_many_go_out_in_one_call() {
     }
 }
 
+/// The mark that a datagram came with, as the kernel of the one who receives it tells.
+fn receive_mark(peer: &Plain) -> u8 {
+    let state = quinn_udp::UdpSocketState::new(peer.into()).unwrap();
+    peer.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 2000];
+    let mut metas = [quinn_udp::RecvMeta::default()];
+    for _ in 0..500 {
+        let mut slices = [std::io::IoSliceMut::new(&mut buffer)];
+        match state.recv(peer.into(), &mut slices, &mut metas) {
+            Ok(_) => return metas[0].ecn.map_or(0, |mark| mark as u8),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+    panic!("nothing came");
+}
+
+#[test]
+fn datagrams_of_two_marks_go_out_in_two_calls_with_their_marks() {
+    for wildcard in ["127.0.0.1:0", "[::]:0"] {
+        let mut socket = bind(wildcard);
+        let peers: Vec<Plain> = (0..40).map(|_| peer("127.0.0.1:0")).collect();
+        // Whoever receives has to ask for the marks before they come.
+        let _states: Vec<_> =
+            peers.iter().map(|peer| quinn_udp::UdpSocketState::new(peer.into()).unwrap()).collect();
+        let mut batch = Batch::default();
+        let mark = |n: usize| (n.is_multiple_of(2)).then_some(EcnCodepoint::Ect0);
+        for _ in 0..2 {
+            for (n, peer) in peers.iter().enumerate() {
+                let to = peer.local_addr().unwrap();
+                batch.push(&Transmit { ecn: mark(n), ..transmit(to, None, 100) }, &[n as u8; 100]);
+            }
+            let before = socket.counts().send_calls;
+            assert!(socket.send(0, &mut batch));
+            assert_eq!(socket.counts().send_calls - before, 2);
+            for (n, peer) in peers.iter().enumerate() {
+                assert_eq!(receive_mark(peer), mark(n).map_or(0, |mark| mark as u8), "the {n}th");
+            }
+        }
+        assert_eq!(socket.counts().send_failures, 0);
+    }
+}
+
 #[test]
 fn datagrams_to_one_go_out_as_one() {
     let mut socket = bind("127.0.0.1:0");

@@ -37,6 +37,7 @@ use super::{
     wire::{self, ErrorInfo},
 };
 use crate::quic::{Event, Link, Lost, StreamId};
+use bytes::Bytes;
 use inlet::Inlet;
 use outlet::Outlet;
 use std::{
@@ -284,15 +285,16 @@ impl Session {
         self.pump(now, link);
     }
 
-    /// What a seat was sent by the core, whole frames; it goes out with the next flush.
-    pub fn seat_bytes(&mut self, now: Now, seat: u32, bytes: &[u8], link: &mut dyn Link) {
+    /// What a seat was sent by the core, whole frames. Events of rooms are given to their streams at once, without a
+    /// copy where nothing waits; everything else goes out with the next flush.
+    pub fn seat_bytes(&mut self, now: Now, seat: u32, bytes: &Bytes, link: &mut dyn Link) {
         if !matches!(self.phase, Phase::Closing | Phase::Gone) {
             self.route(now, seat, bytes, link);
         }
     }
 
     /// A seat is gone, with the last that it was sent.
-    pub fn seat_ended(&mut self, now: Now, seat: u32, last: &[u8], link: &mut dyn Link) {
+    pub fn seat_ended(&mut self, now: Now, seat: u32, last: &Bytes, link: &mut dyn Link) {
         self.seat_bytes(now, seat, last, link);
         self.forget_seat(now, seat, link);
     }

@@ -1,6 +1,7 @@
 //! Bytes that wait for one stream to take them.
 
 use crate::quic::{Link, StreamId, WriteFault};
+use bytes::Bytes;
 use std::collections::VecDeque;
 use tutti_shards::RoomId;
 
@@ -48,6 +49,20 @@ impl Outlet {
         match self.since.back_mut() {
             Some((end, at)) if now_us < *at + GRAIN_US => *end = self.total,
             _ => self.since.push_back((self.total, now_us)),
+        }
+    }
+
+    /// Gives the stream bytes at once, as they are, if nothing waits before them; otherwise they wait, too.
+    pub(super) fn send(&mut self, bytes: &Bytes, now_us: u64, link: &mut dyn Link) {
+        if self.blocked || self.waiting() > 0 {
+            return self.push(bytes, now_us);
+        }
+        // What a stopped stream does not take is dropped; the stop is told about as an event.
+        let taken = link.write_shared(self.stream, bytes).unwrap_or(bytes.len());
+        self.total += taken as u64;
+        if taken < bytes.len() {
+            self.blocked = true;
+            self.push(&bytes[taken..], now_us);
         }
     }
 

@@ -13,8 +13,12 @@ use crate::{
     },
     quic::Link,
 };
+use bytes::Bytes;
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ops::Range,
+};
 use tutti_shards::{MessageId, Now, RoomCommand, RoomId, RoomWish, SeatRequest};
 
 /// Most different rooms whose joins are counted for one connection.
@@ -210,8 +214,18 @@ impl Session {
     }
 
     /// Sorts what a seat was sent onto streams.
-    pub(super) fn route(&mut self, now: Now, number: u32, bytes: &[u8], link: &mut dyn Link) {
+    pub(super) fn route(&mut self, now: Now, number: u32, bytes: &Bytes, link: &mut dyn Link) {
+        // Numbered frames side by side, which go out in one piece.
+        let mut run = Run::default();
+        let mut at = 0;
         for (kind, frame) in frame::split(bytes) {
+            let start = at;
+            at += frame.len();
+            if is_numbered(kind) {
+                run.add(start..at);
+                continue;
+            }
+            self.put_run(now, number, bytes, &mut run, link);
             let payload = frame.get(frame::HEADER_BYTES..).unwrap_or_default();
             if let Some(Seat { ghost: Some(answers), .. }) = self.rooms.seats.get_mut(&number)
                 && (kind != kind::COMMAND_OK || std::mem::take(answers) == 0)
@@ -238,16 +252,33 @@ impl Session {
                 mark::PRESENCE => self.told_presence(now, payload),
                 kind::ROOM_INIT => {
                     let frame = self.counted(number, frame);
-                    self.put(now, number, &frame, true);
+                    self.put_heavy(now, number, &frame);
                 }
-                kind::ROOM_HISTORY => self.put(now, number, frame, true),
-                _ => {
-                    self.put(now, number, frame, false);
-                    if let Some(seat) = self.rooms.seats.get_mut(&number) {
-                        seat.next_seq += 1;
-                    }
-                }
+                kind::ROOM_HISTORY => self.put_heavy(now, number, frame),
+                _ => debug_assert!(false, "no frame of a seat: {kind:#x}"),
             }
+        }
+        self.put_run(now, number, bytes, &mut run, link);
+    }
+
+    /// Gives the stream of a seat's room numbered frames, of which it is the only one that gets them.
+    fn put_run(
+        &mut self,
+        now: Now,
+        number: u32,
+        bytes: &Bytes,
+        run: &mut Run,
+        link: &mut dyn Link,
+    ) {
+        let Run { range, frames } = std::mem::take(run);
+        if frames == 0 {
+            return;
+        }
+        if let Some(outlet) = self.outlet_of(number) {
+            outlet.send(&bytes.slice(range), now.mono_us, link);
+        }
+        if let Some(seat) = self.rooms.seats.get_mut(&number) {
+            seat.next_seq += frames;
         }
     }
 
@@ -257,18 +288,28 @@ impl Session {
         }
     }
 
-    /// Puts a frame on the stream of a seat's room.
-    fn put(&mut self, now: Now, number: u32, frame: &[u8], heavy: bool) {
-        let Some(seat) = self.rooms.seats.get(&number) else { return };
-        let Some(room) = seat.room else { return };
+    /// The stream of a seat's room.
+    fn outlet_of(&mut self, number: u32) -> Option<&mut Outlet> {
+        let seat = self.rooms.seats.get(&number)?;
+        let room = seat.room?;
         let lane = (room.0 % u64::from(self.config.lanes)) as usize;
-        let outlet = match seat.hot {
+        match seat.hot {
             Some(stream) => self.hot.iter_mut().find(|outlet| outlet.stream == stream),
             None => self.lanes.get_mut(lane),
-        };
-        let Some(outlet) = outlet else { return };
-        outlet.push(frame, now.mono_us);
-        if heavy {
+        }
+    }
+
+    /// Puts a frame on the stream of a seat's room.
+    fn put(&mut self, now: Now, number: u32, frame: &[u8]) {
+        if let Some(outlet) = self.outlet_of(number) {
+            outlet.push(frame, now.mono_us);
+        }
+    }
+
+    /// The same for a frame so large that no other such follows before its stream has taken it.
+    fn put_heavy(&mut self, now: Now, number: u32, frame: &[u8]) {
+        if let Some(outlet) = self.outlet_of(number) {
+            outlet.push(frame, now.mono_us);
             self.rooms.heavy = Some((outlet.stream, outlet.total()));
         }
     }
@@ -343,7 +384,7 @@ impl Session {
         });
         let mut bytes = Vec::new();
         wire::json(kind::ROOM_CLOSE, &payload, &mut bytes);
-        self.put(now, number, &bytes, false);
+        self.put(now, number, &bytes);
     }
 
     pub(super) fn forget_seat(&mut self, now: Now, number: u32, link: &mut dyn Link) {
@@ -428,6 +469,32 @@ impl Session {
             });
             self.tell(now, kind::ROOM_PROMOTED, &payload);
         }
+    }
+}
+
+/// Whether frames of this kind are counted by `seq` (protocol page, section 12).
+fn is_numbered(kind: u8) -> bool {
+    matches!(
+        kind,
+        kind::ROOM_MESSAGE..=kind::ROOM_USER_LEFT | kind::ROOM_USER_UPDATED | kind::ROOM_UPDATED
+    )
+}
+
+/// Frames side by side.
+#[derive(Default)]
+struct Run {
+    range: Range<usize>,
+    frames: u64,
+}
+
+impl Run {
+    /// Adds a frame, which begins where the last one ended.
+    fn add(&mut self, range: Range<usize>) {
+        if self.frames == 0 {
+            self.range.start = range.start;
+        }
+        self.range.end = range.end;
+        self.frames += 1;
     }
 }
 

@@ -6,5 +6,6 @@ mod handshake;
 mod hot;
 mod people;
 mod rooms;
+mod streams;
 mod swarm;
 mod world;

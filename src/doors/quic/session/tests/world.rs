@@ -44,6 +44,10 @@ pub(super) struct Wired {
     pub(super) opened_max: u64,
     /// Streams that the client does not read.
     pub(super) stuck: Vec<u64>,
+    /// A stream, and how many bytes it still takes.
+    pub(super) narrow: Option<(u64, usize)>,
+    /// What streams were given without a copy.
+    pub(super) shared: Vec<Bytes>,
     pub(super) takes_datagrams: bool,
     pub(super) connected: bool,
     heard_us: u64,
@@ -68,8 +72,20 @@ impl Link for Wired {
         if self.stuck.contains(&stream.0) {
             return Ok(0);
         }
-        self.received.entry(stream.0).or_default().extend_from_slice(bytes);
-        Ok(bytes.len())
+        let mut taken = bytes.len();
+        if let Some((narrow, left)) = &mut self.narrow
+            && *narrow == stream.0
+        {
+            taken = taken.min(*left);
+            *left -= taken;
+        }
+        self.received.entry(stream.0).or_default().extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn write_shared(&mut self, stream: StreamId, bytes: &Bytes) -> Result<usize, WriteFault> {
+        self.shared.push(bytes.clone());
+        self.write(stream, bytes)
     }
 
     fn open_one_way(&mut self) -> Option<StreamId> {
