@@ -225,7 +225,6 @@ impl Beat {
 mod tests {
     use super::*;
     use crate::{Busy, ShardId};
-    use std::time::Duration;
 
     const USER: UserId = UserId([1; 12]);
 
