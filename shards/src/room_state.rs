@@ -161,14 +161,11 @@ impl Channel {
     }
 }
 
-/// Whole seconds over which messages are counted.
-const WINDOW_S: usize = 10;
-
 /// How busy a room is: messages of each of the last seconds.
 #[derive(Debug, Default)]
 pub(crate) struct Beat {
-    seconds: [u32; WINDOW_S],
-    place: u8,
+    /// The oldest first; at most as many as [`crate::Busy::window`] has.
+    seconds: VecDeque<u32>,
     /// In the second that is not over.
     now: u32,
     pub(crate) listed: bool,
@@ -196,17 +193,24 @@ impl Beat {
 
     /// A second is over.
     pub(crate) fn second(&mut self, config: crate::Busy) -> Turn {
-        let place = usize::from(self.place);
-        self.seconds[place] = std::mem::take(&mut self.now);
-        self.place = ((place + 1) % WINDOW_S) as u8;
+        let window_s = config.window.as_secs().max(1);
+        self.seconds.push_back(std::mem::take(&mut self.now));
+        while self.seconds.len() as u64 > window_s {
+            self.seconds.pop_front();
+        }
         let sum: u64 = self.seconds.iter().map(|&count| u64::from(count)).sum();
-        let reaches = |rate: u32| sum >= u64::from(rate) * WINDOW_S as u64;
+        let reaches = |rate: u32| sum >= u64::from(rate) * window_s;
         if !self.busy {
             if reaches(config.rate.max(1)) {
                 (self.busy, self.cool_s) = (true, 0);
                 return Turn::Busy;
             }
-            return if sum == 0 { Turn::Still } else { Turn::Same };
+            if sum == 0 {
+                // A silent room owns no memory for this.
+                self.seconds = VecDeque::new();
+                return Turn::Still;
+            }
+            return Turn::Same;
         }
         self.cool_s = if reaches(config.cool_rate) { 0 } else { self.cool_s + 1 };
         if u64::from(self.cool_s) >= config.cool_after.as_secs().max(1) {
@@ -221,7 +225,6 @@ impl Beat {
 mod tests {
     use super::*;
     use crate::{Busy, ShardId};
-    use std::time::Duration;
 
     const USER: UserId = UserId([1; 12]);
 
@@ -243,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_room_becomes_busy_stays_so_in_between_and_cools_after_a_while() {
-        let config = Busy { rate: 100, cool_rate: 20, cool_after: Duration::from_secs(60) };
+        let config = Busy::default();
         let mut beat = Beat::default();
         let mut second = |messages: u32| {
             (0..messages).for_each(|_| beat.count());

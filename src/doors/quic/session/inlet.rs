@@ -103,11 +103,12 @@ impl Session {
                 }
             }
             let is_chat = self.inlets.get(&stream).is_some_and(|i| i.range == Some(Range::Chat));
-            if is_chat
-                && !self.budgets.bytes.take(self.config.bytes, now.mono_us, bytes.len() as u64)
-            {
-                // Read on when the budget has room again.
-                self.chat_rests_until_us = now.mono_us + 250_000;
+            let (rate, count) = (self.config.rates.bytes, bytes.len() as u64);
+            if is_chat && !self.budgets.bytes.take(rate, now.mono_us, count) {
+                // Read on when the budget would have had room for what was read.
+                let per_us = rate.per.as_micros() as u64;
+                let rest_us = count * per_us / u64::from(rate.count.max(1));
+                self.chat_rests_until_us = now.mono_us + rest_us.max(1);
             }
         }
         self.feed(now, stream, &bytes, end, link);
