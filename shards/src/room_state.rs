@@ -1,6 +1,6 @@
 //! What a channel is beyond itself as a room: its numbering, who may what, what was already said, and how busy it is.
 
-use crate::{MessageId, NumberKey, Role, RoomId, UserId, channel::Channel};
+use crate::{MessageId, NumberKey, Role, RoomId, UserId, channel::Channel, shard::Gathered};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -46,6 +46,7 @@ struct Rare {
     /// What was said with a nonce: the message, its time, and when it was said on the monotonic clock.
     said: BTreeMap<(UserId, Arc<str>), (MessageId, u64, u64)>,
     said_in_order: VecDeque<(u64, UserId, Arc<str>)>,
+    receipts: Gathered,
 }
 
 impl RoomState {
@@ -71,6 +72,11 @@ impl RoomState {
 
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    /// Receipts that are about to be told.
+    pub(crate) fn receipts(&mut self) -> &mut Gathered {
+        &mut self.rare().receipts
     }
 
     pub(crate) fn topic(&self) -> Option<&str> {

@@ -5,7 +5,7 @@ use crate::{
     doors::quic::{
         CloseCode, ErrorCode,
         client::{Receipt, Signal},
-        frame::{self, Decoder, Frame, Range, kind},
+        frame::{self, Decoder, Frame, Range},
         stream_code,
         wire::ErrorInfo,
     },
@@ -230,13 +230,13 @@ impl Session {
             Err(refusal) => return self.refuse_frame(now, link, frame.kind, &refusal),
         };
         let taken = self.budgets.receipts.take(RECEIPTS, now.mono_us, 1);
-        // Who has received what is nobody's business in a channel; what was read, only that of the own devices.
-        if !self.capabilities.receipts || !receipt.read || !taken {
+        if !self.capabilities.receipts || !taken {
             return;
         }
-        if let Some(seat) = self.rooms.reads(receipt.room, receipt.message) {
-            let command = RoomCommand::Read(receipt.message);
-            let request = RoomRequest { nonce: None, kind: kind::MESSAGE_READ, command };
+        if let Some(seat) = self.rooms.seat(receipt.room) {
+            let Receipt { message, read, .. } = receipt;
+            let command = RoomCommand::Receipt { message, read };
+            let request = RoomRequest { nonce: None, kind: frame.kind, command };
             self.asks.push_back(super::Ask::Room(seat, request));
         }
     }
