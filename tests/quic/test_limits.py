@@ -85,7 +85,6 @@ class Hot(Case):
         numbers = [one["seq"] for one in self.in_order(listener, init)]
         self.assertEqual(numbers, list(range(init["seq"] + 1, init["seq"] + 1 + len(numbers))))
 
-    @not_yet("hot rooms")
     async def test_091_leaving_a_hot_room(self):
         talker, listener, plain, init = await self.crowd()
         room = init["room_id"]
