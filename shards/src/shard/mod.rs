@@ -39,6 +39,7 @@ mod operate;
 mod play;
 mod presence;
 mod private;
+mod receipts;
 mod relay;
 mod rooms;
 mod seat;
@@ -48,6 +49,8 @@ mod talk;
 mod tests;
 mod tick;
 mod verify;
+
+pub(crate) use receipts::Gathered;
 
 pub use flush::{Pending, Sent, Transport};
 

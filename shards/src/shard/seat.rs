@@ -25,9 +25,8 @@ use crate::{
 };
 use std::rc::Rc;
 
-/// Most members and messages that a newcomer is shown.
+/// Most members that a newcomer is shown.
 const MEMBERS_SHOWN: usize = 500;
-const MESSAGES_SHOWN: usize = 50;
 
 /// What became of a wish to sit in a room that is owned here.
 enum Seating {
@@ -344,7 +343,7 @@ impl<W: Wire> Shard<W> {
         let channel = &self.channels[actor.channel as usize];
         let me = channel.roster[actor.participant].profile.user;
         let (members, member_count) = channel.occupants(MEMBERS_SHOWN);
-        let from = channel.history.len().saturating_sub(MESSAGES_SHOWN);
+        let from = channel.history.len().saturating_sub(self.config.init_messages as usize);
         let messages: Vec<_> = channel.history.iter().skip(from).collect();
         let muted_s = self.muted_for(now, channel, actor.participant);
         let (room, seq) = (channel.room.id, channel.room.seq);

@@ -19,7 +19,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     ops::Range,
 };
-use tutti_shards::{MessageId, Now, RoomCommand, RoomId, RoomWish, SeatRequest};
+use tutti_shards::{Now, RoomCommand, RoomId, RoomWish, SeatRequest};
 
 /// Most different rooms whose joins are counted for one connection.
 const COUNTED_MAX: usize = 10_000;
@@ -85,7 +85,6 @@ struct Seat {
     /// It turned out to be where the session sits already, and is on its way out: answers that still pass.
     ghost: Option<u8>,
     typed_at_us: Option<u64>,
-    read: Option<MessageId>,
 }
 
 impl Rooms {
@@ -136,17 +135,6 @@ impl Rooms {
         {
             seat.leaving = true;
         }
-    }
-
-    /// Somebody reads on in a room; a message before the last that was read changes nothing.
-    pub(super) fn reads(&mut self, room: RoomId, message: MessageId) -> Option<u32> {
-        let number = self.seat(room)?;
-        let seat = self.seats.get_mut(&number)?;
-        if seat.read.is_some_and(|read| message <= read) {
-            return None;
-        }
-        seat.read = Some(message);
-        Some(number)
     }
 
     /// Somebody is writing in a room, or not any more; more often than `every_us` nobody is told.
