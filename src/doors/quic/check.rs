@@ -52,7 +52,7 @@ pub fn frames(input: &[u8]) {
         let Some(&[first, a, b, c, d]) = header else { panic!("each frame has a header") };
         assert_eq!(first, *kind);
         at += HEADER_BYTES + u32::from_be_bytes([a, b, c, d]) as usize;
-        assert_eq!(payload.is_empty() || Range::of(*kind).is_some(), true, "{kind:#04x} is kept");
+        assert!(payload.is_empty() || Range::of(*kind).is_some(), "{kind:#04x} is kept");
         read(*kind, payload);
     }
     assert!(at <= bytes.len(), "no frame has more than came");

@@ -213,7 +213,8 @@ pub struct Session {
     /// What was answered to early data and is still to be done.
     early: bool,
     control: Outlet,
-    inlets: BTreeMap<StreamId, Inlet>,
+    /// In boxes, because a tree makes room for many where most have one or two.
+    inlets: BTreeMap<StreamId, Box<Inlet>>,
     lanes: Vec<Outlet>,
     /// Streams of busy rooms.
     hot: Vec<Outlet>,

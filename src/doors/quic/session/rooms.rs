@@ -54,7 +54,8 @@ impl RoomListing {
 /// All rooms of a session.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    seats: BTreeMap<u32, Seat>,
+    /// In boxes, because a tree makes room for many where most have one.
+    seats: BTreeMap<u32, Box<Seat>>,
     by_room: HashMap<RoomId, u32>,
     last_seat: u32,
     /// How often the client has sat down in each room.
@@ -103,7 +104,7 @@ impl Rooms {
     /// A new seat, which is not anywhere yet.
     pub(super) fn add(&mut self) -> u32 {
         self.last_seat += 1;
-        self.seats.insert(self.last_seat, Seat::default());
+        self.seats.insert(self.last_seat, Box::default());
         self.last_seat
     }
 
@@ -215,7 +216,8 @@ impl Session {
             }
             self.put_run(now, number, bytes, &mut run, link);
             let payload = frame.get(frame::HEADER_BYTES..).unwrap_or_default();
-            if let Some(Seat { ghost: Some(answers), .. }) = self.rooms.seats.get_mut(&number)
+            let ghost = self.rooms.seats.get_mut(&number).and_then(|seat| seat.ghost.as_mut());
+            if let Some(answers) = ghost
                 && (kind != kind::COMMAND_OK || std::mem::take(answers) == 0)
             {
                 continue;
