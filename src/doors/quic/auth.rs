@@ -16,6 +16,10 @@ pub const SECRET_BYTES_MIN: usize = 32;
 const ACCOUNT_MAX: u64 = (1 << 48) - 1;
 /// How far clocks may differ, seconds.
 const LEEWAY_S: u64 = 60;
+/// Tokens that are said to end later end then: clients are told in milliseconds, and of no number over 2^53 - 1.
+const EXPIRES_S_MAX: u64 = super::payload::NUMBER_MAX / 1_000;
+/// What ids of accounts are made of besides the number.
+const ACCOUNT: &str = "quic";
 /// Most UTF-16 code units of a name.
 const NAME_LENGTH_MAX: usize = super::client::NAME_LENGTH_MAX;
 
@@ -165,7 +169,7 @@ impl Auth {
             ("username", _) if self.names => {
                 let name = UserName::parse(credentials, NAME_LENGTH_MAX);
                 let name = name.ok_or("not a name of 1 to 40 characters")?;
-                let user = self.user(&name.as_str().to_lowercase());
+                let user = self.user("quic name ", &name.as_str().to_lowercase());
                 let guise = guise(None, name, true);
                 Ok(Entry { number: None, user, guise, expires_s: None })
             }
@@ -193,7 +197,8 @@ impl Auth {
         }
         let claims = json(claims)?;
         let expires_s = claims.get("exp").and_then(Value::as_u64).ok_or("the token has no exp")?;
-        if now_s > expires_s.saturating_add(LEEWAY_S) {
+        let expires_s = expires_s.min(EXPIRES_S_MAX);
+        if now_s > expires_s + LEEWAY_S {
             return Err("the token has expired");
         }
         if let Some(from) = claims.get("nbf") {
@@ -220,7 +225,7 @@ impl Auth {
         let name = claims.get("username").and_then(Value::as_str);
         let name = name.and_then(|name| UserName::parse(name, NAME_LENGTH_MAX));
         let name = name.ok_or("the token's username is not a name of 1 to 40 characters")?;
-        let user = self.user(&account.to_string());
+        let user = self.user(ACCOUNT, &account.to_string());
         let guise = guise(Some(account), name, false);
         Ok(Entry { number: Some(account.get()), user, guise, expires_s: Some(expires_s) })
     }
@@ -229,14 +234,14 @@ impl Auth {
     #[must_use]
     pub fn user_of_account(&self, number: u64) -> Option<UserId> {
         let is_account = self.token.is_some() && (1..=ACCOUNT_MAX).contains(&number);
-        is_account.then(|| self.user(&number.to_string()))
+        is_account.then(|| self.user(ACCOUNT, &number.to_string()))
     }
 
-    /// The user that an account or a name stands for: no other door makes the same ids.
-    fn user(&self, who: &str) -> UserId {
+    /// The user that an account or a name stands for: no other door makes the same ids, and no name that of an account.
+    fn user(&self, kind: &str, who: &str) -> UserId {
         let hash = Sha256::new()
             .chain_update(self.salt.map(u64::to_be_bytes).concat())
-            .chain_update("quic")
+            .chain_update(kind)
             .chain_update(who)
             .finalize();
         let mut id = [0; 12];

@@ -152,3 +152,23 @@ fn names_alone_are_for_development() {
     assert!(auth.check("username", &"x".repeat(41), NOW_S).is_err());
     assert!(auth.check("token", "x", NOW_S).is_err());
 }
+
+#[test]
+fn a_token_without_end_ends_when_numbers_do() {
+    for exp in [u64::MAX, u64::MAX / 1_000, EXPIRES_S_MAX + 1] {
+        let mut endless = claims();
+        endless["exp"] = exp.into();
+        assert_eq!(check(&endless).unwrap().expires_s, Some(EXPIRES_S_MAX));
+    }
+}
+
+/// Whoever calls themselves 42 is not the account 42, and gets into none of its rooms.
+#[test]
+fn no_name_is_an_account() {
+    let auth = Auth { names: true, ..auth(TokenKey::Secret(SECRET.into())) };
+    let account = auth.check("token", &token(&claims()), NOW_S).unwrap();
+    let name = auth.check("username", "42", NOW_S).unwrap();
+    assert_eq!((account.number, name.number), (Some(42), None));
+    assert_eq!(Some(account.user), auth.user_of_account(42));
+    assert_ne!(account.user, name.user);
+}
