@@ -13,6 +13,8 @@ use tutti_shards::{
 
 /// Most bytes of a `RoomInit` and of a `RoomHistory`; the oldest messages are left out until it fits.
 const INIT_BYTES_MAX: usize = 256 << 10;
+/// Most bytes of it that members take: people with long names and pictures must not leave no room for messages.
+const MEMBERS_BYTES_MAX: usize = INIT_BYTES_MAX / 2;
 /// Most users named beside a reaction.
 const REACTION_USERS_SHOWN: usize = 20;
 
@@ -190,8 +192,9 @@ impl QuicWire {
 
     fn room(&self, event: &RoomEvent<'_>, out: &mut Vec<u8>) {
         match *event {
-            RoomEvent::Init { messages, .. } => {
-                fitting(messages, out, |messages, out| self.init(event, messages, out));
+            RoomEvent::Init { messages, members, .. } => {
+                let shown = members.get(..self.fitting_members(members)).unwrap_or(members);
+                fitting(messages, out, |messages, out| self.init(event, messages, shown, out));
             }
             RoomEvent::Message { room, message } => {
                 json(kind::ROOM_MESSAGE, &self.message(room.0, message), out);
@@ -336,9 +339,24 @@ impl QuicWire {
         }
     }
 
-    fn init(&self, event: &RoomEvent<'_>, messages: &[&ChatMessage], out: &mut Vec<u8>) {
-        let RoomEvent::Init { view, seq, role, muted_until_ms, members, member_count, .. } = *event
-        else {
+    /// How many of the first members may be shown.
+    fn fitting_members(&self, members: &[Occupant<'_>]) -> usize {
+        let mut bytes = 0;
+        let fits = |who: &&Occupant<'_>| {
+            bytes += serde_json::to_vec(&self.occupant(who)).map_or(0, |json| json.len() + 1);
+            bytes <= MEMBERS_BYTES_MAX
+        };
+        members.iter().take_while(fits).count()
+    }
+
+    fn init(
+        &self,
+        event: &RoomEvent<'_>,
+        messages: &[&ChatMessage],
+        members: &[Occupant<'_>],
+        out: &mut Vec<u8>,
+    ) {
+        let RoomEvent::Init { view, seq, role, muted_until_ms, member_count, .. } = *event else {
             return;
         };
         let payload = Init {

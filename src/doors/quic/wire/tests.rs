@@ -64,3 +64,41 @@ fn what_the_piano_shows_is_nothing_here() {
     QuicWire::default().encode(Format::QUIC, &events, &mut out);
     assert!(out.is_empty());
 }
+
+/// However long the names and pictures of people are, what a newcomer is told keeps to what a frame may hold, and some
+/// of what was said is in it.
+#[test]
+fn people_who_take_much_room_are_shown_as_far_as_they_fit() {
+    use tutti_shards::{Details, ParticipantView, Position, Role, RoomKind};
+    let avatar = format!("https://{}", "\"".repeat(504));
+    let mut profile = Profile::new(UserId([2; 12]), 0);
+    profile.details = Some(Box::new(Details { avatar: Some(avatar.into()), ..Details::default() }));
+    let view = ParticipantView { profile: &profile, position: Position::OFF_SCREEN, digits: 0 };
+    let members = vec![Occupant { view, role: Role::Member, present: true }; 500];
+    let many: Vec<ChatMessage> = (0..50).map(|_| message(&"x".repeat(512))).collect();
+    let messages: Vec<&ChatMessage> = many.iter().collect();
+    let room = RoomView {
+        room: RoomId(1),
+        kind: RoomKind::Channel,
+        name: "garden",
+        topic: None,
+        post_role: Role::Member,
+        visible: true,
+        chat: true,
+    };
+    let event = RoomEvent::Init {
+        view: room,
+        seq: 9,
+        role: Role::Member,
+        muted_until_ms: None,
+        members: &members,
+        member_count: 500,
+        messages: &messages,
+    };
+    let (_, payload) = frames_of(event).remove(0);
+    assert!(payload.len() <= INIT_BYTES_MAX, "{}", payload.len());
+    let value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    assert!((80..500).contains(&value["members"].as_array().unwrap().len()));
+    assert_eq!(value["recent_messages"].as_array().unwrap().len(), 50);
+    assert_eq!(value["member_count"], 500);
+}
