@@ -156,8 +156,7 @@ impl Session {
         {
             if account.user != user || account.expires_s.is_none() {
                 let message = "the session belongs to somebody else";
-                let payload = json!({ "code": ErrorCode::AuthFailed as u32, "message": message });
-                return self.tell(now, kind::AUTH_FAILED, &payload);
+                return self.auth_failed(now, ErrorCode::AuthFailed, message, link);
             }
             (account.expires_s, account.reauth_told) = (expires_s, false);
             let rooms: Vec<u64> = self.rooms.numbers().collect();
@@ -253,7 +252,8 @@ impl Session {
     fn auth_failed(&mut self, now: Now, code: ErrorCode, message: &str, link: &mut dyn Link) {
         self.tell(now, kind::AUTH_FAILED, &json!({ "code": code as u32, "message": message }));
         if self.phase != Phase::Greeted {
-            return;
+            // The session goes on, but tokens are not tried without end.
+            return self.count_refusal(now, link);
         }
         self.auth_failures += 1;
         if self.auth_failures >= AUTH_FAILURES_MAX {

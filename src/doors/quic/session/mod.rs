@@ -432,7 +432,9 @@ impl Session {
         let rest = (self.chat_rests_until_us > now.mono_us).then_some(self.chat_rests_until_us);
         let account = self.account.as_ref().and_then(|account| {
             let wall_s = account.expires_s?;
-            let wall_s = if account.reauth_told { wall_s + 60 } else { wall_s.saturating_sub(60) };
+            // Another one is only asked for once the session is in: until then only the end counts.
+            let asks = self.phase == Phase::Live && !account.reauth_told;
+            let wall_s = if asks { wall_s.saturating_sub(60) } else { wall_s + 60 };
             let in_ms = (wall_s * 1_000).saturating_sub(now.wall_ms);
             Some(now.mono_us + in_ms * 1_000)
         });
@@ -507,6 +509,10 @@ impl Session {
         let mut bytes = Vec::new();
         wire::error(info, &mut bytes);
         self.control.push(&bytes, now.mono_us);
+        self.count_refusal(now, link);
+    }
+
+    fn count_refusal(&mut self, now: Now, link: &mut dyn Link) {
         if !self.budgets.refusals.take(self.config.rates.refusals, now.mono_us, 1) {
             self.farewell(now, link, CloseCode::Flood, "flood");
         }

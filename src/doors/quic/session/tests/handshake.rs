@@ -3,11 +3,11 @@ use crate::{
     doors::quic::frame::kind,
     quic::{Event, StreamId},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tutti_shards::Rate;
 
-fn kinds(frames: &[(u8, serde_json::Value)]) -> Vec<u8> {
+fn kinds(frames: &[(u8, Value)]) -> Vec<u8> {
     frames.iter().map(|(kind, _)| *kind).collect()
 }
 
@@ -252,9 +252,9 @@ fn a_client_that_does_not_read_a_lane_still_gets_the_others_until_it_is_too_slow
     assert_eq!(world.link(ben).closed, None);
 }
 
-#[test]
-fn a_token_is_renewed_or_ends_its_session() {
-    let mut world = World::with(
+/// Where tokens are shown.
+fn with_tokens() -> World {
+    World::with(
         1,
         |_| {},
         |session| {
@@ -264,11 +264,56 @@ fn a_token_is_renewed_or_ends_its_session() {
             };
             session.dead_after = Duration::from_secs(100_000);
         },
+    )
+}
+
+fn auth(exp: u64, sub: u64) -> Value {
+    json!({ "method": "token", "credentials": token(exp, sub) })
+}
+
+/// A token that is about to end is not asked for before the session is in, and the time for that does not stand still:
+/// whoever sent it in early data could keep a shard busy.
+#[test]
+fn early_data_with_a_token_at_its_end_waits_quietly() {
+    let mut world = with_tokens();
+    let now_s = world.now.wall_ms / 1_000;
+    let ann = world.arrive(0);
+    world.send(ann, CONTROL, kind::HELLO, json!({ "version": 1, "capabilities": [] }));
+    world.send(ann, CONTROL, kind::AUTH, auth(now_s + 30, 42));
+    assert_eq!(kinds(&world.control(ann))[1], kind::AUTH_OK);
+    assert!(world.due_us(0).unwrap() > world.now.mono_us + 1_000_000, "{:?}", world.due_us(0));
+    world.complete(ann);
+    let control = world.control(ann);
+    assert!(
+        kinds(&control).contains(&kind::SERVER_COMMAND) || {
+            world.pass(100);
+            kinds(&world.control(ann)).contains(&kind::SERVER_COMMAND)
+        }
     );
+}
+
+/// A session in which another token after the other is tried ends.
+#[test]
+fn tokens_are_not_tried_without_end() {
+    let mut world = with_tokens();
     let now_s = world.now.wall_ms / 1_000;
     let ann = world.connect(0);
     world.send(ann, CONTROL, kind::HELLO, json!({ "version": 1, "capabilities": [] }));
-    let auth = |exp: u64, sub: u64| json!({ "method": "token", "credentials": token(exp, sub) });
+    world.send(ann, CONTROL, kind::AUTH, auth(now_s + 1_000, 42));
+    for n in 0..100 {
+        world.send(ann, CONTROL, kind::AUTH, auth(now_s + 1_000 * (n % 2), 43));
+    }
+    assert_eq!(world.link(ann).closed, None);
+    world.send(ann, CONTROL, kind::AUTH, auth(now_s, 42 + 1));
+    assert_eq!(world.link(ann).closed, Some(0x09));
+}
+
+#[test]
+fn a_token_is_renewed_or_ends_its_session() {
+    let mut world = with_tokens();
+    let now_s = world.now.wall_ms / 1_000;
+    let ann = world.connect(0);
+    world.send(ann, CONTROL, kind::HELLO, json!({ "version": 1, "capabilities": [] }));
     world.send(ann, CONTROL, kind::AUTH, auth(now_s + 100, 42));
     let ok = world.control(ann).into_iter().find(|(kind, _)| *kind == kind::AUTH_OK).unwrap();
     assert_eq!((&ok.1["user_id"], &ok.1["username"]), (&json!(42), &json!("Ann 42")));

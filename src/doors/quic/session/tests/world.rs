@@ -420,6 +420,11 @@ impl World {
         }
     }
 
+    /// When a shard's sessions have something to do next.
+    pub(super) fn due_us(&self, home: usize) -> Option<u64> {
+        self.nodes[home].host.next_deadline_us()
+    }
+
     /// Lets everything come to rest.
     pub(super) fn run(&mut self) {
         loop {
