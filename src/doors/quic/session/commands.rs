@@ -1,6 +1,6 @@
 //! Chat commands: budgets, and what each asks of the core.
 
-use super::{Ask, Session};
+use super::{Ask, Session, rooms::LIST_BYTES_MAX};
 use crate::{
     doors::quic::{
         ErrorCode,
@@ -186,7 +186,6 @@ impl Session {
         listing: &super::RoomListing,
         rooms: &[&tutti_shards::ChannelInfo],
     ) {
-        let shown = rooms.get(..listing.limit).unwrap_or(rooms);
         let summary = |info: &&tutti_shards::ChannelInfo| {
             json!({
                 "room_id": self.config.number_key.room(&info.name),
@@ -196,10 +195,18 @@ impl Session {
                 "topic": null,
             })
         };
-        let summaries: Vec<_> = shown.iter().map(summary).collect();
-        let next = (rooms.len() > shown.len())
-            .then(|| shown.last().map(|info| format!("{} {}", info.count, info.name)));
-        let payload = json!({ "rooms": summaries, "next": next.flatten(), "nonce": listing.nonce });
+        let (mut summaries, mut room_bytes) = (Vec::new(), 0);
+        for summary in rooms.iter().take(listing.limit).map(summary) {
+            room_bytes += summary.to_string().len() + 1;
+            if room_bytes > LIST_BYTES_MAX {
+                break;
+            }
+            summaries.push(summary);
+        }
+        let last = summaries.len().checked_sub(1).and_then(|last| rooms.get(last));
+        let last = last.filter(|_| rooms.len() > summaries.len());
+        let next = last.map(|info| format!("{} {}", info.count, info.name));
+        let payload = json!({ "rooms": summaries, "next": next, "nonce": listing.nonce });
         let mut bytes = Vec::new();
         wire::json(kind::ROOM_LIST, &payload, &mut bytes);
         self.control.push(&bytes, now.mono_us);

@@ -25,6 +25,9 @@ use tutti_shards::{Now, RoomCommand, RoomId, RoomWish, SeatRequest};
 const COUNTED_MAX: usize = 10_000;
 /// Longest datagram that the server sends.
 const DATAGRAM_BYTES_MAX: usize = 1_150;
+/// Bytes of rooms in one `RoomList`, so that the frame keeps to 64 KiB with all that stands around them. At least one
+/// room is in it.
+pub(super) const LIST_BYTES_MAX: usize = 60 << 10;
 /// How streams are ranked.
 const PRIORITY_CONTROL: u8 = 255;
 const PRIORITY_ROOMS: u8 = 200;
@@ -78,6 +81,8 @@ struct Seat {
     next_seq: u64,
     /// Whether it is on its way out.
     leaving: bool,
+    /// Whether history was asked for and has not come.
+    fetching: bool,
     /// The stream of its own, while it has one.
     hot: Option<crate::quic::StreamId>,
     /// Since when its room is busy, as a place in the order.
@@ -125,15 +130,24 @@ impl Rooms {
     }
 
     fn is_seating(&self) -> bool {
-        self.heavy.is_some() || self.seats.values().any(|seat| seat.room.is_none() || seat.leaving)
+        let is_busy = |seat: &Seat| seat.room.is_none() || seat.leaving || seat.fetching;
+        self.heavy.is_some() || self.seats.values().any(|seat| is_busy(seat))
     }
 
     /// Something was asked with a seat.
     pub(super) fn asked(&mut self, seat: u32, command: &RoomCommand) {
-        if let Some(seat) = self.seats.get_mut(&seat)
-            && *command == RoomCommand::Leave
-        {
-            seat.leaving = true;
+        let Some(seat) = self.seats.get_mut(&seat) else { return };
+        match command {
+            RoomCommand::Leave => seat.leaving = true,
+            RoomCommand::History { .. } => seat.fetching = true,
+            _ => {}
+        }
+    }
+
+    /// The history that was asked for is there, or will not come.
+    fn fetched(&mut self, seat: u32) {
+        if let Some(seat) = self.seats.get_mut(&seat) {
+            seat.fetching = false;
         }
     }
 
@@ -221,6 +235,9 @@ impl Session {
                 && (kind != kind::COMMAND_OK || std::mem::take(answers) == 0)
             {
                 continue;
+            }
+            if kind == kind::ROOM_HISTORY || is_refusal_of(kind::FETCH_HISTORY, kind, payload) {
+                self.rooms.fetched(number);
             }
             match kind {
                 mark::SEATED => self.seated(now, number, payload, link),
@@ -468,6 +485,12 @@ fn is_numbered(kind: u8) -> bool {
         kind,
         kind::ROOM_MESSAGE..=kind::ROOM_USER_LEFT | kind::ROOM_USER_UPDATED | kind::ROOM_UPDATED
     )
+}
+
+/// Whether a frame says that this command was refused.
+fn is_refusal_of(command: u8, kind: u8, payload: &[u8]) -> bool {
+    let payload = (kind == kind::ERROR).then(|| serde_json::from_slice(payload).ok()).flatten();
+    payload.is_some_and(|payload: serde_json::Value| payload["command"] == command)
 }
 
 /// Frames side by side.

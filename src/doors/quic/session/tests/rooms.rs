@@ -337,6 +337,70 @@ fn history_is_fetched_in_pages() {
     assert_eq!((texts.len(), more), (2, false));
 }
 
+/// Histories that are asked for at once come one after the other, and however many they are, do not make their client
+/// one that is too slow.
+#[test]
+fn histories_wait_for_each_other() {
+    let Three { mut world, ann, ben, room } = two_in_a_room(2, 1);
+    for n in 0..100 {
+        world.say(ann, room, &"\u{6f22}".repeat(512), &format!("n{n}"));
+    }
+    world.lane(ben, room);
+    let fetch = |n: u64, limit: u64| {
+        frame(
+            kind::FETCH_HISTORY,
+            &json!({ "room_id": room, "limit": limit, "nonce": format!("{n}") }),
+        )
+    };
+    let lane = room % 8 * 4 + 3;
+    world.link(ben).stuck = vec![lane];
+    let asked: Vec<u8> = (0..10).flat_map(|n| fetch(n, 100)).collect();
+    world.write(ben, CHAT, &asked);
+    assert_eq!(world.link(ben).closed, None);
+    world.link(ben).stuck.clear();
+    world.event(ben, crate::quic::Event::Writable(crate::quic::StreamId(lane)));
+    world.run();
+    let histories = world.lane(ben, room);
+    assert_eq!(kinds(&histories), [kind::ROOM_HISTORY; 10]);
+    let nonces: Vec<_> = histories.iter().map(|(_, payload)| payload["nonce"].clone()).collect();
+    assert_eq!(nonces, (0..10).map(|n| json!(format!("{n}"))).collect::<Vec<_>>());
+    // One that is refused holds nothing up.
+    world.chat(ann, kind::LEAVE_ROOM, json!({ "room_id": room }));
+    world.write(ben, CHAT, &fetch(11, 101));
+    world.say(ben, room, "on", "on");
+    assert_eq!(answer(&world.control(ben), "on").0, kind::MESSAGE_ACK);
+}
+
+/// Anybody can give rooms long names: the list of them keeps to what a frame may hold all the same.
+#[test]
+fn a_list_of_long_names_comes_in_pages() {
+    let mut world = World::new(2);
+    let ann = world.enter(0, "Ann");
+    for n in 0..60 {
+        world.join(ann, &format!("{n:03}{}", "\u{6f22}".repeat(509)));
+    }
+    world.pass(3_000);
+    world.control(ann);
+    let (mut seen, mut after) = (Vec::new(), Value::Null);
+    loop {
+        world.chat(ann, kind::LIST_ROOMS, json!({ "limit": 200, "after": after, "nonce": "l" }));
+        let (_, list) = answer(&world.control(ann), "l");
+        assert!(list.to_string().len() <= 64 << 10);
+        let rooms = list["rooms"].as_array().unwrap();
+        seen.extend(rooms.iter().map(|room| room["room_id"].as_u64().unwrap()));
+        after = list["next"].clone();
+        if after.is_null() {
+            break;
+        }
+        assert!(!rooms.is_empty());
+    }
+    let count = seen.len();
+    seen.sort_unstable();
+    seen.dedup();
+    // The lobby is among them, and the piano's room for tests.
+    assert_eq!((count, seen.len()), (62, 62), "all of them, each once");
+}
+
 #[test]
 fn piano_and_rooms_hear_each_other() {
     let Three { mut world, ann, ben: _, room } = two_in_a_room(2, 1);
