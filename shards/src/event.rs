@@ -1,8 +1,8 @@
 //! Events: what peers are told. A door turns them into bytes, once for each format in use.
 
 use crate::{
-    ChannelKind, ChannelName, ChatText, Color, CustomBody, LineEvent, MessageId, MessageRef, Note,
-    Position, QuotaPreset, Reaction, RoomEvent, Settings, Tag, UserId, UserName,
+    Attachment, ChannelKind, ChannelName, ChatText, Color, CustomBody, LineEvent, MessageId,
+    MessageRef, Note, Position, QuotaPreset, Reaction, RoomEvent, Settings, Tag, UserId, UserName,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, num::NonZeroU64, sync::Arc};
@@ -294,6 +294,9 @@ pub struct ChatMessage {
     /// Who reacted to it.
     #[serde(default)]
     pub reactions: Vec<Reaction>,
+    /// Files that came with it.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
 }
 
 impl ChatMessage {
@@ -314,6 +317,7 @@ impl ChatMessage {
             edited_ms: None,
             deleted: false,
             reactions: Vec::new(),
+            attachments: Vec::new(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod relations;
 mod reload;
 mod salts;
 mod sessions;
+mod uploads;
 
 pub use origins::Origins;
 pub use print::{print_default, print_effective};
@@ -190,6 +191,8 @@ pub struct Config {
     pub quic: Option<crate::quic::Settings>,
     /// The settings of its sessions.
     pub sessions: crate::doors::quic::SessionSettings,
+    /// Files that people send; `None` where they are not taken.
+    pub uploads: Option<crate::uploads::Settings>,
     /// Limits of the doors and the driver.
     pub limits: DoorLimits,
     /// Packets waiting for other shards over which a shard keeps back cursor moves for them.
@@ -289,6 +292,7 @@ impl Config {
             admin_listen: read.off_or("admin.listen", "ADDRESS:PORT or \"off\"")?,
             admin_password: read.optional("admin.password").map(Hidden::new),
             quic: None,
+            uploads: None,
             sessions: sessions::read(&read, mode, false)?,
             limits: DoorLimits {
                 connections: read.capacity("limits.connections"),
@@ -347,6 +351,7 @@ impl Config {
         };
         config.quic = quic::read(&read, &config.data)?;
         config.sessions = sessions::read(&read, config.mode, config.quic.is_some())?;
+        config.uploads = uploads::read(&read, &config.data)?.filter(|_| config.quic.is_some());
         config.check_addresses(&read)?;
         if !read.flag("limits.enabled") {
             config.core = config.core.without_limits();

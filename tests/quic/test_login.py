@@ -55,7 +55,6 @@ class Login(Case):
         self.assertLess(abs(ack["server_time"] - time.time() * 1000), 5000)
         self.assertRegex(ack["session_id"], r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
-    @not_yet("uploads")
     async def test_021_limits_of_uploads(self):
         limits = (await self.login()).hello_ack["limits"]
         self.assertEqual((limits["upload_bytes"], limits["upload_chunk"]), (25 << 20, 256 << 10))

@@ -54,9 +54,9 @@ pub use flush::{Pending, Sent, Transport};
 pub(crate) use announce::Announcement;
 
 use crate::{
-    Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
-    ConnId, Departure, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Placement,
-    Rng, RoomId, ShardId, Stats, StoreRequest, UserId, Wire,
+    AttachmentNews, Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command,
+    CommandKind, Config, ConnId, Departure, Ending, Event, EventKind, Format, Key, Limit,
+    MeshMessage, Now, Placement, Rng, RoomId, ShardId, Stats, StoreRequest, UserId, Wire,
     channel::{At, Channel, Member},
     conn::{Conns, Seat},
     directory::Directory,
@@ -123,6 +123,8 @@ pub enum Output {
     /// Keep something, or look something up, in the order given. What the storage answers comes back through
     /// [`Shard::stored`], however much later. One that has no room answers [`StoreRequest::unanswered`] at once.
     Store(StoreRequest),
+    /// Tell whoever keeps files what became of some.
+    Attachments(AttachmentNews),
     /// Go on with a connection that was paused.
     Resume {
         /// Which connection.

@@ -1,7 +1,10 @@
 //! What time brings.
 
-use super::Shard;
-use crate::{CloseReason, Event, Key, Limit, LineEvent, Now, StoreRequest, Wire, timers::Timer};
+use super::{Output, Shard};
+use crate::{
+    AttachmentNews, CloseReason, Event, Key, Limit, LineEvent, Now, StoreRequest, Wire,
+    timers::Timer,
+};
 
 /// How long before it is closed somebody at a terminal is told so, microseconds.
 const IDLE_TOLD_US: u64 = 60_000_000;
@@ -83,6 +86,10 @@ impl<W: Wire> Shard<W> {
         if channel.kept && !self.stopping {
             let name = channel.name.clone();
             self.store(StoreRequest::EndChannel { channel: name, at_ms: now.wall_ms });
+        }
+        if !self.stopping {
+            let news = AttachmentNews::RoomOver(channel.room.id);
+            self.outputs.push_back(Output::Attachments(news));
         }
         self.by_name.remove(&channel.name);
         if self.by_number.get(&channel.room.id) == Some(&idx) {

@@ -6,9 +6,12 @@
 
 use super::{
     CloseCode,
-    session::{Ask, Session, SessionConfig},
+    session::{Ask, Session, SessionConfig, left_over},
 };
-use crate::quic::{Event, Link};
+use crate::{
+    quic::{Event, Link, StreamId},
+    uploads::{Answer, Request},
+};
 use ahash::AHashMap;
 use bytes::Bytes;
 use std::{
@@ -72,6 +75,8 @@ pub struct Host<K> {
     /// Sessions that have something to write, or to ask, in the order in which they came to have it.
     dirty: Vec<K>,
     due: BTreeSet<(u64, K)>,
+    /// What sessions ask about files.
+    uploads: VecDeque<(K, StreamId, Request)>,
 }
 
 impl<K: Copy + Ord + std::hash::Hash> Host<K> {
@@ -86,6 +91,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             scratch: Vec::new(),
             dirty: Vec::new(),
             due: BTreeSet::new(),
+            uploads: VecDeque::new(),
         }
     }
 
@@ -269,6 +275,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                         core.set_presence(now, key, away, status);
                     }
                 }
+                Ask::Upload(stream, request) => self.uploads.push_back((id, stream, request)),
                 Ask::List(listing) => {
                     let filter = listing.filter.as_deref();
                     let rooms = core.rooms_listed(listing.after(), filter, listing.limit + 1);
@@ -302,6 +309,35 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
         if let Some(at) = entry.due_us {
             self.due.remove(&(at, id));
         }
+    }
+
+    /// What a session asks about a file, for one of its streams; the answer goes to [`Host::uploaded`].
+    pub fn poll_upload(&mut self) -> Option<(K, StreamId, Request)> {
+        self.uploads.pop_front()
+    }
+
+    /// What was asked about a file is answered.
+    pub fn uploaded(
+        &mut self,
+        now: Now,
+        key: K,
+        stream: StreamId,
+        answer: Answer,
+        links: &mut impl Links<K>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            if let Some(Ask::Upload(stream, request)) = left_over(stream, &answer) {
+                self.uploads.push_back((key, stream, request));
+            }
+            return;
+        };
+        let mut answer = Some(answer);
+        links.with(key, &mut |link| {
+            if let Some(answer) = answer.take() {
+                entry.session.uploaded(now, stream, answer, link);
+            }
+        });
+        mark(&mut self.dirty, key, entry);
     }
 
     /// When [`Host::handle_timeout`] has something to do, microseconds on the monotonic clock.

@@ -100,6 +100,7 @@ impl SessionSettings {
             bytes: Rate::new(256 << 10, 4_000),
             number_key,
             server_epoch,
+            upload_bytes_max: 0,
             datagrams,
             auth,
         })

@@ -647,6 +647,7 @@ impl World {
                         socket.out.extend(unsent);
                     }
                 }
+                Output::Attachments(_) => {}
                 Output::SeatEnded { .. } => unreachable!("nobody here has sessions"),
                 Output::Store(request) => {
                     self.note(|| format!("shard {s} asks for {request:?}"));

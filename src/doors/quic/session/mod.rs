@@ -20,6 +20,7 @@
 
 mod commands;
 mod control;
+mod files;
 mod inlet;
 mod outlet;
 mod presence;
@@ -27,6 +28,7 @@ mod rooms;
 #[cfg(test)]
 mod tests;
 
+pub(super) use files::left_over;
 pub use rooms::RoomListing;
 
 use super::{
@@ -34,9 +36,13 @@ use super::{
     auth::Auth,
     client::Refusal,
     frame::kind,
+    stream_code,
     wire::{self, ErrorInfo},
 };
-use crate::quic::{Event, Link, Lost, StreamId};
+use crate::{
+    quic::{Event, Link, Lost, StreamId},
+    uploads::Request,
+};
 use bytes::Bytes;
 use inlet::Inlet;
 use outlet::Outlet;
@@ -88,6 +94,8 @@ pub struct SessionConfig {
     pub number_key: NumberKey,
     /// Names this run of the server: numbers of events are only valid within one.
     pub server_epoch: u64,
+    /// Most bytes of an upload; 0 when none are taken.
+    pub upload_bytes_max: u64,
     /// Whether datagrams are sent and taken.
     pub datagrams: bool,
     /// Who may come in.
@@ -119,6 +127,8 @@ pub enum Ask {
     Presence(bool, Option<Box<str>>),
     /// List rooms.
     List(RoomListing),
+    /// Ask something about a file, for a stream. The answer comes to [`Session::uploaded`].
+    Upload(StreamId, Request),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -190,6 +200,7 @@ pub struct Session {
     /// Streams of busy rooms.
     hot: Vec<Outlet>,
     rooms: rooms::Rooms,
+    files: files::Files,
     budgets: Budgets,
     asks: VecDeque<Ask>,
     /// A change of how the user looks that is under way, and the name that it wants.
@@ -200,6 +211,8 @@ pub struct Session {
     /// Chat is not read before this moment.
     chat_rests_until_us: u64,
     scratch: Vec<u8>,
+    /// Whether a turn's share was read, and more may be there.
+    has_unread: bool,
 }
 
 impl Session {
@@ -221,6 +234,7 @@ impl Session {
             lanes: Vec::new(),
             hot: Vec::new(),
             rooms: rooms::Rooms::default(),
+            files: files::Files::default(),
             budgets: Budgets::default(),
             asks: VecDeque::new(),
             look_asked: None,
@@ -228,6 +242,7 @@ impl Session {
             datagrams: Vec::new(),
             chat_rests_until_us: 0,
             scratch: Vec::new(),
+            has_unread: false,
             config,
         }
     }
@@ -272,10 +287,15 @@ impl Session {
                     outlet.unblock();
                 }
             }
-            Event::Delivered(stream) => self.hot.retain(|hot| hot.stream != stream),
+            Event::Delivered(stream) => {
+                self.hot.retain(|hot| hot.stream != stream);
+                self.files.download_is_over(stream);
+            }
             Event::Stopped { stream, .. } => {
                 if stream == CONTROL {
                     self.close_at_once(link, CloseCode::ControlGone, "control was stopped");
+                } else if self.files.download_is_over(stream) {
+                    link.reset(stream, stream_code::CANCELLED);
                 } else if self.outlet_mut(stream).is_some() {
                     self.farewell(now, link, CloseCode::Protocol, "a stream of rooms was stopped");
                 }
@@ -366,6 +386,7 @@ impl Session {
         for outlet in outlets {
             let _ = outlet.flush(link);
         }
+        self.write_files(link);
         for datagram in std::mem::take(&mut self.datagrams) {
             if link.datagram_bytes_max().is_some_and(|max| datagram.len() <= max) {
                 link.send_datagram(&datagram);
@@ -405,7 +426,9 @@ impl Session {
             Some(now.mono_us + in_ms * 1_000)
         });
         let presence = self.presence.next_deadline_us();
-        [Some(at), stalled, rest, account, presence].into_iter().flatten().min()
+        let files = self.files.next_deadline_us();
+        let unread = self.has_unread.then_some(now.mono_us);
+        [Some(at), stalled, rest, account, presence, files, unread].into_iter().flatten().min()
     }
 
     /// Time has passed.
@@ -436,6 +459,7 @@ impl Session {
             }
         }
         self.check_token(now, link);
+        self.check_files(now, link);
         self.repeat_presence(now);
         self.flush(now, link);
     }
@@ -460,7 +484,8 @@ impl Session {
 
     fn outlet_mut(&mut self, stream: StreamId) -> Option<&mut Outlet> {
         let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
-        outlets.into_iter().find(|outlet| outlet.stream == stream)
+        let outlet = outlets.into_iter().find(|outlet| outlet.stream == stream);
+        outlet.or_else(|| self.files.outlet_mut(stream))
     }
 
     /// Puts a frame on control.
@@ -556,6 +581,8 @@ impl Session {
         if matches!(self.phase, Phase::Entering | Phase::Live) {
             self.asks.push_back(Ask::Logout(how));
         }
+        let interrupted = self.files.interrupt();
+        self.asks.extend(interrupted);
         self.rooms = rooms::Rooms::default();
         self.presence = presence::Presence::default();
         self.inlets.clear();
