@@ -102,8 +102,10 @@ impl<W: Wire> Shard<W> {
             }
             Standing::Closed => {
                 let person = private.get_mut(profile.user).expect("it was there a moment ago");
-                person.profile = Profile::clone(&profile);
                 person.standing = Standing::In;
+                if self.renew_person(idx, &profile) {
+                    self.tell_updated(idx, profile.user, None);
+                }
             }
             Standing::Invited(_) | Standing::Former => {
                 private.put(&profile, role, Standing::In);

@@ -110,6 +110,8 @@ impl<W: Wire> Shard<W> {
                     let (conn, at) = (self.conns[slot].id, At::Here(slot));
                     let (participant, regained) =
                         self.take_part(now, idx, &profile, Coming::default());
+                    // What has changed is told to those who were there before the newcomer.
+                    self.tell_changes(idx);
                     self.add_member(idx, participant, conn, at);
                     let conn_here = &mut self.conns[slot];
                     conn_here.seat = Seat::Owned { channel: idx, participant };
@@ -341,8 +343,6 @@ impl<W: Wire> Shard<W> {
 
     /// Sends a member all that it has to know of its room.
     fn show_room(&mut self, now: Now, actor: Actor) {
-        // What has changed is told to those who were there before the newcomer.
-        self.tell_changes(actor.channel);
         let channel = &self.channels[actor.channel as usize];
         let me = channel.roster[actor.participant].profile.user;
         let (members, member_count) = channel.occupants(MEMBERS_SHOWN);
@@ -398,6 +398,7 @@ impl<W: Wire> Shard<W> {
             Seating::In(idx) => {
                 let (participant, regained) = self.take_part(now, idx, &profile, Coming::default());
                 let at = At::Away(from, Format::QUIC);
+                self.tell_changes(idx);
                 // What was broadcast before is not for it.
                 self.ship(idx);
                 self.add_member(idx, participant, conn, at);

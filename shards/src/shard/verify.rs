@@ -2,8 +2,8 @@
 
 use super::Shard;
 use crate::{
-    ChannelName, ChatMessage, ConnId, Crown, Now, Position, Profile, Settings, UserId, Wire,
-    channel::At, conn::Seat,
+    ChannelName, ChatMessage, ConnId, Crown, Now, Position, Profile, Role, RoomId, Settings,
+    UserId, UserNumber, Wire, channel::At, conn::Seat,
 };
 use std::collections::BTreeMap;
 
@@ -146,6 +146,23 @@ impl<W: Wire> Shard<W> {
         self.channels.iter().flat_map(|(_, channel)| {
             channel.roster.iter().map(|(_, p)| (&channel.name, p.profile.user, p.position))
         })
+    }
+
+    /// A room that is owned here: the number of its last event, whether it is a direct or group room, and everyone who
+    /// is shown in it, with what they may do.
+    #[must_use]
+    pub fn room_seen(&self, room: RoomId) -> Option<(u64, bool, Vec<(UserNumber, Role)>)> {
+        let channel = &self.channels[*self.by_number.get(&room)? as usize];
+        let (occupants, _) = channel.occupants(usize::MAX);
+        let key = self.config.number_key;
+        let people = occupants.iter().map(|who| (key.user(who.view.profile), who.role)).collect();
+        Some((channel.room.seq, channel.private.is_some(), people))
+    }
+
+    /// Whether a user may post in a channel that is owned here, apart from being muted.
+    #[must_use]
+    pub fn lets_post(&self, channel: &ChannelName, user: UserId) -> bool {
+        self.by_name.get(channel).is_some_and(|&idx| self.channels[idx as usize].may_post(user))
     }
 
     /// The crown of a channel that is owned here and has one.
