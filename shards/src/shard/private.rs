@@ -108,6 +108,9 @@ impl<W: Wire> Shard<W> {
                 }
             }
             Standing::Invited(_) | Standing::Former => {
+                // Whoever owned it may have left before anybody else came: then it has no heir but this one.
+                let is_first = private.kind == RoomKind::Group && private.count() == 0;
+                let role = if is_first { Role::Owner } else { role };
                 private.put(&profile, role, Standing::In);
                 self.tell_joined(now, idx, participant);
             }

@@ -18,7 +18,7 @@
 use super::{Actor, Output, Shard, join::Coming, keep::SeatWish};
 use crate::{
     Answer, ChannelName, ChannelRef, ConnId, Departure, Event, Format, Key, Limit, Now, Profile,
-    RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Whom, Wire,
+    RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Standing, Whom, Wire,
     channel::{At, Member},
     conn::{Awaits, JoinRequest, Seat},
     mesh::{Belonging, Mesh, Seek},
@@ -215,6 +215,17 @@ impl<W: Wire> Shard<W> {
             (RoomWish::Numbered(_) | RoomWish::With(_), Some(idx))
                 if self.channels[idx as usize].private.is_some() =>
             {
+                let private = self.channels[idx as usize].private.as_deref();
+                let person = private.and_then(|private| private.get(profile.user));
+                if request.kind.is_none()
+                    && let Some(person) = person
+                    && person.standing != Standing::In
+                {
+                    // The session believed that its user is a member, who has gone since.
+                    let invited = matches!(person.standing, Standing::Invited(_));
+                    let fault = if invited { RoomFault::Denied } else { RoomFault::NotFound };
+                    return Seating::Refused(fault);
+                }
                 return match self.may_enter_private(now, idx, profile.user) {
                     Ok(()) => Seating::In(idx),
                     Err(fault) => Seating::Refused(fault),

@@ -156,6 +156,10 @@ fn kept(world: &World) {
     let (state, now) = (&world.storage.state, world.now());
     for (name, kept) in &state.channels {
         let channel = channel_name(name);
+        if channel.is_private() {
+            // Nobody loads them again yet.
+            continue;
+        }
         let owner = world.nodes.iter().find(|node| node.shard.remembered(&channel).is_some());
         // One to which nobody has come back yet is not there.
         let Some(shard) = owner.map(|node| &node.shard) else { continue };

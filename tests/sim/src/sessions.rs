@@ -31,6 +31,8 @@ pub(crate) struct Seat {
     pub(crate) view: SeatView,
     pub(crate) ended: bool,
     leaving: bool,
+    /// Its user was said to belong there since.
+    again: bool,
 }
 
 /// Who somebody at this door is.
@@ -51,7 +53,9 @@ pub(crate) struct Session {
     refused: bool,
     pub(crate) gone: bool,
     pub(crate) seats: Vec<Seat>,
-    due: BTreeSet<u64>,
+    /// Rooms in which it will sit, and whether it asks for that itself, because it was invited.
+    due: BTreeMap<u64, bool>,
+    number: usize,
     asked: u32,
     looking: Option<String>,
 }
@@ -121,7 +125,12 @@ impl Session {
     /// A number for a question.
     fn nonce(&mut self) -> String {
         self.asked += 1;
-        format!("n{}", self.asked)
+        self.last_nonce()
+    }
+
+    /// The last of them. Sessions of one user do not use the same ones, or one would be answered what another said.
+    fn last_nonce(&self) -> String {
+        format!("n{}.{}", self.number, self.asked)
     }
 }
 
@@ -221,7 +230,8 @@ impl World {
             refused: false,
             gone: false,
             seats: Vec::new(),
-            due: BTreeSet::new(),
+            due: BTreeMap::new(),
+            number: n,
             asked: 0,
             looking: None,
         });
@@ -302,7 +312,7 @@ impl World {
         let seat = self.nodes[s].shard.sit(now, key, request).expect("the session is known");
         let session = &mut self.sessions.all[n];
         let owner = Owner::Seat(n, session.seats.len());
-        session.seats.push(Seat { key: seat, view, ended: false, leaving: false });
+        session.seats.push(Seat { key: seat, view, ended: false, leaving: false, again: false });
         let before = self.sessions.keys[s].insert(seat.to_u64(), owner);
         assert!(before.is_none(), "a key names one seat");
         self.outputs(s);
@@ -315,9 +325,9 @@ impl World {
             if session.shard != s || !session.welcome || session.is_moving() {
                 continue;
             }
-            while let Some(room) = session.due.pop_first() {
+            while let Some((room, asked)) = session.due.pop_first() {
                 if !session.is_in(room, usize::MAX) {
-                    self.sit(n, RoomWish::Numbered(RoomId(room)), false);
+                    self.sit(n, RoomWish::Numbered(RoomId(room)), asked);
                     break;
                 }
             }
@@ -422,7 +432,7 @@ impl World {
             None
         } else if said && session.asked > 0 && self.sessions.draw.chance(5) {
             // The same once more: it is answered, and not said again.
-            Some(format!("n{}", session.asked))
+            Some(session.last_nonce())
         } else {
             Some(session.nonce())
         };
@@ -462,11 +472,19 @@ impl World {
                 session.welcome = true;
             }
             RoomTold::Refusal => session.refused = true,
-            RoomTold::Belongs(rooms) => session.due.extend(rooms),
+            RoomTold::Belongs(rooms) => {
+                for &room in rooms {
+                    let seats = session.seats.iter_mut().filter(|seat| !seat.ended);
+                    match seats.into_iter().find(|seat| seat.view.room == Some(room)) {
+                        Some(seat) => seat.again = true,
+                        None => drop(session.due.insert(room, false)),
+                    }
+                }
+            }
             RoomTold::Invited(room) => {
                 // Half of those who are invited come.
                 if self.sessions.draw.chance(50) {
-                    session.due.insert(*room);
+                    session.due.entry(*room).or_insert(true);
                 }
             }
             RoomTold::Done { nonce } | RoomTold::Refused { nonce, .. } => {
@@ -502,8 +520,15 @@ impl World {
         self.sessions.mail.push((Owner::Seat(n, at), last));
         self.read_mail();
         self.note(|| format!("seat {n}.{at} ended"));
-        let seat = &mut self.sessions.all[n].seats[at];
+        let session = &mut self.sessions.all[n];
+        let seat = &mut session.seats[at];
         seat.ended = true;
+        if seat.again
+            && let Some(room) = seat.view.room
+        {
+            session.due.insert(room, false);
+        }
+        let seat = &session.seats[at];
         let view = &seat.view;
         let end = (view.refused.is_some(), view.closed.is_some(), view.room.is_some());
         // A seat that nobody asked for is refused without a word.
