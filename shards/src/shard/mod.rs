@@ -50,6 +50,7 @@ mod tick;
 mod verify;
 
 pub use flush::{Pending, Sent, Transport};
+pub use verify::RoomSeen;
 
 pub(crate) use announce::Announcement;
 

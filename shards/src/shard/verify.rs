@@ -7,6 +7,17 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
+/// A room as its members have to know it, for checks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomSeen {
+    /// The number of its last event.
+    pub seq: u64,
+    /// Whether it is a direct or group room.
+    pub is_private: bool,
+    /// Everyone who is shown in it, with what they may do.
+    pub people: Vec<(UserNumber, Role)>,
+}
+
 impl<W: Wire> Shard<W> {
     /// Checks every invariant of this shard that does not need another shard to be looked at.
     ///
@@ -148,15 +159,15 @@ impl<W: Wire> Shard<W> {
         })
     }
 
-    /// A room that is owned here: the number of its last event, whether it is a direct or group room, and everyone who
-    /// is shown in it, with what they may do.
+    /// What a room that is owned here shows of itself.
     #[must_use]
-    pub fn room_seen(&self, room: RoomId) -> Option<(u64, bool, Vec<(UserNumber, Role)>)> {
+    pub fn room_seen(&self, room: RoomId) -> Option<RoomSeen> {
         let channel = &self.channels[*self.by_number.get(&room)? as usize];
         let (occupants, _) = channel.occupants(usize::MAX);
         let key = self.config.number_key;
         let people = occupants.iter().map(|who| (key.user(who.view.profile), who.role)).collect();
-        Some((channel.room.seq, channel.private.is_some(), people))
+        let (seq, is_private) = (channel.room.seq, channel.private.is_some());
+        Some(RoomSeen { seq, is_private, people })
     }
 
     /// Whether a user may post in a channel that is owned here, apart from being muted.

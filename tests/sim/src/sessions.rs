@@ -371,7 +371,7 @@ impl World {
         });
         let members: Vec<u64> = members.into_keys().collect();
         let user = UserNumber(*draw.pick(&members));
-        let emoji = Emoji::new(*draw.pick(&["a", "b", "c"])).expect("it is short");
+        let emoji = Emoji::new(draw.pick::<&str>(&["a", "b", "c"])).expect("it is short");
         let text = |draw: &mut Draw| {
             RoomText::parse(&format!("q{n}.{}", draw.bits()), 512).expect("it is a text")
         };
@@ -577,14 +577,15 @@ impl World {
                 seated += 1;
                 let room = RoomId(view.room.expect("it is inside"));
                 let owner = self.nodes.iter().find_map(|node| node.shard.room_seen(room));
-                let (seq, is_private, members) = owner.expect("a room with a seat is there");
-                assert_eq!(view.seq, seq, "seat {n}.{at} was told all of {room:?}");
-                let members: BTreeMap<u64, String> = members
+                let seen = owner.expect("a room with a seat is there");
+                assert_eq!(view.seq, seen.seq, "seat {n}.{at} was told all of {room:?}");
+                let members: BTreeMap<u64, String> = seen
+                    .people
                     .into_iter()
                     .map(|(user, role)| (user.0, role.word().to_owned()))
                     .collect();
                 assert_eq!(view.members(), members, "seat {n}.{at} knows who is in {room:?}");
-                if is_private {
+                if seen.is_private {
                     private.insert(room.0);
                 }
             }
