@@ -334,8 +334,9 @@ fn operated(out: &mut String, admission: &crate::admission::Admission, operator:
 fn process(out: &mut String, admissions: &Admissions) {
     let counts = admissions.mpp.counts();
     let line = admissions.line.counts();
+    let quic = admissions.quic.counts();
     head(out, "door_sockets", "gauge", "Sockets of each door, those in their greeting included.");
-    for (door, counts) in [("mpp", &counts), ("line", &line)] {
+    for (door, counts) in [("mpp", &counts), ("line", &line), ("quic", &quic)] {
         let _ = writeln!(out, "tutti_door_sockets{{door=\"{door}\"}} {}", counts.connections);
     }
     head(out, "admitted_sockets", "gauge", "Sockets that count against limits.connections.");

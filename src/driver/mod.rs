@@ -178,7 +178,7 @@ impl Shards {
             of_one.extend(line_listener(&config)?);
             listeners.push(of_one);
         }
-        let (quic, starts) = datagrams(&config, &admissions.mpp)?;
+        let (quic, starts) = datagrams(&config, &admissions.quic)?;
         panics::end_process_on_panic();
         let mut shards = Shards {
             control: Control {
@@ -380,6 +380,7 @@ fn datagrams(
     let fail = |source| DriverError::Datagrams { address: settings.listen, source };
     let (mut address, mut receive_buffer) = (settings.listen, 0);
     let mut starts = Vec::new();
+    UdpSocket::check_free(settings.listen).map_err(fail)?;
     for _ in 0..config.shards {
         let socket = UdpSocket::bind(address, settings.receive_buffer, settings.send_buffer);
         let socket = socket.map_err(fail)?;

@@ -39,6 +39,7 @@ mod operate;
 mod play;
 mod presence;
 mod private;
+mod receipts;
 mod relay;
 mod rooms;
 mod seat;
@@ -48,6 +49,8 @@ mod talk;
 mod tests;
 mod tick;
 mod verify;
+
+pub(crate) use receipts::Gathered;
 
 pub use flush::{Pending, Sent, Transport};
 pub use verify::RoomSeen;
@@ -195,7 +198,8 @@ pub struct Shard<W> {
 
     /// The seats of each session, by the number of its key.
     seats: HashMap<u64, Vec<u32>, RandomState>,
-    n_seats: u64,
+    /// The session of each seat, by the seat's place.
+    session_of: HashMap<u32, u64, RandomState>,
     /// How whoever is taken out of a channel at this moment leaves it.
     departure: Departure,
     /// Messages that this shard has numbered.
@@ -269,7 +273,7 @@ impl<W: Wire> Shard<W> {
             by_name: HashMap::with_hasher(hasher()),
             by_number: HashMap::with_hasher(hasher()),
             seats: HashMap::with_hasher(hasher()),
-            n_seats: 0,
+            session_of: HashMap::with_hasher(hasher()),
             departure: Departure::default(),
             message_count: 0,
             beat_watch: Vec::new(),

@@ -25,9 +25,8 @@ use crate::{
 };
 use std::rc::Rc;
 
-/// Most members and messages that a newcomer is shown.
+/// Most members that a newcomer is shown.
 const MEMBERS_SHOWN: usize = 500;
-const MESSAGES_SHOWN: usize = 50;
 
 /// What became of a wish to sit in a room that is owned here.
 enum Seating {
@@ -65,11 +64,9 @@ impl<W: Wire> Shard<W> {
         let at = self.conns.slot(session)?;
         let profile = self.conns[at].profile.clone()?;
         let slot = self.insert_conn(now, Format::QUIC);
-        let conn = &mut self.conns[slot];
-        conn.profile = Some(profile);
-        conn.extra().session = Some(session.to_u64());
+        self.conns[slot].profile = Some(profile);
+        self.session_of.insert(slot, session.to_u64());
         self.seats.entry(session.to_u64()).or_default().push(slot);
-        self.n_seats += 1;
         let key = self.conns.key(slot);
         self.seek_seat(now, slot, request);
         Some(key)
@@ -357,7 +354,7 @@ impl<W: Wire> Shard<W> {
         let channel = &self.channels[actor.channel as usize];
         let me = channel.roster[actor.participant].profile.user;
         let (members, member_count) = channel.occupants(MEMBERS_SHOWN);
-        let from = channel.history.len().saturating_sub(MESSAGES_SHOWN);
+        let from = channel.history.len().saturating_sub(self.config.init_messages as usize);
         let messages: Vec<_> = channel.history.iter().skip(from).collect();
         let muted_s = self.muted_for(now, channel, actor.participant);
         let (room, seq) = (channel.room.id, channel.room.seq);
@@ -495,8 +492,7 @@ impl<W: Wire> Shard<W> {
 
     /// Takes a seat off the list of its session.
     fn forget_seat(&mut self, slot: u32) {
-        let session = self.conns[slot].session().expect("a seat belongs to a session");
-        self.n_seats -= 1;
+        let session = self.session_of.remove(&slot).expect("a seat belongs to a session");
         let seats = self.seats.get_mut(&session).expect("a session with a seat is listed");
         seats.retain(|other| *other != slot);
         if seats.is_empty() {
@@ -564,7 +560,7 @@ impl<W: Wire> Shard<W> {
     #[must_use]
     pub fn session_of(&self, key: Key) -> Option<Key> {
         let slot = self.conns.slot(key)?;
-        self.conns[slot].session().map(Key::from_u64)
+        self.session_of.get(&slot).map(|&session| Key::from_u64(session))
     }
 
     /// The shard that owns a room. Rooms and channels are the same, so this is where [`Shard::owner`] leads.

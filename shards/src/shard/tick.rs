@@ -61,6 +61,11 @@ impl<W: Wire> Shard<W> {
                     self.retell(now, channel);
                 }
             }
+            Timer::Receipts { channel, serial } => {
+                if self.is_channel(channel, serial) {
+                    self.tell_receipts(now, channel);
+                }
+            }
         }
     }
 

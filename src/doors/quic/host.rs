@@ -33,10 +33,11 @@ pub trait Links<K> {
 /// One session and what the core knows it by.
 #[derive(Debug)]
 struct Entry {
-    session: Session,
+    session: Box<Session>,
     /// Its session in the core.
     core: Option<Key>,
-    seats: AHashMap<u32, Key>,
+    /// Few: a list costs less than a table.
+    seats: Vec<(u32, Key)>,
     /// When it has something to do next.
     due_us: Option<u64>,
     /// Whether it is listed as dirty.
@@ -111,8 +112,8 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
         links: &mut impl Links<K>,
     ) {
         if matches!(event, Event::Arrived { .. }) {
-            let session = Session::new(self.config.clone(), now, seed());
-            let seats = AHashMap::new();
+            let session = Box::new(Session::new(self.config.clone(), now, seed()));
+            let seats = Vec::new();
             let entry = Entry { session, core: None, seats, due_us: None, is_dirty: false };
             self.entries.insert(key, entry);
         }
@@ -216,7 +217,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             }
             (Owner::Seat(_, seat), News::Ended(last)) => {
                 self.owners.remove(&key.to_u64());
-                entry.seats.remove(&seat);
+                entry.seats.retain(|&(number, _)| number != seat);
                 links.with(id, &mut |link| entry.session.seat_ended(now, seat, &last, link));
             }
             (Owner::Session(_), News::Ended(_)) | (Owner::Seat(..), News::Closed(..)) => {
@@ -242,19 +243,19 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                         self.owners.remove(&key.to_u64());
                         core.end_session(now, key, how);
                     }
-                    for key in entry.seats.drain().map(|(_, key)| key) {
+                    for (_, key) in entry.seats.drain(..) {
                         self.owners.remove(&key.to_u64());
                     }
                 }
                 Ask::Sit(seat, request) => {
                     let Some(session) = entry.core else { continue };
                     if let Some(key) = core.sit(now, session, request) {
-                        entry.seats.insert(seat, key);
+                        entry.seats.push((seat, key));
                         self.owners.insert(key.to_u64(), Owner::Seat(id, seat));
                     }
                 }
                 Ask::Room(seat, request) => {
-                    if let Some(&key) = entry.seats.get(&seat) {
+                    if let Some(&(_, key)) = entry.seats.iter().find(|(other, _)| *other == seat) {
                         core.handle_command(now, key, Command::Room(Box::new(request)));
                     }
                 }
@@ -296,7 +297,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             self.owners.remove(&key.to_u64());
             core.end_session(now, key, Departure::Disconnected);
         }
-        for key in entry.seats.into_values() {
+        for (_, key) in entry.seats {
             self.owners.remove(&key.to_u64());
         }
         if let Some(at) = entry.due_us {

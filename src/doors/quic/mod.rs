@@ -13,6 +13,7 @@
 //! Reading order: `frame`, `payload`, `client` (what comes in), `wire` (what goes out), `auth`, `session`, `host`.
 
 pub mod auth;
+pub mod check;
 pub mod client;
 pub mod frame;
 pub mod host;

@@ -93,9 +93,9 @@ impl Session {
     fn over_budget(&mut self, now: Now, command: u8) -> Option<u64> {
         let (config, budgets) = (&self.config, &mut self.budgets);
         let own = match command {
-            kind::SEND_MESSAGE => Some((&mut budgets.messages, config.messages)),
+            kind::SEND_MESSAGE => Some((&mut budgets.messages, config.rates.messages)),
             kind::JOIN_ROOM | kind::CREATE_ROOM | kind::OPEN_DIRECT => {
-                Some((&mut budgets.joins, config.joins))
+                Some((&mut budgets.joins, config.rates.joins))
             }
             _ => None,
         };
@@ -104,8 +104,8 @@ impl Session {
         {
             return Some(over(bucket, rate, now));
         }
-        if !budgets.commands.take(config.commands, now.mono_us, 1) {
-            return Some(over(&budgets.commands, config.commands, now));
+        if !budgets.commands.take(config.rates.commands, now.mono_us, 1) {
+            return Some(over(&budgets.commands, config.rates.commands, now));
         }
         None
     }

@@ -129,7 +129,7 @@ impl Session {
                 "rooms": config.rooms_max,
                 "ping_interval_ms": ms(config.ping_every),
                 "idle_timeout_ms": ms(config.idle_timeout),
-                "messages_per_s": per_second(config.messages),
+                "messages_per_s": per_second(config.rates.messages),
                 "datagrams": config.datagrams,
             },
         });

@@ -52,11 +52,6 @@ use tutti_shards::{
 
 /// The client's first bidirectional stream.
 const CONTROL: StreamId = StreamId(0);
-/// So many refusals are no mistake any more.
-const REFUSALS: Rate = Rate::new(100, 10_000);
-/// How long a client that reads nothing is waited for, microseconds.
-const STALL_US: u64 = 15_000_000;
-
 /// Everything that sessions can be told.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -74,16 +69,10 @@ pub struct SessionConfig {
     pub dead_after: Duration,
     /// After what silence the transport gives up, as clients are told.
     pub idle_timeout: Duration,
-    /// Most bytes that may wait for one connection.
-    pub outbox_bytes_max: usize,
-    /// Messages.
-    pub messages: Rate,
-    /// Chat commands.
-    pub commands: Rate,
-    /// Joins.
-    pub joins: Rate,
-    /// Bytes of chat streams.
-    pub bytes: Rate,
+    /// What may wait for one connection.
+    pub outbox: OutboxLimits,
+    /// What a connection may do how often.
+    pub rates: SessionRates,
     /// Makes the numbers of rooms and users.
     pub number_key: NumberKey,
     /// Names this run of the server: numbers of events are only valid within one.
@@ -92,6 +81,45 @@ pub struct SessionConfig {
     pub datagrams: bool,
     /// Who may come in.
     pub auth: Auth,
+}
+
+/// What a connection may do how often.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionRates {
+    /// Messages.
+    pub messages: Rate,
+    /// Chat commands, messages and joins among them.
+    pub commands: Rate,
+    /// Rooms entered or made.
+    pub joins: Rate,
+    /// Bytes of the chat stream, which is read more slowly over it; at least 16 KiB at once.
+    pub bytes: Rate,
+    /// Commands refused before the connection is closed.
+    pub refusals: Rate,
+}
+
+impl SessionRates {
+    /// Nothing is limited.
+    pub const UNLIMITED: SessionRates = SessionRates {
+        messages: Rate::UNLIMITED,
+        commands: Rate::UNLIMITED,
+        joins: Rate::UNLIMITED,
+        bytes: Rate::UNLIMITED,
+        refusals: Rate::UNLIMITED,
+    };
+}
+
+/// What may wait for one connection; `bytes_mark <= bytes_max`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutboxLimits {
+    /// Bytes over which presence is left out.
+    pub bytes_mark: usize,
+    /// The same for one of its streams.
+    pub stream_bytes_mark: usize,
+    /// Bytes over which the connection is closed.
+    pub bytes_max: usize,
+    /// How long the oldest of them may wait before it is closed.
+    pub stalled_max: Duration,
 }
 
 /// The time, as the driver read it.
@@ -185,7 +213,8 @@ pub struct Session {
     /// What was answered to early data and is still to be done.
     early: bool,
     control: Outlet,
-    inlets: BTreeMap<StreamId, Inlet>,
+    /// In boxes, because a tree makes room for many where most have one or two.
+    inlets: BTreeMap<StreamId, Box<Inlet>>,
     lanes: Vec<Outlet>,
     /// Streams of busy rooms.
     hot: Vec<Outlet>,
@@ -374,7 +403,7 @@ impl Session {
                 let _ = self.control.flush(link);
             }
         }
-        if self.waiting() > self.config.outbox_bytes_max {
+        if self.waiting() > self.config.outbox.bytes_max {
             self.farewell(now, link, CloseCode::TooSlow, "too slow");
         }
     }
@@ -396,7 +425,10 @@ impl Session {
             Phase::Entering | Phase::Live => self.pinged_us + us(self.config.ping_every),
         };
         let outlets = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
-        let stalled = outlets.filter_map(Outlet::waits_since_us).min().map(|at| at + STALL_US);
+        let stalled = outlets
+            .filter_map(Outlet::waits_since_us)
+            .min()
+            .map(|at| at + us(self.config.outbox.stalled_max));
         let rest = (self.chat_rests_until_us > now.mono_us).then_some(self.chat_rests_until_us);
         let account = self.account.as_ref().and_then(|account| {
             let wall_s = account.expires_s?;
@@ -422,7 +454,7 @@ impl Session {
         }
         let outlets = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
         let oldest = outlets.filter_map(Outlet::waits_since_us).min();
-        if oldest.is_some_and(|at| now.mono_us >= at + STALL_US) {
+        if oldest.is_some_and(|at| now.mono_us >= at + us(self.config.outbox.stalled_max)) {
             return self.farewell(now, link, CloseCode::TooSlow, "too slow");
         }
         if now.mono_us >= self.pinged_us + us(self.config.ping_every) {
@@ -475,7 +507,7 @@ impl Session {
         let mut bytes = Vec::new();
         wire::error(info, &mut bytes);
         self.control.push(&bytes, now.mono_us);
-        if !self.budgets.refusals.take(REFUSALS, now.mono_us, 1) {
+        if !self.budgets.refusals.take(self.config.rates.refusals, now.mono_us, 1) {
             self.farewell(now, link, CloseCode::Flood, "flood");
         }
     }
