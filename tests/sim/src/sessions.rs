@@ -391,7 +391,7 @@ impl World {
                 limit: draw.within(1, 40) as u32,
             },
             64..67 => RoomCommand::Typing(draw.chance(50)),
-            67..70 => RoomCommand::Read(message),
+            67..70 => RoomCommand::Receipt { message, read: draw.chance(50) },
             70..72 => RoomCommand::Invite(stranger),
             72..76 => RoomCommand::Kick { user, reason: None },
             76..79 => RoomCommand::Ban { user, ms: *draw.pick(&[1, 500, 5_000]) },
@@ -426,7 +426,7 @@ impl World {
             return;
         }
         assert_eq!(flow, Flow::Continue, "a seat that is inside is not paused");
-        let silent = matches!(command, RoomCommand::Typing(_) | RoomCommand::Read(_));
+        let silent = matches!(command, RoomCommand::Typing(_) | RoomCommand::Receipt { .. });
         let said = matches!(command, RoomCommand::Say { .. });
         let nonce = if silent {
             None

@@ -148,6 +148,7 @@ impl Setup {
             rate: draw_sessions.within(1, 4) as u32,
             cool_rate: 1,
             cool_after: Duration::from_secs(draw_sessions.within(0, 3)),
+            window: Duration::from_secs(draw_sessions.within(1, 10)),
         };
         let number_key = NumberKey([draw_sessions.bits(), draw_sessions.bits()]);
         let config = match sessions {
