@@ -339,6 +339,21 @@ fn process(out: &mut String, admissions: &Admissions) {
     for (door, counts) in [("mpp", &counts), ("line", &line), ("quic", &quic)] {
         let _ = writeln!(out, "tutti_door_sockets{{door=\"{door}\"}} {}", counts.connections);
     }
+    for (name, count, what) in [
+        (
+            "quic_login_failures_total",
+            quic.wrong_passwords,
+            "Failed logins over QUIC. A rise: somebody tries out tokens.",
+        ),
+        (
+            "quic_logins_refused_total",
+            quic.ignored_passwords,
+            "Logins over QUIC refused because too many of the address had failed (quic.login_failures).",
+        ),
+    ] {
+        head(out, name, "counter", what);
+        let _ = writeln!(out, "tutti_{name} {count}");
+    }
     head(out, "admitted_sockets", "gauge", "Sockets that count against limits.connections.");
     let _ = writeln!(out, "tutti_admitted_sockets {}", counts.connections);
     head(

@@ -370,12 +370,14 @@ fn datagrams(
     let Some(settings) = &config.quic else {
         return Ok((None, (0..config.shards).map(|_| None).collect()));
     };
-    let sessions = Arc::new(config.sessions.open(
+    let mut sessions = config.sessions.open(
         config.core.number_key,
         clock::now().wall_ms,
         settings.idle_timeout,
         settings.datagrams,
-    )?);
+    )?;
+    sessions.admission = Some(admission.clone());
+    let sessions = Arc::new(sessions);
     let shared = crate::quic::Shared::open(settings.clone(), &config.data, admission.clone())?;
     let fail = |source| DriverError::Datagrams { address: settings.listen, source };
     let (mut address, mut receive_buffer) = (settings.listen, 0);

@@ -324,6 +324,18 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
         }
     }
 
+    /// Ends the sessions of those whom operators keep out by now; how many that were.
+    pub fn expel(&mut self, now: Now, links: &mut impl Links<K>) -> u32 {
+        let mut expelled = 0;
+        for (&id, entry) in &mut self.entries {
+            links.with(id, &mut |link| {
+                expelled += u32::from(entry.session.expel(now, link));
+            });
+            mark(&mut self.dirty, id, entry);
+        }
+        expelled
+    }
+
     /// The server stops: those that the core does not know yet are told here.
     pub fn stop(&mut self, now: Now, links: &mut impl Links<K>) {
         for (&id, entry) in &mut self.entries {

@@ -47,6 +47,7 @@ enum Verdict {
 impl Session {
     /// The client has opened a stream.
     pub(super) fn opened(&mut self, stream: StreamId, _: &mut dyn Link) {
+        self.has_control |= stream == CONTROL;
         self.inlets.entry(stream).or_default();
     }
 

@@ -36,7 +36,10 @@ use super::{
     frame::kind,
     wire::{self, ErrorInfo},
 };
-use crate::quic::{Event, Link, Lost, StreamId};
+use crate::{
+    admission::Admission,
+    quic::{Event, Link, Lost, StreamId},
+};
 use bytes::Bytes;
 use inlet::Inlet;
 use outlet::Outlet;
@@ -81,6 +84,8 @@ pub struct SessionConfig {
     pub datagrams: bool,
     /// Who may come in.
     pub auth: Auth,
+    /// Whom operators keep out, and whose logins failed too often; `None` for nobody.
+    pub admission: Option<Arc<Admission>>,
 }
 
 /// What a connection may do how often.
@@ -208,6 +213,10 @@ pub struct Session {
     pinged_us: u64,
     capabilities: Capabilities,
     auth_failures: u8,
+    /// Failures in early data, which do not count before the client is who sent it.
+    early_failures: u8,
+    /// Whether the client has opened control, so that something can be said there.
+    has_control: bool,
     unknown_frames: u8,
     account: Option<Account>,
     /// What was answered to early data and is still to be done.
@@ -242,6 +251,8 @@ impl Session {
             pinged_us: now.mono_us,
             capabilities: Capabilities::default(),
             auth_failures: 0,
+            early_failures: 0,
+            has_control: false,
             unknown_frames: 0,
             account: None,
             early: false,
@@ -292,7 +303,10 @@ impl Session {
         }
         match event {
             Event::Lost(lost) => self.lost(lost),
-            Event::Arrived { .. } | Event::Moved { .. } | Event::Credit => {}
+            Event::Moved { .. } => {
+                self.expel(now, link);
+            }
+            Event::Arrived { .. } | Event::Credit => {}
             Event::Connected => self.connected(now, link),
             Event::Opened(stream) => self.opened(stream, link),
             Event::Readable(stream) => self.inlets.entry(stream).or_default().readable = true,
@@ -490,6 +504,31 @@ impl Session {
         }
     }
 
+    /// Ends it if its address or its user is banned by now; whether it was.
+    pub fn expel(&mut self, now: Now, link: &mut dyn Link) -> bool {
+        if matches!(self.phase, Phase::Closing | Phase::Gone) {
+            return false;
+        }
+        let user = self.account.as_ref().map(|account| account.user);
+        let banned = self.is_banned(user, link);
+        if banned {
+            self.farewell(now, link, CloseCode::Removed, "banned");
+        }
+        banned
+    }
+
+    /// Whether operators keep out this user, or whoever comes from the client's address; counted if so.
+    fn is_banned(&self, user: Option<UserId>, link: &dyn Link) -> bool {
+        let Some(admission) = &self.config.admission else { return false };
+        let gate = admission.gate();
+        let banned = gate.ban_of_address(link.address().ip()).is_some()
+            || user.is_some_and(|user| gate.ban_of_user(user).is_some());
+        if banned {
+            gate.count_banned();
+        }
+        banned
+    }
+
     fn outlet_mut(&mut self, stream: StreamId) -> Option<&mut Outlet> {
         let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
         outlets.into_iter().find(|outlet| outlet.stream == stream)
@@ -552,6 +591,13 @@ impl Session {
         retry_after_ms: Option<u32>,
     ) {
         if matches!(self.phase, Phase::Closing | Phase::Gone) {
+            return;
+        }
+        if !self.has_control {
+            // A stream that is the client's to open is nothing to write on.
+            link.close(code as u32, reason);
+            self.leave(Departure::Disconnected);
+            self.phase = Phase::Closing;
             return;
         }
         let payload = serde_json::json!({

@@ -51,6 +51,8 @@ pub(super) struct Wired {
     pub(super) takes_datagrams: bool,
     pub(super) connected: bool,
     heard_us: u64,
+    /// Where the client is; `None` for where all are.
+    pub(super) address: Option<SocketAddr>,
 }
 
 impl Link for Wired {
@@ -141,7 +143,7 @@ impl Link for Wired {
     }
 
     fn address(&self) -> SocketAddr {
-        ([127, 0, 0, 1], 5_000).into()
+        self.address.unwrap_or(([127, 0, 0, 1], 5_000).into())
     }
 
     fn heard_us(&self) -> u64 {
@@ -219,6 +221,7 @@ pub(super) fn config(change: impl FnOnce(&mut SessionConfig)) -> SessionConfig {
         server_epoch: 7,
         datagrams: true,
         auth: Auth { names: true, ..Auth::default() },
+        admission: None,
     };
     change(&mut config);
     config
@@ -345,6 +348,15 @@ impl World {
     pub(super) fn send_datagram(&mut self, client: Client, bytes: Vec<u8>) {
         self.link(client).datagrams_in.push_back(bytes);
         self.event(client, Event::Datagrams);
+    }
+
+    /// Those who are banned by now are sent away; how many that were.
+    pub(super) fn expel(&mut self) -> u32 {
+        let now = self.now;
+        let expel = |node: &mut Node| node.host.expel(now, &mut node.links);
+        let expelled = self.nodes.iter_mut().map(expel).sum();
+        self.run();
+        expelled
     }
 
     /// The client is gone without a word.
