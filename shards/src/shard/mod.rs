@@ -53,6 +53,7 @@ mod verify;
 pub(crate) use receipts::Gathered;
 
 pub use flush::{Pending, Sent, Transport};
+pub use verify::RoomSeen;
 
 pub(crate) use announce::Announcement;
 
