@@ -265,7 +265,7 @@ class Alive(Case):
 
 
 class Slow(Case):
-    settings = {"quic.outbox_bytes": 65536}
+    settings = {"quic.outbox_bytes": 65536, "quic.outbox_mark_bytes": 32768}
 
     async def test_092_a_lane_that_is_not_read(self):
         """Flow control is per stream: the window of one lane is used up, the others go on."""
