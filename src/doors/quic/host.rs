@@ -61,6 +61,19 @@ enum News {
     Closed(CloseReason, Vec<u8>),
 }
 
+/// What sessions of a shard have counted, and what there is now.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SessionCounts {
+    /// Sessions, those that are not logged in included.
+    pub sessions: u64,
+    /// Busy rooms with a stream of their own, over all sessions.
+    pub hot_streams: u64,
+    /// Commands refused for a rate.
+    pub throttled: u64,
+    /// Sessions closed from here, by [`CloseCode`].
+    pub closes: [u64; CloseCode::COUNT],
+}
+
 /// All sessions of a shard.
 #[derive(Debug)]
 pub struct Host<K> {
@@ -73,6 +86,8 @@ pub struct Host<K> {
     /// Sessions that have something to write, or to ask, in the order in which they came to have it.
     dirty: Vec<K>,
     due: BTreeSet<(u64, K)>,
+    /// Of sessions that are over.
+    counts: SessionCounts,
 }
 
 impl<K: Copy + Ord + std::hash::Hash> Host<K> {
@@ -87,6 +102,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             scratch: Vec::new(),
             dirty: Vec::new(),
             due: BTreeSet::new(),
+            counts: SessionCounts::default(),
         }
     }
 
@@ -94,6 +110,18 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// What was counted until now.
+    #[must_use]
+    pub fn counts(&self) -> SessionCounts {
+        let mut counts = self.counts;
+        for Entry { session, .. } in self.entries.values() {
+            counts.sessions += 1;
+            counts.hot_streams += session.hot_streams() as u64;
+            counts.throttled += session.throttled();
+        }
+        counts
     }
 
     /// Whether there is none.
@@ -293,6 +321,11 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
 
     fn forget<W: Wire>(&mut self, now: Now, id: K, core: &mut Shard<W>) {
         let Some(entry) = self.entries.remove(&id) else { return };
+        self.counts.throttled += entry.session.throttled();
+        let code = entry.session.closed_with().map(|code| code as usize);
+        if let Some(count) = code.and_then(|code| self.counts.closes.get_mut(code)) {
+            *count += 1;
+        }
         if let Some(key) = entry.core {
             self.owners.remove(&key.to_u64());
             core.end_session(now, key, Departure::Disconnected);

@@ -34,6 +34,7 @@ impl Session {
             Err(refusal) => (refusal.nonce.as_deref(), refusal.room),
         };
         if let Some(wait_ms) = self.over_budget(now, frame.kind) {
+            self.throttled += 1;
             let info = ErrorInfo {
                 code: ErrorCode::RateLimited,
                 message: "too fast",

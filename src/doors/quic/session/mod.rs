@@ -217,6 +217,10 @@ pub struct Session {
     early_failures: u8,
     /// Whether the client has opened control, so that something can be said there.
     has_control: bool,
+    /// Why it was closed from here.
+    closed_with: Option<CloseCode>,
+    /// Commands refused for a rate.
+    throttled: u64,
     unknown_frames: u8,
     account: Option<Account>,
     /// What was answered to early data and is still to be done.
@@ -253,6 +257,8 @@ impl Session {
             auth_failures: 0,
             early_failures: 0,
             has_control: false,
+            closed_with: None,
+            throttled: 0,
             unknown_frames: 0,
             account: None,
             early: false,
@@ -281,6 +287,24 @@ impl Session {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.phase == Phase::Gone
+    }
+
+    /// Why it was closed from here; `None` while it was not.
+    #[must_use]
+    pub fn closed_with(&self) -> Option<CloseCode> {
+        self.closed_with
+    }
+
+    /// Rooms that have a stream of their own.
+    #[must_use]
+    pub fn hot_streams(&self) -> usize {
+        self.hot.len()
+    }
+
+    /// Commands that were refused for a rate.
+    #[must_use]
+    pub fn throttled(&self) -> u64 {
+        self.throttled
     }
 
     /// The connection is gone.
@@ -595,11 +619,9 @@ impl Session {
         }
         if !self.has_control {
             // A stream that is the client's to open is nothing to write on.
-            link.close(code as u32, reason);
-            self.leave(Departure::Disconnected);
-            self.phase = Phase::Closing;
-            return;
+            return self.close_at_once(link, code, reason);
         }
+        self.closed_with = Some(code);
         let payload = serde_json::json!({
             "reason": reason, "code": code as u32, "retry_after_ms": retry_after_ms,
         });
@@ -624,6 +646,7 @@ impl Session {
 
     /// Closes without a word that could not be heard anyway.
     fn close_at_once(&mut self, link: &mut dyn Link, code: CloseCode, reason: &str) {
+        self.closed_with = Some(code);
         link.close(code as u32, reason);
         self.leave(Departure::Disconnected);
         self.phase = Phase::Closing;
