@@ -310,7 +310,7 @@ impl<W: Wire> Shard<W> {
             n_blocked: 0,
             waiting_bytes: 0,
             timers: Timers::default(),
-            wheel: Wheel::new(shortest_wait(&config)),
+            wheel: Wheel::new(tick::shortest_wait(&config)),
             outputs: VecDeque::new(),
             stats: Stats::default(),
             hasher: hasher(),
@@ -797,10 +797,3 @@ impl<W: Wire> Shard<W> {
 
 /// A place in a list that is taken by nobody.
 pub(crate) const NOWHERE: u32 = NONE;
-
-/// What the wheel that looks after connections has to tell apart.
-fn shortest_wait(config: &Config) -> std::time::Duration {
-    let Config { ping_after, silence_max, hello_deadline, line, .. } = config;
-    let idle = line.idle_max.unwrap_or(line.nick_deadline);
-    (*ping_after).min(*silence_max).min(*hello_deadline).min(line.nick_deadline).min(idle)
-}

@@ -167,3 +167,10 @@ impl<W: Wire> Shard<W> {
         self.pool.give(bytes);
     }
 }
+
+/// What the wheel that looks after connections has to tell apart.
+pub(super) fn shortest_wait(config: &crate::Config) -> std::time::Duration {
+    let crate::Config { ping_after, silence_max, hello_deadline, line, .. } = config;
+    let idle = line.idle_max.unwrap_or(line.nick_deadline);
+    (*ping_after).min(*silence_max).min(*hello_deadline).min(line.nick_deadline).min(idle)
+}
