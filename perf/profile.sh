@@ -67,7 +67,7 @@ if [ "${1:-}" != --inside ]; then
         # A folder of its own: other flags would throw away what the usual build has compiled.
         RUSTFLAGS="-C force-frame-pointers=yes" CFLAGS="-fno-omit-frame-pointer" \
             cargo build --release --quiet --locked -p tutti --target-dir "$TARGET/profile"
-        SERVER="$TARGET/profile/release/tutti serve --listen 127.0.0.1:{port} --limits off --admin off --data memory --shards 1 --cpus $SERVER_CPU"
+        SERVER="$TARGET/profile/release/tutti serve --listen 127.0.0.1:{port} --limits off --admin off --quic off --data memory --shards 1 --cpus $SERVER_CPU"
     fi
     SERVER=$SERVER EVENT=$EVENT exec unshare -n "$0" --inside "$@"
 fi

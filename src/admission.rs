@@ -188,13 +188,13 @@ impl Admission {
     /// Counts a connection attempt of a client, and looks whether its address has room for one more, without taking it:
     /// [`Grant::charge_known`] does once the connection stands. Attempts from addresses that somebody else may have
     /// written (`is_its_own` is false) are counted apart, so that they keep nobody out who can show its own. Loopback
-    /// clients are exempt.
+    /// clients are exempt, unless they are counted.
     ///
     /// # Errors
     /// [`Refused::Banned`], [`Refused::Attempts`] or [`Refused::Address`].
     pub fn knock(&self, client: IpAddr, is_its_own: bool, now: Duration) -> Result<(), Refused> {
         self.not_banned(client)?;
-        if client.to_canonical().is_loopback() {
+        if self.exempts(client) {
             return Ok(());
         }
         let limits = self.limits();

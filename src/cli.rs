@@ -85,7 +85,7 @@ pub struct Flags {
     /// Where metrics and health are served [default: 127.0.0.1:9090]
     #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = address_or_off)]
     pub admin: Option<String>,
-    /// Where QUIC clients send their datagrams [default: off]
+    /// Where QUIC clients send their datagrams [default: 127.0.0.1:4433]
     #[arg(long, global = true, value_name = "ADDR:PORT|off", value_parser = address_or_off)]
     pub quic: Option<String>,
     /// off lifts rates, quotas and counts, for benchmarks on trusted hosts

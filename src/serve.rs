@@ -138,6 +138,10 @@ pub fn serve(
     }
     if let Some(quic) = shards.control().quic() {
         quic_starts(quic, &config);
+    } else if config.quic_waits {
+        tracing::info!(
+            "no QUIC door, because nobody could log in there: set quic.token_secret or quic.token_public_key"
+        );
     }
     if let Some(address) = config.line.listen {
         tracing::info!("line chat on {address}");

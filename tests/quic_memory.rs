@@ -21,7 +21,7 @@ use tutti::{
 use tutti_shards::ShardId;
 
 /// What a connection may cost, bytes; the limit of the figures is 24 KiB.
-const BYTES_MAX: i64 = 20 << 10;
+const BYTES_MAX: i64 = 15 << 10;
 /// Connections measured, after as many that came before.
 const CONNECTIONS: usize = 200;
 

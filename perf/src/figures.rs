@@ -14,6 +14,8 @@ pub struct Figures {
     pub runs: BTreeMap<String, RunResult>,
     /// System calls a second, by server.
     pub syscalls_per_s: BTreeMap<String, f64>,
+    /// System calls of datagrams for each message that a busy room over QUIC was sent.
+    pub datagram_calls: Option<f64>,
     /// What `strace -c` counted, by server.
     pub syscall_kinds: BTreeMap<String, String>,
     /// The machine, a fact a line.
@@ -39,6 +41,8 @@ impl Figures {
                 if let Ok(n) = text()?.trim().parse() {
                     figures.syscalls_per_s.insert(server.to_owned(), n);
                 }
+            } else if name == "quic-calls.per_message" {
+                figures.datagram_calls = text()?.trim().parse().ok();
             } else if let Some(server) = between(&name, "syscalls.", ".kinds") {
                 figures.syscall_kinds.insert(server.to_owned(), text()?);
             } else if name == "machine.txt" {

@@ -4,7 +4,7 @@
 
 use crate::{
     Bucket, ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Config, ConnId, Crown,
-    DoorKind, Format, Named, NoteQuota, ParticipantView, Participants, Position, Profile,
+    DoorKind, Format, Marks, Named, NoteQuota, ParticipantView, Participants, Position, Profile,
     QuotaPreset, RoomId, Settings, ShardId, UserId, fan_out::FanOut, place_index::PlaceIndex,
     private::Private, room_state::RoomState,
 };
@@ -112,6 +112,8 @@ pub(crate) struct RareRates {
     pub(crate) custom_bytes: Bucket,
     /// Stands for the address of a person at a terminal.
     pub(crate) origin: Option<u64>,
+    /// How far it has received and read the channel.
+    pub(crate) marks: Marks,
 }
 
 /// A connection's seat.

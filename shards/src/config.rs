@@ -118,6 +118,19 @@ pub struct Busy {
     pub cool_rate: u32,
     /// How long it has to be cool before it is quiet again, whole seconds.
     pub cool_after: Duration,
+    /// The time over which messages are counted, whole seconds, at least one.
+    pub window: Duration,
+}
+
+impl Default for Busy {
+    fn default() -> Self {
+        Busy {
+            rate: 100,
+            cool_rate: 20,
+            cool_after: Duration::from_secs(60),
+            window: Duration::from_secs(10),
+        }
+    }
 }
 
 /// What holds for line chat alone.
@@ -216,6 +229,8 @@ pub struct Config {
     pub busy: Busy,
     /// Most messages that a channel keeps for all doors together; each shows its own number of the last.
     pub ring_messages: u32,
+    /// Of these, how many a newcomer over QUIC is shown.
+    pub init_messages: u32,
     /// Keys the numbers of rooms and users.
     pub number_key: crate::NumberKey,
 }
@@ -264,8 +279,9 @@ impl Default for Config {
                 demote_after: Duration::from_secs(60),
                 max: 10,
             },
-            busy: Busy { rate: 100, cool_rate: 20, cool_after: Duration::from_secs(60) },
+            busy: Busy::default(),
             ring_messages: 100,
+            init_messages: 50,
             number_key: crate::NumberKey::default(),
         }
     }

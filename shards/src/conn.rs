@@ -81,8 +81,6 @@ pub(crate) struct Extra {
     pub(crate) list_due: Option<ListDue>,
     /// Why it is closed as soon as its socket is here.
     pub(crate) doom: Option<CloseReason>,
-    /// The session that it is a seat of, as the number of its key.
-    pub(crate) session: Option<u64>,
     /// What a person at a terminal has besides.
     pub(crate) line: Option<Box<AtTerminal>>,
     /// Since when its socket has taken nothing, microseconds on the monotonic clock.
@@ -104,7 +102,7 @@ impl Extra {
     /// Whether it says nothing that a new one would not.
     fn is_spent(&self, quotas: &Quotas, now_us: u64) -> bool {
         let Extra { hello, join, time, list, custom_toggle, custom_bytes, quota, .. } = self;
-        let Extra { awaits, deferred, heard_ahead, list_due, doom, session, line, .. } = self;
+        let Extra { awaits, deferred, heard_ahead, list_due, doom, line, .. } = self;
         [hello, join, time, list, custom_toggle, custom_bytes].iter().all(|b| b.is_full(now_us))
             && quota.is_rested(quotas, now_us)
             && awaits.is_none()
@@ -112,7 +110,6 @@ impl Extra {
             && heard_ahead.is_none()
             && list_due.is_none()
             && doom.is_none()
-            && session.is_none()
             && line.is_none()
     }
 }
@@ -248,11 +245,6 @@ impl Conn {
         self.stale
             || (self.list_idx != NONE
                 && self.extra.as_ref().is_some_and(|extra| extra.list_due.is_some()))
-    }
-
-    /// The session that this is a seat of, as the number of its key.
-    pub(crate) fn session(&self) -> Option<u64> {
-        self.extra.as_ref().and_then(|extra| extra.session)
     }
 
     pub(crate) fn awaits(&self) -> Option<&Awaits> {

@@ -157,6 +157,18 @@ impl Profile {
             && self.avatar() == other.avatar()
     }
 
+    /// Puts what the door said of the user, who looked like `before`, over what was known of them: everything but a
+    /// name that they chose in place of the door's.
+    pub(crate) fn keep_guise(&mut self, before: Profile) {
+        let given = self.details.as_ref().and_then(|details| details.given_name.as_ref());
+        let chosen = before.account.is_some() && given.is_some() && given == before.name.as_ref();
+        (self.door, self.account, self.tag) = (before.door, before.account, before.tag);
+        if !chosen {
+            self.name = before.name;
+            self.change_details(|details| details.given_name = None);
+        }
+    }
+
     /// Changes the details, which go when nothing is in them.
     pub(crate) fn change_details(&mut self, change: impl FnOnce(&mut Details)) {
         let mut details = self.details.take().unwrap_or_default();

@@ -3,7 +3,7 @@
 //! Such a room is a channel whose name no door can write, so nobody gets in by name. Whoever belongs to it is on its
 //! list of people; those of them who are connected are participants of the channel as well.
 
-use crate::{ChannelName, NumberKey, Profile, Role, RoomId, UserId, UserNumber};
+use crate::{ChannelName, MessageId, NumberKey, Profile, Role, RoomId, UserId, UserNumber};
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -69,6 +69,18 @@ pub struct RoomMember {
     pub order: u64,
     /// How they stand to it.
     pub standing: Standing,
+    /// How far they have received and read it.
+    #[serde(default)]
+    pub marks: Marks,
+}
+
+/// How far somebody has received and read a room.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Marks {
+    /// All messages up to this one were received.
+    pub delivered: Option<MessageId>,
+    /// All messages up to this one were read.
+    pub read: Option<MessageId>,
 }
 
 impl RoomMember {
@@ -138,8 +150,9 @@ impl Private {
     /// Puts somebody on the list, at the end of the order, or changes how they stand to the room.
     pub(crate) fn put(&mut self, profile: &Profile, role: Role, standing: Standing) {
         let order = self.people().map(|person| person.order).max().map_or(0, |last| last + 1);
+        let marks = self.get(profile.user).map(|person| person.marks).unwrap_or_default();
         let profile = profile.clone();
-        self.people.insert(profile.user, RoomMember { profile, role, order, standing });
+        self.people.insert(profile.user, RoomMember { profile, role, order, standing, marks });
     }
 
     /// Those who are shown, in the order in which they came.

@@ -298,8 +298,13 @@ pub enum RoomCommand {
     },
     /// Is writing, or not any more.
     Typing(bool),
-    /// Has read everything up to a message.
-    Read(MessageId),
+    /// Has received or read everything up to a message.
+    Receipt {
+        /// Which.
+        message: MessageId,
+        /// Whether it was read, not only received.
+        read: bool,
+    },
     /// Invites somebody into a group.
     Invite(Whom),
     /// Leaves the room; a group or direct room with all of the user's connections.
@@ -556,7 +561,7 @@ pub enum RoomEvent<'a> {
         on: bool,
         first_seq: u64,
     },
-    /// Another connection of the same user has received or read everything up to this message.
+    /// Somebody has received or read everything up to this message.
     Receipt {
         room: RoomId,
         message: MessageId,

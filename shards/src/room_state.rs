@@ -1,6 +1,6 @@
 //! What a channel is beyond itself as a room: its numbering, who may what, what was already said, and how busy it is.
 
-use crate::{MessageId, NumberKey, Role, RoomId, UserId, channel::Channel};
+use crate::{MessageId, NumberKey, Role, RoomId, UserId, channel::Channel, shard::Gathered};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -46,6 +46,7 @@ struct Rare {
     /// What was said with a nonce: the message, its time, and when it was said on the monotonic clock.
     said: BTreeMap<(UserId, Arc<str>), (MessageId, u64, u64)>,
     said_in_order: VecDeque<(u64, UserId, Arc<str>)>,
+    receipts: Gathered,
 }
 
 impl RoomState {
@@ -71,6 +72,11 @@ impl RoomState {
 
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    /// Receipts that are about to be told.
+    pub(crate) fn receipts(&mut self) -> &mut Gathered {
+        &mut self.rare().receipts
     }
 
     pub(crate) fn topic(&self) -> Option<&str> {
@@ -161,14 +167,11 @@ impl Channel {
     }
 }
 
-/// Whole seconds over which messages are counted.
-const WINDOW_S: usize = 10;
-
 /// How busy a room is: messages of each of the last seconds.
 #[derive(Debug, Default)]
 pub(crate) struct Beat {
-    seconds: [u32; WINDOW_S],
-    place: u8,
+    /// The oldest first; at most as many as [`crate::Busy::window`] has.
+    seconds: VecDeque<u32>,
     /// In the second that is not over.
     now: u32,
     pub(crate) listed: bool,
@@ -196,17 +199,24 @@ impl Beat {
 
     /// A second is over.
     pub(crate) fn second(&mut self, config: crate::Busy) -> Turn {
-        let place = usize::from(self.place);
-        self.seconds[place] = std::mem::take(&mut self.now);
-        self.place = ((place + 1) % WINDOW_S) as u8;
+        let window_s = config.window.as_secs().max(1);
+        self.seconds.push_back(std::mem::take(&mut self.now));
+        while self.seconds.len() as u64 > window_s {
+            self.seconds.pop_front();
+        }
         let sum: u64 = self.seconds.iter().map(|&count| u64::from(count)).sum();
-        let reaches = |rate: u32| sum >= u64::from(rate) * WINDOW_S as u64;
+        let reaches = |rate: u32| sum >= u64::from(rate) * window_s;
         if !self.busy {
             if reaches(config.rate.max(1)) {
                 (self.busy, self.cool_s) = (true, 0);
                 return Turn::Busy;
             }
-            return if sum == 0 { Turn::Still } else { Turn::Same };
+            if sum == 0 {
+                // A silent room owns no memory for this.
+                self.seconds = VecDeque::new();
+                return Turn::Still;
+            }
+            return Turn::Same;
         }
         self.cool_s = if reaches(config.cool_rate) { 0 } else { self.cool_s + 1 };
         if u64::from(self.cool_s) >= config.cool_after.as_secs().max(1) {
@@ -221,7 +231,6 @@ impl Beat {
 mod tests {
     use super::*;
     use crate::{Busy, ShardId};
-    use std::time::Duration;
 
     const USER: UserId = UserId([1; 12]);
 
@@ -243,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_room_becomes_busy_stays_so_in_between_and_cools_after_a_while() {
-        let config = Busy { rate: 100, cool_rate: 20, cool_after: Duration::from_secs(60) };
+        let config = Busy::default();
         let mut beat = Beat::default();
         let mut second = |messages: u32| {
             (0..messages).for_each(|_| beat.count());

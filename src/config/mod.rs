@@ -20,6 +20,7 @@ pub use raw::{ConfigError, Origin, RawConfig, Value};
 pub use reload::{Change, changes, reloaded};
 pub use salts::Salts;
 
+use crate::doors::quic::session::SessionRates;
 use ipnet::IpNet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -189,6 +190,12 @@ pub struct Config {
     pub admin_password: Option<Hidden>,
     /// The QUIC door; `None` where it stays shut.
     pub quic: Option<crate::quic::Settings>,
+    /// Whether it is shut only because nobody could log in there.
+    pub quic_waits: bool,
+    /// Most connections there; `None` for any number.
+    pub quic_connections: Option<u32>,
+    /// Most connections of one client address there; `None` for any number.
+    pub quic_connections_per_address: Option<u32>,
     /// The settings of its sessions.
     pub sessions: crate::doors::quic::SessionSettings,
     /// Files that people send; `None` where they are not taken.
@@ -293,6 +300,9 @@ impl Config {
             admin_password: read.optional("admin.password").map(Hidden::new),
             quic: None,
             uploads: None,
+            quic_waits: false,
+            quic_connections: read.capacity("quic.connections"),
+            quic_connections_per_address: read.capacity("quic.connections_per_address"),
             sessions: sessions::read(&read, mode, false)?,
             limits: DoorLimits {
                 connections: read.capacity("limits.connections"),
@@ -349,9 +359,10 @@ impl Config {
                 },
             },
         };
-        config.quic = quic::read(&read, &config.data)?;
+        config.quic = quic::read(&read, &config.data, config.sessions.can_log_in())?;
+        config.quic_waits = config.quic.is_none() && read.text("quic.listen") != "off";
         config.sessions = sessions::read(&read, config.mode, config.quic.is_some())?;
-        config.uploads = uploads::read(&read, &config.data)?.filter(|_| config.quic.is_some());
+        config.uploads = uploads::read(&read, &config.data).filter(|_| config.quic.is_some());
         config.check_addresses(&read)?;
         if !read.flag("limits.enabled") {
             config.core = config.core.without_limits();
@@ -361,6 +372,9 @@ impl Config {
             config.line.connections = None;
             config.line.connections_per_address = None;
             config.line.limits.rates_enforced = false;
+            config.quic_connections = None;
+            config.quic_connections_per_address = None;
+            config.sessions.rates = SessionRates::UNLIMITED;
         }
         Ok(config)
     }
@@ -639,9 +653,10 @@ fn core(read: &Reader<'_>) -> tutti_shards::Config {
         },
         storage: (read.text("data") != "memory").then(|| read.ms("storage.patience_ms")),
         chat_history: read.u32("chat.history"),
-        // What the QUIC page fixes; the key comes from the data folder.
-        ring_messages: 100,
-        busy: tutti_shards::Config::default().busy,
+        ring_messages: read.u32("quic.ring_messages"),
+        init_messages: read.u32("quic.init_messages"),
+        busy: sessions::busy(read),
+        // It comes from the data folder.
         number_key: tutti_shards::NumberKey::default(),
         bans_max: read.u32("ban.per_channel"),
         ban_max: read.ms("ban.max_ms"),

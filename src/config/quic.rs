@@ -1,16 +1,24 @@
 //! The settings of the QUIC door's transport.
 
-use super::{ConfigError, Data, Reader};
+use super::{ConfigError, Data, Origin, Reader};
 use crate::quic::{Settings, Source};
 use std::net::SocketAddr;
 
 /// The word of an operator who knows that clients have nothing but the fingerprint to go by.
 const SELF_SIGNED: &str = "self-signed";
 
-/// Reads them; `None` when the door stays shut.
-pub(super) fn read(read: &Reader<'_>, data: &Data) -> Result<Option<Settings>, ConfigError> {
+/// Reads them; `None` when the door stays shut. With `anybody`, there is a way to log in.
+pub(super) fn read(
+    read: &Reader<'_>,
+    data: &Data,
+    anybody: bool,
+) -> Result<Option<Settings>, ConfigError> {
     let listen: Option<SocketAddr> = read.off_or("quic.listen", "ADDRESS:PORT or \"off\"")?;
     let Some(listen) = listen else { return Ok(None) };
+    if !anybody && read.raw.origin("quic.listen") == Origin::Default {
+        // Who asked for no QUIC door need not care for tokens. Who asks for one is refused, by the sessions' settings.
+        return Ok(None);
+    }
     let is_public = !listen.ip().to_canonical().is_loopback();
     let missing = |key, expected: &str| Err(read.refuse(key, expected, "nothing".to_owned()));
     let certificate = read.optional("quic.certificate");

@@ -1,7 +1,13 @@
 //! The settings of the QUIC door's sessions.
 
 use super::{ConfigError, Hidden, Mode, Reader, Value};
-use crate::doors::quic::{SessionSettings, auth::SECRET_BYTES_MIN};
+use crate::doors::quic::{
+    SessionSettings,
+    auth::SECRET_BYTES_MIN,
+    session::{OutboxLimits, SessionRates},
+};
+use std::time::Duration;
+use tutti_shards::{Busy, Rate};
 
 /// Reads them. With `open`, that is with a QUIC address, somebody has to be able to come in.
 pub(super) fn read(
@@ -39,8 +45,39 @@ pub(super) fn read(
         rooms_max: read.length("quic.rooms"),
         hot_rooms_max: read.length("quic.hot_rooms"),
         auth_deadline: read.ms("quic.auth_ms"),
+        login_failures: read.u32("quic.login_failures"),
+        login_window: read.ms("quic.login_window_ms"),
+        login_lockout: read.ms("quic.login_lockout_ms"),
         ping_every: read.ms("quic.ping_ms"),
         dead_after: read.ms("quic.dead_ms"),
-        outbox_bytes_max: read.length("quic.outbox_bytes"),
+        outbox: OutboxLimits {
+            bytes_mark: read.length("quic.outbox_mark_bytes"),
+            stream_bytes_mark: read.length("quic.stream_mark_bytes"),
+            bytes_max: read.length("quic.outbox_bytes"),
+            stalled_max: read.ms("quic.stalled_ms"),
+        },
+        rates: SessionRates {
+            messages: rate(read, "quic.message_rate", "quic.message_burst"),
+            commands: rate(read, "quic.command_rate", "quic.command_burst"),
+            joins: rate(read, "quic.join_rate", "quic.join_burst"),
+            bytes: rate(read, "quic.byte_rate", "quic.byte_burst"),
+            refusals: Rate::new(read.u32("quic.refusals"), 10_000),
+        },
     })
+}
+
+/// So many a second on average, and so many at once.
+fn rate(read: &Reader<'_>, rate: &str, burst: &str) -> Rate {
+    let (rate, burst) = (read.u64(rate), read.u32(burst));
+    Rate { count: burst, per: Duration::from_micros(u64::from(burst) * 1_000_000 / rate) }
+}
+
+/// When rooms are busy.
+pub(super) fn busy(read: &Reader<'_>) -> Busy {
+    Busy {
+        rate: read.u32("quic.busy_rate"),
+        cool_rate: read.u32("quic.cool_rate"),
+        cool_after: Duration::from_secs(read.u64("quic.cool_after_s")),
+        window: Duration::from_secs(read.u64("quic.rate_window_s")),
+    }
 }

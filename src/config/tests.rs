@@ -54,9 +54,40 @@ fn defaults_are_those_of_the_core() {
     assert_eq!(config.listen, ["0.0.0.0:8080".parse().unwrap()]);
     assert_eq!(config.admin_listen, Some("127.0.0.1:9090".parse().unwrap()));
     assert_eq!(config.data, Data::Dir("./data".into()));
+    assert_eq!(config.quic.unwrap().listen, "127.0.0.1:4433".parse().unwrap());
+    assert_eq!(
+        (config.quic_connections, config.quic_connections_per_address),
+        (Some(10_000), Some(64))
+    );
+    let rates = config.sessions.rates;
+    assert_eq!((rates.messages, rates.commands), (Rate::new(10, 2_000), Rate::new(40, 2_000)));
+    assert_eq!((rates.joins, rates.bytes), (Rate::new(16, 8_000), Rate::new(256 << 10, 4_000)));
     assert_eq!((config.shards, config.cpus.len(), config.tokens), (2, 4, false));
     assert_eq!(config.limits.message_bytes, 128 << 10);
     assert_eq!(config.flush_delay_max, Duration::from_millis(10));
+}
+
+#[test]
+fn limits_off_lifts_the_rates_and_counts_of_quic_too() {
+    let config = config("limits.enabled = false\nquic.message_rate = 3");
+    assert_eq!(config.sessions.rates, SessionRates::UNLIMITED);
+    assert_eq!((config.quic_connections, config.quic_connections_per_address), (None, None));
+    assert!(config.sessions.outbox.bytes_max > 0, "what protects memory stays");
+}
+
+#[test]
+fn quic_is_open_by_default_but_not_to_nobody() {
+    let salts = "mode = \"production\"\nsalt1 = \"alpha\"\nsalt2 = \"beta\"\n";
+    let shut = config(salts);
+    assert!(shut.quic.is_none() && shut.quic_waits);
+    assert!(
+        refused(&format!("{salts}quic.listen = \"127.0.0.1:4433\"")).contains("quic.token_secret")
+    );
+    let off = config(&format!("{salts}quic.listen = \"off\""));
+    assert!(off.quic.is_none() && !off.quic_waits);
+    let secret = "quic.token_secret = \"a secret of at least thirty-two bytes\"";
+    assert!(config(&format!("{salts}{secret}")).quic.is_some());
+    assert!(config("quic.listen = \"off\"").quic.is_none());
 }
 
 #[test]
@@ -273,7 +304,7 @@ fn empty_password_is_no_password() {
 #[test]
 fn a_public_quic_address_needs_a_certificate() {
     let source = |lines: &str| config(lines).quic.map(|quic| quic.source);
-    assert_eq!(source(""), None);
+    assert_eq!(source("quic.listen = \"off\""), None);
     let made = Some(Source::Made(Data::Dir("./data".into())));
     assert_eq!(source("quic.listen = \"127.0.0.1:4433\""), made);
     assert_eq!(source("quic.listen = \"[::1]:4433\""), made);

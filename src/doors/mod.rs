@@ -100,6 +100,8 @@ pub struct Admissions {
     pub mpp: Arc<Admission>,
     /// By line chat's.
     pub line: Arc<Admission>,
+    /// By QUIC's.
+    pub quic: Arc<Admission>,
 }
 
 impl Admissions {
@@ -107,9 +109,11 @@ impl Admissions {
     #[must_use]
     pub fn new(config: &Config, gate: &Arc<Gate>) -> Self {
         let line = Admission::new(&Admissions::line_limits(config), gate.clone());
+        let quic = Admission::new(&Admissions::quic_limits(config), gate.clone());
         Admissions {
             mpp: Arc::new(Admission::new(&config.limits, gate.clone())),
             line: Arc::new(line.with_loopback()),
+            quic: Arc::new(quic.with_loopback()),
         }
     }
 
@@ -122,16 +126,29 @@ impl Admissions {
         }
     }
 
+    fn quic_limits(config: &Config) -> crate::config::DoorLimits {
+        crate::config::DoorLimits {
+            connections: config.quic_connections,
+            connections_per_address: config.quic_connections_per_address,
+            accepts_per_second: None,
+            guesses: config.sessions.login_failures,
+            guess_window: config.sessions.login_window,
+            guess_lockout: config.sessions.login_lockout,
+            ..config.limits.clone()
+        }
+    }
+
     /// From now on these limits are in force. Whoever is connected stays.
     pub fn reconfigure(&self, config: &Config) {
         self.mpp.reconfigure(&config.limits);
         self.line.reconfigure(&Admissions::line_limits(config));
+        self.quic.reconfigure(&Admissions::quic_limits(config));
     }
 
     /// Whether nobody is connected.
     #[must_use]
     pub fn are_empty(&self) -> bool {
-        self.mpp.is_empty() && self.line.is_empty()
+        self.mpp.is_empty() && self.line.is_empty() && self.quic.is_empty()
     }
 }
 

@@ -188,7 +188,7 @@ impl Shards {
             of_one.extend(line_listener(&config)?);
             listeners.push(of_one);
         }
-        let (quic, starts) = datagrams(&config, &admissions.mpp)?;
+        let (quic, starts) = datagrams(&config, &admissions.quic)?;
         panics::end_process_on_panic();
         let mut shards = Shards {
             control: Control {
@@ -389,11 +389,13 @@ fn datagrams(
         settings.datagrams,
     )?;
     sessions.upload_bytes_max = config.uploads.as_ref().map_or(0, |uploads| uploads.file_bytes_max);
+    sessions.admission = Some(admission.clone());
     let sessions = Arc::new(sessions);
     let shared = crate::quic::Shared::open(settings.clone(), &config.data, admission.clone())?;
     let fail = |source| DriverError::Datagrams { address: settings.listen, source };
     let (mut address, mut receive_buffer) = (settings.listen, 0);
     let mut starts = Vec::new();
+    UdpSocket::check_free(settings.listen).map_err(fail)?;
     for _ in 0..config.shards {
         let socket = UdpSocket::bind(address, settings.receive_buffer, settings.send_buffer);
         let socket = socket.map_err(fail)?;

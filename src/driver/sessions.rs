@@ -117,6 +117,12 @@ impl Quic {
         self.sessions.resumed(key);
     }
 
+    /// Ends the sessions of those whom operators keep out by now; how many that were.
+    pub(super) fn expel(&mut self, now: Now) -> u32 {
+        let (mut links, sessions) = self.links(now);
+        sessions.expel(now, &mut links)
+    }
+
     /// Nobody new is let in, and those that the core does not know are told that the server stops.
     pub(super) fn stop(&mut self, now: Now) {
         self.endpoint.stop();

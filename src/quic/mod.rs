@@ -11,7 +11,7 @@
 //! that waits for somebody simply does not read.
 //!
 //! Reading order: this file, `endpoint` (all connections of a shard), `connection` (one), `cid` (which shard a datagram
-//! belongs to), `tls` and `secrets` (what all shards share), `udp` and `batch` (the socket).
+//! belongs to), `tls`, `handshake` and `secrets` (what all shards share), `udp` and `batch` (the socket).
 //!
 //! **Early data.** What is readable before [`Event::Connected`] is 0-RTT data by definition (RFC 9001, section 4.6):
 //! anybody who recorded it can send it again, but nobody else can finish the handshake. A session answers it where the
@@ -22,6 +22,7 @@ mod cid;
 mod connection;
 mod counts;
 mod endpoint;
+mod handshake;
 mod secrets;
 mod settings;
 mod timers;
@@ -203,9 +204,6 @@ pub trait Link {
 
 /// The code of connections that are closed for a limit of the transport (protocol page, section 14.2).
 const CLOSE_LIMIT: u32 = 0x08;
-
-/// The code of connections that an operator has closed.
-const CLOSE_REMOVED: u32 = 0x0c;
 
 /// How long the last word of a connection may take to arrive, microseconds.
 pub const FLUSH_US_MAX: u64 = 500_000;

@@ -2,13 +2,14 @@
 
 use super::{
     cid::Generator,
+    handshake::Handshakes,
     secrets::Secrets,
     tls::{Certificates, Source, TlsError},
 };
 use crate::{admission::Admission, config::Data, identity::SecretError};
 use quinn_proto::{
     AckFrequencyConfig, BloomTokenLog, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig,
-    ValidationTokenConfig, VarInt, crypto::rustls::QuicServerConfig,
+    ValidationTokenConfig, VarInt,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -94,8 +95,7 @@ impl Shared {
     ) -> Result<Arc<Self>, SetupError> {
         let secrets = Secrets::open(data)?;
         let certificates = Certificates::open(settings.source.clone())?;
-        let tls = QuicServerConfig::try_from(certificates.server_config(settings.early_data)?)
-            .expect("the provider has the cipher of first packets");
+        let tls = Handshakes::new(certificates.server_config(settings.early_data)?);
         let mut server = ServerConfig::new(Arc::new(tls), secrets.tokens.clone());
         let log = BloomTokenLog::new_expected_items(TOKEN_LOG_BYTES, TOKEN_LOG_ITEMS);
         let mut tokens = ValidationTokenConfig::default();

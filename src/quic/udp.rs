@@ -101,6 +101,20 @@ impl UdpSocket {
         })
     }
 
+    /// Whether nobody listens at an address yet. The sockets of a server share theirs, and so would those of a second
+    /// server of the same user, which would then get a part of the first one's clients.
+    ///
+    /// # Errors
+    /// What the system says; a port in use among it.
+    pub fn check_free(address: SocketAddr) -> io::Result<()> {
+        let socket =
+            Socket::new(Domain::for_address(address), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        socket.bind(&address.into())
+    }
+
     /// The address that it listens on.
     ///
     /// # Errors

@@ -74,7 +74,11 @@ impl Fake {
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         let Some(CliCommand::Tune(options)) = cli.command else { panic!("{line}") };
         let mut raw = RawConfig::default();
-        raw.add_file("t.toml", "shards = 2\ncpus = \"0-1\"\nlimits.connections = 10000").unwrap();
+        raw.add_file(
+            "t.toml",
+            "shards = 2\ncpus = \"0-1\"\nlimits.connections = 10000\nquic.listen = \"off\"",
+        )
+        .unwrap();
         let allowed = vec![0, 1, 2, 3];
         let config = Config::new(&raw, &HostCpus { allowed, parallelism: 4 }).unwrap();
         run(&options, &config)

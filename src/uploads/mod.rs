@@ -52,8 +52,6 @@ pub struct Settings {
     pub unattached: Duration,
     /// How long one is kept that a message shows.
     pub attached: Duration,
-    /// Where browsers find the server, as the beginning of an address; `None` when they do not find files.
-    pub public_url: Option<Box<str>>,
 }
 
 /// What somebody wants to send.

@@ -38,8 +38,6 @@ pub struct Record {
     pub size: u64,
     /// Their SHA-256 in hex.
     pub checksum: Box<str>,
-    /// What its address has beside the number, 32 hex digits.
-    pub secret: Box<str>,
     /// Since when it is here, milliseconds since 1970.
     pub stored_ms: u64,
     /// The message that shows it.
@@ -276,12 +274,7 @@ impl<R: Records> Store<R> {
     }
 
     /// Checks all of it and keeps it. After a fault nothing is kept.
-    pub(super) fn complete(
-        &mut self,
-        id: UploadId,
-        secret: [u8; 16],
-        now_ms: u64,
-    ) -> Result<Attachment, Fault> {
+    pub(super) fn complete(&mut self, id: UploadId, now_ms: u64) -> Result<Attachment, Fault> {
         if self.parts.get(&id).is_some_and(|part| part.received == 0 && part.start.size == 0) {
             self.chunk(id, 0, &[])?;
         }
@@ -303,7 +296,6 @@ impl<R: Records> Store<R> {
             mime,
             size,
             checksum,
-            secret: hex(&secret).into(),
             stored_ms: now_ms,
             message: None,
             until_ms: now_ms + unattached_ms,
@@ -315,7 +307,7 @@ impl<R: Records> Store<R> {
             return Err(Fault::Disk);
         }
         self.ledger.charge(user, cost(size), now_ms);
-        let attachment = self.attachment(&record);
+        let attachment = attachment(&record);
         self.insert(record);
         Ok(attachment)
     }
@@ -393,7 +385,7 @@ impl<R: Records> Store<R> {
             if (record.user, record.room) != (user, room) {
                 return None;
             }
-            found.push(self.attachment(record));
+            found.push(attachment(record));
         }
         for id in seen {
             self.keep_until(id, |record| record.until_ms.max(now_ms + CLAIM_MS));
@@ -411,7 +403,7 @@ impl<R: Records> Store<R> {
     /// A file that some message shows, and its room.
     pub(super) fn find(&self, id: UploadId) -> Option<(RoomId, Attachment)> {
         let record = self.files.get(&id).filter(|record| record.message.is_some())?;
-        Some((record.room, self.attachment(record)))
+        Some((record.room, attachment(record)))
     }
 
     /// The next bytes of a file.
@@ -482,39 +474,19 @@ impl<R: Records> Store<R> {
         }
         self.ledger.forget(now_ms);
     }
-
-    fn attachment(&self, record: &Record) -> Attachment {
-        let Record { id, name, mime, size, checksum, secret, .. } = record;
-        let url = match &self.settings.public_url {
-            Some(base) => {
-                let name = percent_encoded(name);
-                format!("{}/u/{}-{secret}/{name}", base.trim_end_matches('/'), id.0)
-            }
-            None => format!("garou:u/{}", id.0),
-        };
-        Attachment {
-            id: *id,
-            name: name.clone(),
-            mime: mime.clone(),
-            size: *size,
-            checksum: checksum.clone(),
-            url: url.into(),
-        }
-    }
 }
 
-/// A name as a part of an address.
-fn percent_encoded(name: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
+/// What a message shows of a file.
+fn attachment(record: &Record) -> Attachment {
+    let Record { id, name, mime, size, checksum, .. } = record;
+    Attachment {
+        id: *id,
+        name: name.clone(),
+        mime: mime.clone(),
+        size: *size,
+        checksum: checksum.clone(),
+        url: format!("garou:u/{}", id.0).into(),
     }
-    out
 }
 
 fn hex(bytes: &[u8]) -> String {

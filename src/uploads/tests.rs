@@ -75,7 +75,6 @@ fn settings(dir: &Dir) -> Settings {
         at_once_max: 3,
         unattached: Duration::from_secs(600),
         attached: Duration::from_secs(86_400),
-        public_url: None,
     }
 }
 
@@ -103,7 +102,7 @@ fn put(store: &mut Store<Written>, user: UserId, data: &[u8]) -> Result<UploadId
     if at < data.len() as u64 {
         store.chunk(id, at, &data[at as usize..])?;
     }
-    store.complete(id, [9; 16], NOW).map(|attachment| attachment.id)
+    store.complete(id, NOW).map(|attachment| attachment.id)
 }
 
 fn show(store: &mut Store<Written>, id: UploadId, message: u64) {
@@ -121,7 +120,7 @@ fn a_file_is_kept_under_its_number_and_read_in_pieces() {
     assert_eq!(store.chunk(id, 0, &data[..70_000]), Ok(70_000));
     assert_eq!(dir.names(), [format!("{:016x}.part", id.0)]);
     assert_eq!(store.chunk(id, 70_000, &data[70_000..]), Ok(200_000));
-    let attachment = store.complete(id, [9; 16], NOW).unwrap();
+    let attachment = store.complete(id, NOW).unwrap();
     assert_eq!((&*attachment.name, attachment.size), ("notes.txt", 200_000));
     assert_eq!(*attachment.url, *format!("garou:u/{}", id.0));
     assert_eq!(dir.names(), [format!("{:016x}", id.0)]);
@@ -153,10 +152,10 @@ fn what_is_not_as_announced_leaves_nothing() {
     assert_eq!(store.chunk(id, 0, b"hello!"), Err(Fault::Size));
     let id = begin(&mut store);
     assert_eq!(store.chunk(id, 0, b"hell"), Ok(4));
-    assert_eq!(store.complete(id, [0; 16], NOW), Err(Fault::Size));
+    assert_eq!(store.complete(id, NOW), Err(Fault::Size));
     let id = begin(&mut store);
     assert_eq!(store.chunk(id, 0, b"hallo"), Ok(5));
-    assert_eq!(store.complete(id, [0; 16], NOW), Err(Fault::Checksum));
+    assert_eq!(store.complete(id, NOW), Err(Fault::Checksum));
     let id = begin(&mut store);
     assert_eq!(store.chunk(id, 0, b"hel"), Ok(3));
     store.cancel(id);
@@ -258,21 +257,21 @@ fn an_interrupted_upload_goes_on_or_begins_anew() {
     assert_eq!(begin(&mut store, BEN).1, 0, "another user's");
     assert_eq!(begin(&mut store, ANN), (id, 8));
     store.chunk(id, 8, &data[8..]).unwrap();
-    store.complete(id, [1; 16], NOW).unwrap();
+    store.complete(id, NOW).unwrap();
     // A client that knows nothing of it sends all of it.
     let (id, _) = begin(&mut store, ANN);
     store.chunk(id, 0, &data[..8]).unwrap();
     store.interrupt(id, NOW);
     assert_eq!(begin(&mut store, ANN), (id, 8));
     store.chunk(id, 0, data).unwrap();
-    store.complete(id, [1; 16], NOW).unwrap();
+    store.complete(id, NOW).unwrap();
     // Its time is over.
     let (id, _) = begin(&mut store, ANN);
     store.chunk(id, 0, &data[..8]).unwrap();
     store.interrupt(id, NOW);
     store.expire(NOW + 600_000);
     assert_eq!(begin(&mut store, ANN).1, 0);
-    assert_eq!(dir.names().len(), 2);
+    assert_eq!(dir.names(), [""; 0]);
 }
 
 #[test]
@@ -314,21 +313,6 @@ fn a_restart_finds_what_was_kept_and_nothing_else() {
     assert_eq!(store.gauges().0, 1);
     let next = put(&mut store, ANN, b"next").unwrap();
     assert!(next.count() > part.count() || next.count() > cut.count(), "no number comes twice");
-}
-
-#[test]
-fn addresses_hold_the_number_a_secret_and_the_name() {
-    let dir = Dir::new();
-    let mut store =
-        open(&dir, |settings| settings.public_url = Some("https://piano.example/".into()));
-    let mut start = about(ANN, b"x");
-    start.name = "für Elise?.mid".into();
-    let (id, _) = store.start(SHARD, start, NOW).unwrap();
-    store.chunk(id, 0, b"x").unwrap();
-    let attachment = store.complete(id, [0xab; 16], NOW).unwrap();
-    let secret = "ab".repeat(16);
-    let url = format!("https://piano.example/u/{}-{secret}/f%C3%BCr%20Elise%3F.mid", id.0);
-    assert_eq!(*attachment.url, *url);
 }
 
 #[test]
@@ -388,7 +372,7 @@ proptest! {
                 }
             }
         }
-        let kept = store.complete(id, [0; 16], NOW);
+        let kept = store.complete(id, NOW);
         prop_assert_eq!(kept.is_ok(), alive && sent == data);
         prop_assert_eq!(dir.names().len(), usize::from(kept.is_ok()));
         if kept.is_ok() && !data.is_empty() {

@@ -265,10 +265,7 @@ impl Worker {
                 Answer::Taken(store.chunk(upload, offset, &data))
             }
             Request::Complete(upload) => {
-                let mut secret = [0; 16];
-                getrandom::fill(&mut secret)
-                    .expect("the system's random source answers once it has");
-                let kept = store.complete(upload, secret, now_ms).map(Box::new);
+                let kept = store.complete(upload, now_ms).map(Box::new);
                 add(&self.counters.kept, usize::from(kept.is_ok()));
                 Answer::Kept(kept)
             }

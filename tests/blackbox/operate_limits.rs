@@ -141,6 +141,8 @@ fn the_socket_is_for_its_owner_and_one_server() {
         "127.0.0.1:0",
         "--admin",
         "off",
+        "--quic",
+        "off",
         "--shards",
         "1",
         "--data",

@@ -251,7 +251,17 @@ fn a_start_that_cannot_work_says_why() {
         vec!["serve", "--mode", "banana", "--data", "memory"],
         vec!["serve", "--listen", "127.0.0.1:0", "--shards", "0", "--data", "memory"],
         vec!["serve", "--listen", "192.0.2.1:1", "--data", "memory", "--admin", "off"],
-        vec!["serve", "--listen", "127.0.0.1:0", "--admin", &taken, "--data", "memory"],
+        vec![
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            &taken,
+            "--quic",
+            "off",
+            "--data",
+            "memory",
+        ],
         vec!["frobnicate"],
     ] {
         let output = run(&args);

@@ -115,6 +115,18 @@ fn a_public_address_without_a_certificate_is_refused_at_the_start() {
 }
 
 #[test]
+fn a_port_that_another_server_has_is_refused_at_the_start() {
+    let server = open(Plan::new(2));
+    let address = door(&server).0.to_string();
+    let args =
+        ["--quic", &address, "--listen", "127.0.0.1:0", "--admin", "off", "--data", "memory"];
+    let output = run(&[&args[..], &["--tcp", "off"]].concat());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_ne!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains(&address) && text.contains("quic.listen"), "{text}");
+}
+
+#[test]
 fn files_that_are_no_certificate_are_named() {
     let dir = std::env::temp_dir().join(format!("tutti-no-certificate-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();

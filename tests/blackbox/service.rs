@@ -249,7 +249,7 @@ fn a_socket_that_cannot_be_listened_on_is_named() {
         let output = Command::new("sh")
             .args(["-c", script, "sh"])
             .arg(binary())
-            .args(["serve", "--data", "memory", "--admin", "off"])
+            .args(["serve", "--data", "memory", "--admin", "off", "--quic", "off"])
             .env_remove("TUTTI_BIN")
             .stdin(stdin)
             .output()

@@ -144,7 +144,17 @@ fn a_room_is_kept_for_as_long_as_it_is_set() {
 
 fn refused(dir: &std::path::Path) -> (Option<i32>, String) {
     let data = dir.to_str().expect("a plain path");
-    let output = run(&["serve", "--listen", "127.0.0.1:0", "--admin", "off", "--data", data]);
+    let output = run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "off",
+        "--quic",
+        "off",
+        "--data",
+        data,
+    ]);
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 

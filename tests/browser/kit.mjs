@@ -48,7 +48,8 @@ export class Server {
 
   async launch() {
     assert.ok(process.env.TUTTI_BIN, "TUTTI_BIN names the server binary");
-    const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--admin", "off", "--data", "memory", ...this.#args];
+    const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--admin", "off", "--quic", "off"];
+    args.push("--data", "memory", ...this.#args);
     // The server takes every TUTTI_ variable for a setting.
     const env = Object.fromEntries(Object.entries(process.env)
       .filter(([name]) => !name.startsWith("TUTTI_") && !["NODE_ENV", "WS_PORT", "SALT1", "SALT2"].includes(name)));

@@ -320,6 +320,9 @@ impl Server {
             Some(lease) => command.args(["--tcp", &lease.addr().to_string()]),
             None => command.args(["--tcp", "off"]),
         };
+        if !self.plan.toml.contains_key("quic.listen") {
+            command.args(["--quic", "off"]);
+        }
         command
             .args(&self.plan.args)
             .envs(self.plan.env.iter().map(|(k, v)| (k, v)))

@@ -62,7 +62,7 @@ class Server {
       ),
     );
     const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--shards", String(this.shards)];
-    args.push("--data", "memory", "--admin", "off", "--mode", "development");
+    args.push("--data", "memory", "--admin", "off", "--quic", "off", "--mode", "development");
     this.child = spawn(bin, args, { env, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => (this.log += text));

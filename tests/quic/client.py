@@ -39,7 +39,7 @@ class Frame(dict):
     """What a frame says, with its type and the stream that it came on (None is a datagram)."""
 
     def __init__(self, kind, stream, payload):
-        self.kind, self.stream, self.raw = kind, stream, payload
+        self.kind, self.stream, self.raw, self.at = kind, stream, payload, time.monotonic()
         super().__init__(json.loads(payload or b"{}") if kind != UPLOAD_CHUNK else {})
 
     def __repr__(self):

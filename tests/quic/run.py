@@ -6,12 +6,15 @@
 
 import concurrent.futures
 import os
+import pathlib
 import re
 import subprocess
 import sys
 import time
 import unittest
 
+#: The protocol page's checklist has so many.
+STATEMENTS = 115
 #: Most tests wait, so more than there are cores; not so many that times get wrong.
 AT_ONCE = max(2, (os.cpu_count() or 2) + 1)
 
@@ -33,6 +36,17 @@ def classes():
     return sorted(found)
 
 
+def named():
+    """The numbers of the checklist that tests are named by: `test_004_...`, `test_022_023_...`, `test_082_to_086_...`."""
+    numbers = set()
+    for path in pathlib.Path(".").glob("test_*.py"):
+        for name in re.findall(r"def test_((?:\d{3}_(?:to_|and_)?)+)", path.read_text()):
+            for first, last in re.findall(r"(\d{3})_to_(\d{3})", name):
+                numbers.update(range(int(first), int(last) + 1))
+            numbers.update(map(int, re.findall(r"\d{3}", name)))
+    return numbers
+
+
 def run(name):
     begin = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "unittest", name], capture_output=True, text=True)
@@ -40,6 +54,8 @@ def run(name):
 
 
 def main():
+    if missing := set(range(1, STATEMENTS + 1)) - named():
+        sys.exit(f"no test is named by these statements of the checklist: {sorted(missing)}")
     names = sys.argv[1:] or classes()
     ran = failed = expected = 0
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:

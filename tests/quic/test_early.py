@@ -1,6 +1,7 @@
 """Statements 101 to 115: 0-RTT, TLS, many shards."""
 
 import asyncio
+import datetime
 import os
 import pathlib
 import signal
@@ -9,8 +10,16 @@ import subprocess
 import tempfile
 import time
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from client import AUTH, AUTH_OK, HELLO, JOIN, JOINED, MESSAGE, SEND, frame
 from server import Case, environment, free_port
+
+
+#: Of linux/udp.h: the size of datagrams that one system call sends many of.
+UDP_SEGMENT = 103
 
 
 class Early(Case):
@@ -144,6 +153,55 @@ class Certificates(Case):
         self.assertRegex(self.server.log().lower(), r"[0-9a-f]{64}|([0-9a-f]{2}:){31}[0-9a-f]{2}")
 
 
+    def make_certificate(self, folder, serial):
+        """Writes a certificate of that serial number, and its key, over what is there."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+        now = datetime.datetime.now(datetime.timezone.utc)
+        made = (
+            x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(serial)
+            .public_key(key.public_key()).not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=9))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+            .sign(key, hashes.SHA256())
+        )
+        (folder / "chain.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        (folder / "key.pem").write_bytes(key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+
+    async def serial(self, server):
+        """The serial number of the certificate that a new client is shown."""
+        client = await self.login(server.address)
+        number = client.quic.tls._peer_certificate.serial_number
+        await client.goodbye()
+        return number
+
+    async def test_107_a_new_certificate(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = pathlib.Path(folder.name)
+        self.make_certificate(path, 1001)
+        files = {"quic.certificate": f'"{path}/chain.pem"', "quic.key": f'"{path}/key.pem"'}
+        server = await self.own_server(settings=files)
+        old = await self.login(server.address)
+        self.assertEqual(await self.serial(server), 1001)
+        self.make_certificate(path, 1002)
+        server.signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10.0
+        while await self.serial(server) != 1002:
+            self.assertLess(time.monotonic(), deadline, "the new certificate is not served")
+            await asyncio.sleep(0.05)
+        await old.quiet()
+        # A broken one changes nothing.
+        (path / "chain.pem").write_text("nonsense")
+        server.signal(signal.SIGHUP)
+        while "no usable certificate" not in server.log():
+            self.assertLess(time.monotonic(), deadline, "the broken file is not said")
+            await asyncio.sleep(0.05)
+        self.assertEqual(await self.serial(server), 1002)
+        await old.quiet()
+
+
 class Retry(Case):
     settings = {"quic.retry_above": 0}
     shards = 4
@@ -153,3 +211,88 @@ class Retry(Case):
             client = await self.login()
             self.assertTrue(client.quic._retry_source_connection_id)
             await client.quiet()
+
+
+class Admission(Case):
+    """Five connections in place of 10,000, three of an address in place of 64."""
+
+    settings = {"quic.connections": 5, "quic.connections_per_address": 3}
+
+    async def refused(self, source):
+        client = self.client()
+        client.rebind(source)
+        client.connect()
+        self.assertEqual(await client.closed(), 0x02, "CONNECTION_REFUSED")
+
+    async def come(self, source):
+        client = self.client()
+        client.rebind(source)
+        return await client.login(self.somebody())
+
+    async def test_100_too_many_connections(self):
+        first = [await self.come("127.0.0.1") for _ in range(3)]
+        await self.refused("127.0.0.1")
+        second = [await self.come("127.0.0.2") for _ in range(2)]
+        await self.refused("127.0.0.3")
+        for client in first + second:
+            await client.quiet()
+        # A place that is given back is taken by the next, once QUIC has forgotten the old connection.
+        await first[0].goodbye()
+        await asyncio.sleep(3.5)
+        await self.come("127.0.0.3")
+
+
+class Forwarding(Case):
+    shards = 4
+
+    def counter(self, name):
+        metrics = self.server.metrics()
+        return sum(value for key, value in metrics.items() if key.split("{")[0] == f"tutti_quic_{name}_total")
+
+    async def counts(self):
+        return [await asyncio.to_thread(self.counter, name) for name in
+                ("forwards_out", "forwards_in", "forwards_dropped")]
+
+    async def test_111_forwarded_once(self):
+        """From ever new ports; the kernel gives three of four datagrams to a shard that has not the connection."""
+        proxy = self.proxy()
+        client, other = await self.login(proxy.address), await self.login()
+        name = self.room()
+        room = (await client.join(name))["room_id"]
+        await other.join(name)
+        before = await self.counts()
+        for n in range(8):
+            proxy.move()
+            await client.say(room, f"m{n}")
+            await other.expect(MESSAGE, room_id=room, content=f"m{n}")
+            await client.expect(MESSAGE, room_id=room, content=f"m{n}")
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
+        out, came, dropped = [now - then for now, then in zip(await self.counts(), before)]
+        self.assertGreater(out, 0, "some were forwarded")
+        self.assertEqual(out, came, "each came where it was sent, and was not sent on")
+        self.assertEqual(dropped, 0)
+        self.assertEqual(client.take(AUTH_OK) + other.take(JOINED), [])
+
+    async def test_114_more_than_the_queue(self):
+        client = await self.login()
+        room = (await client.join(self.room()))["room_id"]
+        cid = client.quic._peer_cid.cid
+        before = await self.counts()
+        # Many datagrams of one system call arrive as one (GSO and GRO), so that a shard has more to forward in a turn
+        # than the queue to another takes.
+        one = b"\x40" + cid + bytes(16)
+
+        def flood():
+            for _ in range(40):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as source:
+                    source.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, len(one))
+                    for _ in range(150):
+                        source.sendto(one * 60, self.server.address)
+
+        await asyncio.to_thread(flood)
+        out, _, dropped = [now - then for now, then in zip(await self.counts(), before)]
+        self.assertGreater(out, 0)
+        self.assertGreater(dropped, 0)
+        await client.say(room, "still here")
+        await client.expect(MESSAGE, room_id=room, content="still here")

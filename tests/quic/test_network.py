@@ -48,7 +48,7 @@ class Interoperation(Case):
             await client.expect(0x3C, nonce=nonce)
             await asyncio.sleep(0.06)
 
-    async def test_version_negotiation(self):
+    async def test_004_version_negotiation(self):
         """Statement 4: an Initial with an unknown version gets the versions that there are."""
         one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(one.close)
@@ -98,7 +98,7 @@ class Interoperation(Case):
         second = await self.login(session_ticket=first.tickets[0])
         self.assertTrue(second.handshake.session_resumed)
 
-    async def test_zero_rtt(self):
+    async def test_101_zero_rtt(self):
         """Statement 101: Hello and Auth in early data are answered before the handshake is complete."""
         first = await self.login()
         await first.until(lambda: first.tickets, "ticket")
@@ -218,7 +218,7 @@ class BadNetworks(Case):
         await self._talk(client, other, room, 12, pause=0.5)
         self.assertEqual(client.take(LEFT) + other.take(LEFT), [])
 
-    async def test_rebinding(self):
+    async def test_109_rebinding(self):
         """The source port changes every second, unknown to the client (statement 109)."""
         proxy = self.proxy()
         client, other, room = await self._two(proxy)
@@ -233,7 +233,7 @@ class BadNetworks(Case):
         moving.cancel()
         self.assertEqual(client.take(AUTH_OK) + other.take(LEFT) + other.take(JOINED), [])
 
-    async def test_connection_migration(self):
+    async def test_110_connection_migration(self):
         """The client moves to another port and address by itself, with another connection id (statement 110)."""
         client, other = await self.login(), await self.login()
         name = self.room()
@@ -247,7 +247,7 @@ class BadNetworks(Case):
         self.assertEqual(client.take(AUTH_OK) + other.take(LEFT), [])
 
     @not_yet("the library sends whole datagrams to an address that it has not validated")
-    async def test_migration_amplification(self):
+    async def test_110_migration_amplification(self):
         """A new address is sent at most three times what it sent, until it has answered (statement 110)."""
         client, other = await self.login(), await self.login()
         name = self.room()

@@ -3,9 +3,9 @@
 import asyncio
 
 from client import (
-    AWAY, DELIVERED, INIT, MESSAGE, ONLINE, OPEN_DIRECT, READ, SET_PROFILE, USER_UPDATED, frame,
+    AWAY, CREATE, DELIVERED, INIT, JOIN, MESSAGE, ONLINE, OPEN_DIRECT, READ, SET_PROFILE, USER_UPDATED, frame,
 )
-from server import Case, not_yet
+from server import Case
 from test_login import SECRET, token
 
 
@@ -64,7 +64,6 @@ class People(Case):
         await second.expect(INIT, room_id=room)
         return first, second, room, ids
 
-    @not_yet("direct and group rooms")
     async def test_068_069_receipts_in_a_direct_room(self):
         first, second, room, ids = await self.direct()
         self.receipt(second, DELIVERED, room, ids[1])
@@ -77,6 +76,42 @@ class People(Case):
         await asyncio.sleep(0.4)
         await first.quiet()
         self.assertEqual(first.take(READ), [])
+
+    async def test_068_receipts_in_a_group(self):
+        reader, one, other = [await self.login(token=token(sub=str(6811 + n))) for n in range(3)]
+        deaf = self.client()
+        await deaf.login(token=token(sub="6812"), capabilities=("chat",))
+        members = [user.user_id for user in (reader, one)]
+        room = (await other.done(CREATE, {"name": "g", "room_type": "group", "members": members}))["room_id"]
+        for client in (reader, one):
+            await client.done(JOIN, {"room_id": room})
+        await deaf.expect(INIT, room_id=room)
+        ids = [(await author.say(room, "x"))["message_id"] for author in (one, one, other, one, reader, other)]
+        await reader.expect(MESSAGE, message_id=ids[-1])
+        self.receipt(reader, DELIVERED, room, ids[1])
+        self.receipt(reader, READ, room, ids[3])
+        # One's own is no message to have read.
+        self.receipt(reader, READ, room, ids[4])
+        got = await one.expect(READ, room_id=room)
+        self.assertEqual((got["user_id"], got["message_id"]), (reader.user_id, ids[3]))
+        got = await other.expect(READ, room_id=room)
+        self.assertEqual((got["user_id"], got["message_id"]), (reader.user_id, ids[2]))
+        self.assertEqual([got["message_id"] for got in one.take(DELIVERED)], [ids[1]])
+        # What was read was received; another device has not read further; and nobody in the room knows such a message.
+        again = await self.login(token=token(sub="6811"))
+        await again.expect(INIT, room_id=room)
+        self.receipt(again, DELIVERED, room, ids[2])
+        self.receipt(again, READ, room, ids[0])
+        self.receipt(again, READ, room, 4711)
+        self.receipt(again, READ, room, ids[5])
+        got = await other.expect(READ, room_id=room)
+        self.assertEqual(got["message_id"], ids[5])
+        got = await reader.expect(READ, room_id=room)
+        self.assertEqual((got["user_id"], got["message_id"]), (reader.user_id, ids[5]))
+        for client in (one, other, again, deaf):
+            await client.quiet()
+        self.assertEqual(one.take(READ) + other.take(READ) + again.take(READ), [])
+        self.assertEqual(one.take(DELIVERED) + other.take(DELIVERED) + deaf.take(READ), [])
 
     async def test_070_no_receipts_in_a_channel(self):
         first, other = await self.login(token=token(sub="7001")), await self.login(token=token(sub="7002"))

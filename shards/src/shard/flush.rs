@@ -45,7 +45,7 @@ pub trait Transport {
 pub enum Pending {
     /// Nothing.
     Nothing,
-    /// Only notes and cursors, which may wait for a fuller send while the shard is busy.
+    /// Only notes, cursors and chat, which may wait for a fuller send while the shard is busy.
     Bulk,
     /// Something for which somebody waits.
     Prompt,

@@ -124,7 +124,10 @@ impl<W: Wire> Shard<W> {
     /// A connection of this shard is told of rooms, if it is a session.
     pub(super) fn tell_room_news(&mut self, slot: u32, news: &RoomNews) {
         let conn = &self.conns[slot];
-        if conn.format != Format::QUIC || conn.seat != Seat::None || conn.session().is_some() {
+        if conn.format != Format::QUIC
+            || conn.seat != Seat::None
+            || self.session_of.contains_key(&slot)
+        {
             return;
         }
         let event = match news {

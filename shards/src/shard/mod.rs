@@ -39,6 +39,7 @@ mod operate;
 mod play;
 mod presence;
 mod private;
+mod receipts;
 mod relay;
 mod rooms;
 mod seat;
@@ -49,7 +50,10 @@ mod tests;
 mod tick;
 mod verify;
 
+pub(crate) use receipts::Gathered;
+
 pub use flush::{Pending, Sent, Transport};
+pub use verify::RoomSeen;
 
 pub(crate) use announce::Announcement;
 
@@ -196,7 +200,8 @@ pub struct Shard<W> {
 
     /// The seats of each session, by the number of its key.
     seats: HashMap<u64, Vec<u32>, RandomState>,
-    n_seats: u64,
+    /// The session of each seat, by the seat's place.
+    session_of: HashMap<u32, u64, RandomState>,
     /// How whoever is taken out of a channel at this moment leaves it.
     departure: Departure,
     /// Messages that this shard has numbered.
@@ -270,7 +275,7 @@ impl<W: Wire> Shard<W> {
             by_name: HashMap::with_hasher(hasher()),
             by_number: HashMap::with_hasher(hasher()),
             seats: HashMap::with_hasher(hasher()),
-            n_seats: 0,
+            session_of: HashMap::with_hasher(hasher()),
             departure: Departure::default(),
             message_count: 0,
             beat_watch: Vec::new(),
@@ -307,7 +312,7 @@ impl<W: Wire> Shard<W> {
             n_blocked: 0,
             waiting_bytes: 0,
             timers: Timers::default(),
-            wheel: Wheel::new(shortest_wait(&config)),
+            wheel: Wheel::new(tick::shortest_wait(&config)),
             outputs: VecDeque::new(),
             stats: Stats::default(),
             hasher: hasher(),
@@ -794,10 +799,3 @@ impl<W: Wire> Shard<W> {
 
 /// A place in a list that is taken by nobody.
 pub(crate) const NOWHERE: u32 = NONE;
-
-/// What the wheel that looks after connections has to tell apart.
-fn shortest_wait(config: &Config) -> std::time::Duration {
-    let Config { ping_after, silence_max, hello_deadline, line, .. } = config;
-    let idle = line.idle_max.unwrap_or(line.nick_deadline);
-    (*ping_after).min(*silence_max).min(*hello_deadline).min(line.nick_deadline).min(idle)
-}

@@ -99,8 +99,8 @@ impl<W: Wire> Shard<W> {
                 self.typing(actor, on);
                 Ok(Outcome::Silent)
             }
-            RoomCommand::Read(message) => {
-                self.read(now, actor, message);
+            RoomCommand::Receipt { message, read } => {
+                self.receipt(now, actor, message, read);
                 Ok(Outcome::Silent)
             }
             RoomCommand::Dissolve => {
@@ -500,24 +500,6 @@ impl<W: Wire> Shard<W> {
         }
         let event = RoomEvent::Typing { room: channel.room.id, user: self.number_of(actor), on };
         self.tell_room(actor.channel, Some(actor), event);
-    }
-
-    /// Somebody has read up to a message: the user's other connections learn it.
-    fn read(&mut self, now: Now, actor: Actor, id: MessageId) {
-        let Ok(at) = self.find_message(actor.channel, id) else { return };
-        let channel = &self.channels[actor.channel as usize];
-        let me = &channel.roster[actor.participant];
-        if channel.history[at].by.user == me.profile.user || me.members.len() < 2 {
-            return;
-        }
-        let (room, user) = (channel.room.id, self.number_of(actor));
-        let others: Vec<Member> =
-            me.members.iter().filter(|member| member.conn != actor.conn).copied().collect();
-        for member in others {
-            let event =
-                RoomEvent::Receipt { room, message: id, user, read: true, at_ms: now.wall_ms };
-            self.tell_member(actor.channel, member.conn, member.at, &[Event::Room(event)]);
-        }
     }
 
     // What happens in channels anyway, as people in rooms are told of it.

@@ -18,16 +18,15 @@
 use super::{Actor, Output, Shard, join::Coming, keep::SeatWish};
 use crate::{
     Answer, ChannelName, ChannelRef, ConnId, Departure, Event, Format, Key, Limit, Now, Profile,
-    RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Whom, Wire,
+    RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Standing, Whom, Wire,
     channel::{At, Member},
     conn::{Awaits, JoinRequest, Seat},
     mesh::{Belonging, Mesh, Seek},
 };
 use std::rc::Rc;
 
-/// Most members and messages that a newcomer is shown.
+/// Most members that a newcomer is shown.
 const MEMBERS_SHOWN: usize = 500;
-const MESSAGES_SHOWN: usize = 50;
 
 /// What became of a wish to sit in a room that is owned here.
 enum Seating {
@@ -65,11 +64,9 @@ impl<W: Wire> Shard<W> {
         let at = self.conns.slot(session)?;
         let profile = self.conns[at].profile.clone()?;
         let slot = self.insert_conn(now, Format::QUIC);
-        let conn = &mut self.conns[slot];
-        conn.profile = Some(profile);
-        conn.extra().session = Some(session.to_u64());
+        self.conns[slot].profile = Some(profile);
+        self.session_of.insert(slot, session.to_u64());
         self.seats.entry(session.to_u64()).or_default().push(slot);
-        self.n_seats += 1;
         let key = self.conns.key(slot);
         self.seek_seat(now, slot, request);
         Some(key)
@@ -110,6 +107,8 @@ impl<W: Wire> Shard<W> {
                     let (conn, at) = (self.conns[slot].id, At::Here(slot));
                     let (participant, regained) =
                         self.take_part(now, idx, &profile, Coming::default());
+                    // What has changed is told to those who were there before the newcomer.
+                    self.tell_changes(idx);
                     self.add_member(idx, participant, conn, at);
                     let conn_here = &mut self.conns[slot];
                     conn_here.seat = Seat::Owned { channel: idx, participant };
@@ -213,6 +212,17 @@ impl<W: Wire> Shard<W> {
             (RoomWish::Numbered(_) | RoomWish::With(_), Some(idx))
                 if self.channels[idx as usize].private.is_some() =>
             {
+                let private = self.channels[idx as usize].private.as_deref();
+                let person = private.and_then(|private| private.get(profile.user));
+                if request.kind.is_none()
+                    && let Some(person) = person
+                    && person.standing != Standing::In
+                {
+                    // The session believed that its user is a member, who has gone since.
+                    let invited = matches!(person.standing, Standing::Invited(_));
+                    let fault = if invited { RoomFault::Denied } else { RoomFault::NotFound };
+                    return Seating::Refused(fault);
+                }
                 return match self.may_enter_private(now, idx, profile.user) {
                     Ok(()) => Seating::In(idx),
                     Err(fault) => Seating::Refused(fault),
@@ -341,12 +351,10 @@ impl<W: Wire> Shard<W> {
 
     /// Sends a member all that it has to know of its room.
     fn show_room(&mut self, now: Now, actor: Actor) {
-        // What has changed is told to those who were there before the newcomer.
-        self.tell_changes(actor.channel);
         let channel = &self.channels[actor.channel as usize];
         let me = channel.roster[actor.participant].profile.user;
         let (members, member_count) = channel.occupants(MEMBERS_SHOWN);
-        let from = channel.history.len().saturating_sub(MESSAGES_SHOWN);
+        let from = channel.history.len().saturating_sub(self.config.init_messages as usize);
         let messages: Vec<_> = channel.history.iter().skip(from).collect();
         let muted_s = self.muted_for(now, channel, actor.participant);
         let (room, seq) = (channel.room.id, channel.room.seq);
@@ -398,6 +406,7 @@ impl<W: Wire> Shard<W> {
             Seating::In(idx) => {
                 let (participant, regained) = self.take_part(now, idx, &profile, Coming::default());
                 let at = At::Away(from, Format::QUIC);
+                self.tell_changes(idx);
                 // What was broadcast before is not for it.
                 self.ship(idx);
                 self.add_member(idx, participant, conn, at);
@@ -483,8 +492,7 @@ impl<W: Wire> Shard<W> {
 
     /// Takes a seat off the list of its session.
     fn forget_seat(&mut self, slot: u32) {
-        let session = self.conns[slot].session().expect("a seat belongs to a session");
-        self.n_seats -= 1;
+        let session = self.session_of.remove(&slot).expect("a seat belongs to a session");
         let seats = self.seats.get_mut(&session).expect("a session with a seat is listed");
         seats.retain(|other| *other != slot);
         if seats.is_empty() {
@@ -552,7 +560,7 @@ impl<W: Wire> Shard<W> {
     #[must_use]
     pub fn session_of(&self, key: Key) -> Option<Key> {
         let slot = self.conns.slot(key)?;
-        self.conns[slot].session().map(Key::from_u64)
+        self.session_of.get(&slot).map(|&session| Key::from_u64(session))
     }
 
     /// The shard that owns a room. Rooms and channels are the same, so this is where [`Shard::owner`] leads.

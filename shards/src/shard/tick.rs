@@ -64,6 +64,11 @@ impl<W: Wire> Shard<W> {
                     self.retell(now, channel);
                 }
             }
+            Timer::Receipts { channel, serial } => {
+                if self.is_channel(channel, serial) {
+                    self.tell_receipts(now, channel);
+                }
+            }
         }
     }
 
@@ -168,4 +173,11 @@ impl<W: Wire> Shard<W> {
         self.deliver(slot, &bytes, 0);
         self.pool.give(bytes);
     }
+}
+
+/// What the wheel that looks after connections has to tell apart.
+pub(super) fn shortest_wait(config: &crate::Config) -> std::time::Duration {
+    let crate::Config { ping_after, silence_max, hello_deadline, line, .. } = config;
+    let idle = line.idle_max.unwrap_or(line.nick_deadline);
+    (*ping_after).min(*silence_max).min(*hello_deadline).min(line.nick_deadline).min(idle)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Key, Kind,
-    table::{HOUR_MS, U32, key, number},
+    table::{HOUR_MS, U32, UNLIMITED, key, number, number_or},
 };
 
 /// Their table.
@@ -10,9 +10,23 @@ pub(super) const QUIC: &[Key] = &[
     key(
         "quic.listen",
         Kind::Text("ADDRESS:PORT, or \"off\""),
-        "\"off\"",
-        "Where QUIC clients send their datagrams. Other machines reach a public address only, such as 0.0.0.0:4433 or [::]:4433.",
+        "\"127.0.0.1:4433\"",
+        "Where QUIC clients send their datagrams. In production the default stays shut until there is quic.token_secret or quic.token_public_key. Other machines reach a public address only, such as 0.0.0.0:4433 or [::]:4433.",
         "One UDP socket per shard; a public address needs a certificate.",
+    ),
+    key(
+        "quic.connections",
+        number_or(UNLIMITED, "connections", 1, U32),
+        "10000",
+        "Most QUIC connections.",
+        "About 25 KiB each; they take no descriptors.",
+    ),
+    key(
+        "quic.connections_per_address",
+        number_or(UNLIMITED, "connections", 1, U32),
+        "64",
+        "Most of them from one client address (IPv6: from one /64), loopback included.",
+        "Too low locks out people behind one address; too high lets one person fill the server.",
     ),
     key(
         "quic.certificate",

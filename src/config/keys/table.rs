@@ -613,7 +613,7 @@ pub(super) const TABLE: &[Key] = &[
         "flush.delay_max_ms",
         number("milliseconds", 0, 1_000),
         "10",
-        "Longest time that a busy shard holds notes back to send more of them at once; 0 never waits.",
+        "Longest time that a busy shard holds notes, chat and QUIC datagrams back to send more at once; 0 never waits.",
         "Latency under load, against many times the throughput. Idle shards never wait.",
     ),
     key(

@@ -66,11 +66,4 @@ pub(super) const UPLOADS: &[Key] = &[
         "How long a file is kept that a message shows. It goes with its message or its room, if these go first.",
         "Longer needs more disk space.",
     ),
-    key(
-        "uploads.public_url",
-        Kind::Text("the beginning of an address, as https://piano.example"),
-        "",
-        "Where browsers find this server. With it, files have addresses there (/u/...), which whoever knows them can open; without it only members of a room can fetch its files, over QUIC.",
-        "What people send is then on this site, as downloads that browsers do not run.",
-    ),
 ];

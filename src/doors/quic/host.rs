@@ -36,10 +36,11 @@ pub trait Links<K> {
 /// One session and what the core knows it by.
 #[derive(Debug)]
 struct Entry {
-    session: Session,
+    session: Box<Session>,
     /// Its session in the core.
     core: Option<Key>,
-    seats: AHashMap<u32, Key>,
+    /// Few: a list costs less than a table.
+    seats: Vec<(u32, Key)>,
     /// When it has something to do next.
     due_us: Option<u64>,
     /// Whether it is listed as dirty.
@@ -63,6 +64,19 @@ enum News {
     Closed(CloseReason, Vec<u8>),
 }
 
+/// What sessions of a shard have counted, and what there is now.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SessionCounts {
+    /// Sessions, those that are not logged in included.
+    pub sessions: u64,
+    /// Busy rooms with a stream of their own, over all sessions.
+    pub hot_streams: u64,
+    /// Commands refused for a rate.
+    pub throttled: u64,
+    /// Sessions closed from here, by [`CloseCode`].
+    pub closes: [u64; CloseCode::COUNT],
+}
+
 /// All sessions of a shard.
 #[derive(Debug)]
 pub struct Host<K> {
@@ -77,6 +91,8 @@ pub struct Host<K> {
     due: BTreeSet<(u64, K)>,
     /// What sessions ask about files.
     uploads: VecDeque<(K, StreamId, Request)>,
+    /// Of sessions that are over.
+    counts: SessionCounts,
 }
 
 impl<K: Copy + Ord + std::hash::Hash> Host<K> {
@@ -92,6 +108,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             dirty: Vec::new(),
             due: BTreeSet::new(),
             uploads: VecDeque::new(),
+            counts: SessionCounts::default(),
         }
     }
 
@@ -99,6 +116,18 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// What was counted until now.
+    #[must_use]
+    pub fn counts(&self) -> SessionCounts {
+        let mut counts = self.counts;
+        for Entry { session, .. } in self.entries.values() {
+            counts.sessions += 1;
+            counts.hot_streams += session.hot_streams() as u64;
+            counts.throttled += session.throttled();
+        }
+        counts
     }
 
     /// Whether there is none.
@@ -117,8 +146,8 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
         links: &mut impl Links<K>,
     ) {
         if matches!(event, Event::Arrived { .. }) {
-            let session = Session::new(self.config.clone(), now, seed());
-            let seats = AHashMap::new();
+            let session = Box::new(Session::new(self.config.clone(), now, seed()));
+            let seats = Vec::new();
             let entry = Entry { session, core: None, seats, due_us: None, is_dirty: false };
             self.entries.insert(key, entry);
         }
@@ -222,7 +251,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             }
             (Owner::Seat(_, seat), News::Ended(last)) => {
                 self.owners.remove(&key.to_u64());
-                entry.seats.remove(&seat);
+                entry.seats.retain(|&(number, _)| number != seat);
                 links.with(id, &mut |link| entry.session.seat_ended(now, seat, &last, link));
             }
             (Owner::Session(_), News::Ended(_)) | (Owner::Seat(..), News::Closed(..)) => {
@@ -248,19 +277,19 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                         self.owners.remove(&key.to_u64());
                         core.end_session(now, key, how);
                     }
-                    for key in entry.seats.drain().map(|(_, key)| key) {
+                    for (_, key) in entry.seats.drain(..) {
                         self.owners.remove(&key.to_u64());
                     }
                 }
                 Ask::Sit(seat, request) => {
                     let Some(session) = entry.core else { continue };
                     if let Some(key) = core.sit(now, session, request) {
-                        entry.seats.insert(seat, key);
+                        entry.seats.push((seat, key));
                         self.owners.insert(key.to_u64(), Owner::Seat(id, seat));
                     }
                 }
                 Ask::Room(seat, request) => {
-                    if let Some(&key) = entry.seats.get(&seat) {
+                    if let Some(&(_, key)) = entry.seats.iter().find(|(other, _)| *other == seat) {
                         core.handle_command(now, key, Command::Room(Box::new(request)));
                     }
                 }
@@ -299,11 +328,16 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
 
     fn forget<W: Wire>(&mut self, now: Now, id: K, core: &mut Shard<W>) {
         let Some(entry) = self.entries.remove(&id) else { return };
+        self.counts.throttled += entry.session.throttled();
+        let code = entry.session.closed_with().map(|code| code as usize);
+        if let Some(count) = code.and_then(|code| self.counts.closes.get_mut(code)) {
+            *count += 1;
+        }
         if let Some(key) = entry.core {
             self.owners.remove(&key.to_u64());
             core.end_session(now, key, Departure::Disconnected);
         }
-        for key in entry.seats.into_values() {
+        for (_, key) in entry.seats {
             self.owners.remove(&key.to_u64());
         }
         if let Some(at) = entry.due_us {
@@ -357,6 +391,18 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             links.with(id, &mut |link| entry.session.handle_timeout(now, link));
             mark(&mut self.dirty, id, entry);
         }
+    }
+
+    /// Ends the sessions of those whom operators keep out by now; how many that were.
+    pub fn expel(&mut self, now: Now, links: &mut impl Links<K>) -> u32 {
+        let mut expelled = 0;
+        for (&id, entry) in &mut self.entries {
+            links.with(id, &mut |link| {
+                expelled += u32::from(entry.session.expel(now, link));
+            });
+            mark(&mut self.dirty, id, entry);
+        }
+        expelled
     }
 
     /// The server stops: those that the core does not know yet are told here.

@@ -13,6 +13,7 @@
 //! Reading order: `frame`, `payload`, `client` (what comes in), `wire` (what goes out), `auth`, `session`, `host`.
 
 pub mod auth;
+pub mod check;
 pub mod client;
 pub mod frame;
 pub mod host;
@@ -69,6 +70,11 @@ pub enum CloseCode {
     Expired = 0x0b,
     Removed = 0x0c,
     Internal = 0x0d,
+}
+
+impl CloseCode {
+    /// How many there are; each is below this.
+    pub const COUNT: usize = 0x0e;
 }
 
 /// Why a single stream is stopped or reset (protocol page, section 14.2).

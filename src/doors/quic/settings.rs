@@ -2,11 +2,11 @@
 
 use super::{
     auth::{Auth, TokenKey},
-    session::SessionConfig,
+    session::{OutboxLimits, SessionConfig, SessionRates},
 };
 use crate::config::Hidden;
 use std::{io, path::PathBuf, time::Duration};
-use tutti_shards::{NumberKey, Rate};
+use tutti_shards::NumberKey;
 
 /// The settings of the sessions.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,12 +29,20 @@ pub struct SessionSettings {
     pub hot_rooms_max: usize,
     /// How long a client may take to log in.
     pub auth_deadline: Duration,
+    /// Logins of one address that may fail in [`SessionSettings::login_window`].
+    pub login_failures: u32,
+    /// The time in which failed logins are counted together.
+    pub login_window: Duration,
+    /// How long an address's logins are refused then.
+    pub login_lockout: Duration,
     /// How often a client is pinged.
     pub ping_every: Duration,
     /// After what silence it is given up.
     pub dead_after: Duration,
-    /// Most bytes that may wait for one connection.
-    pub outbox_bytes_max: usize,
+    /// What may wait for one connection.
+    pub outbox: OutboxLimits,
+    /// What a connection may do how often.
+    pub rates: SessionRates,
 }
 
 /// Why the sessions cannot be set up. The operator is at fault.
@@ -57,6 +65,12 @@ pub enum SessionError {
 }
 
 impl SessionSettings {
+    /// Whether anybody could come in.
+    #[must_use]
+    pub fn can_log_in(&self) -> bool {
+        self.names || self.token_secret.is_some() || self.token_public_key.is_some()
+    }
+
     /// Makes of them what sessions use; `idle_timeout` and `datagrams` are the transport's.
     ///
     /// # Errors
@@ -93,16 +107,14 @@ impl SessionSettings {
             ping_every: self.ping_every,
             dead_after: self.dead_after,
             idle_timeout,
-            outbox_bytes_max: self.outbox_bytes_max,
-            messages: Rate::new(10, 2_000),
-            commands: Rate::new(40, 2_000),
-            joins: Rate::new(16, 8_000),
-            bytes: Rate::new(256 << 10, 4_000),
+            outbox: self.outbox,
+            rates: self.rates,
             number_key,
             server_epoch,
             upload_bytes_max: 0,
             datagrams,
             auth,
+            admission: None,
         })
     }
 }

@@ -2,6 +2,7 @@
 //! of it is tested from outside.
 
 mod flood;
+mod handshake;
 mod life;
 mod moves;
 mod network;

@@ -38,6 +38,7 @@ impl Session {
             Err(refusal) => (refusal.nonce.as_deref(), refusal.room),
         };
         if let Some(wait_ms) = self.over_budget(now, frame.kind) {
+            self.throttled += 1;
             let info = ErrorInfo {
                 code: ErrorCode::RateLimited,
                 message: "too fast",
@@ -103,9 +104,9 @@ impl Session {
     fn over_budget(&mut self, now: Now, command: u8) -> Option<u64> {
         let (config, budgets) = (&self.config, &mut self.budgets);
         let own = match command {
-            kind::SEND_MESSAGE => Some((&mut budgets.messages, config.messages)),
+            kind::SEND_MESSAGE => Some((&mut budgets.messages, config.rates.messages)),
             kind::JOIN_ROOM | kind::CREATE_ROOM | kind::OPEN_DIRECT => {
-                Some((&mut budgets.joins, config.joins))
+                Some((&mut budgets.joins, config.rates.joins))
             }
             _ => None,
         };
@@ -114,8 +115,8 @@ impl Session {
         {
             return Some(over(bucket, rate, now));
         }
-        if !budgets.commands.take(config.commands, now.mono_us, 1) {
-            return Some(over(&budgets.commands, config.commands, now));
+        if !budgets.commands.take(config.rates.commands, now.mono_us, 1) {
+            return Some(over(&budgets.commands, config.rates.commands, now));
         }
         None
     }

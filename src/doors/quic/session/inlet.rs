@@ -5,7 +5,7 @@ use crate::{
     doors::quic::{
         CloseCode, ErrorCode,
         client::{Receipt, Signal},
-        frame::{self, Decoder, Frame, Range, kind},
+        frame::{self, Decoder, Frame, Range},
         stream_code,
     },
     quic::{Link, Read, StreamId},
@@ -46,6 +46,7 @@ pub(super) enum Verdict {
 impl Session {
     /// The client has opened a stream.
     pub(super) fn opened(&mut self, stream: StreamId, _: &mut dyn Link) {
+        self.has_control |= stream == CONTROL;
         self.inlets.entry(stream).or_default();
     }
 
@@ -112,11 +113,12 @@ impl Session {
             }
             self.files.heard(stream, now);
             let is_chat = self.inlets.get(&stream).is_some_and(|i| i.range == Some(Range::Chat));
-            if is_chat
-                && !self.budgets.bytes.take(self.config.bytes, now.mono_us, bytes.len() as u64)
-            {
-                // Read on when the budget has room again.
-                self.chat_rests_until_us = now.mono_us + 250_000;
+            let (rate, count) = (self.config.rates.bytes, bytes.len() as u64);
+            if is_chat && !self.budgets.bytes.take(rate, now.mono_us, count) {
+                // Read on when the budget would have had room for what was read.
+                let per_us = rate.per.as_micros() as u64;
+                let rest_us = count * per_us / u64::from(rate.count.max(1));
+                self.chat_rests_until_us = now.mono_us + rest_us.max(1);
             }
         }
         self.feed(now, stream, &bytes, end, link);
@@ -227,13 +229,13 @@ impl Session {
             Err(refusal) => return self.refuse_frame(now, link, frame.kind, &refusal),
         };
         let taken = self.budgets.receipts.take(RECEIPTS, now.mono_us, 1);
-        // Who has received what is nobody's business in a channel; what was read, only that of the own devices.
-        if !self.capabilities.receipts || !receipt.read || !taken {
+        if !self.capabilities.receipts || !taken {
             return;
         }
-        if let Some(seat) = self.rooms.reads(receipt.room, receipt.message) {
-            let command = RoomCommand::Read(receipt.message);
-            let request = RoomRequest { nonce: None, kind: kind::MESSAGE_READ, command };
+        if let Some(seat) = self.rooms.seat(receipt.room) {
+            let Receipt { message, read, .. } = receipt;
+            let command = RoomCommand::Receipt { message, read };
+            let request = RoomRequest { nonce: None, kind: frame.kind, command };
             self.asks.push_back(super::Ask::Room(seat, request));
         }
     }

@@ -40,6 +40,7 @@ use super::{
     wire::{self, ErrorInfo},
 };
 use crate::{
+    admission::Admission,
     quic::{Event, Link, Lost, StreamId},
     uploads::Request,
 };
@@ -58,11 +59,6 @@ use tutti_shards::{
 
 /// The client's first bidirectional stream.
 const CONTROL: StreamId = StreamId(0);
-/// So many refusals are no mistake any more.
-const REFUSALS: Rate = Rate::new(100, 10_000);
-/// How long a client that reads nothing is waited for, microseconds.
-const STALL_US: u64 = 15_000_000;
-
 /// Everything that sessions can be told.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -80,16 +76,10 @@ pub struct SessionConfig {
     pub dead_after: Duration,
     /// After what silence the transport gives up, as clients are told.
     pub idle_timeout: Duration,
-    /// Most bytes that may wait for one connection.
-    pub outbox_bytes_max: usize,
-    /// Messages.
-    pub messages: Rate,
-    /// Chat commands.
-    pub commands: Rate,
-    /// Joins.
-    pub joins: Rate,
-    /// Bytes of chat streams.
-    pub bytes: Rate,
+    /// What may wait for one connection.
+    pub outbox: OutboxLimits,
+    /// What a connection may do how often.
+    pub rates: SessionRates,
     /// Makes the numbers of rooms and users.
     pub number_key: NumberKey,
     /// Names this run of the server: numbers of events are only valid within one.
@@ -100,6 +90,47 @@ pub struct SessionConfig {
     pub datagrams: bool,
     /// Who may come in.
     pub auth: Auth,
+    /// Whom operators keep out, and whose logins failed too often; `None` for nobody.
+    pub admission: Option<Arc<Admission>>,
+}
+
+/// What a connection may do how often.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionRates {
+    /// Messages.
+    pub messages: Rate,
+    /// Chat commands, messages and joins among them.
+    pub commands: Rate,
+    /// Rooms entered or made.
+    pub joins: Rate,
+    /// Bytes of the chat stream, which is read more slowly over it; at least 16 KiB at once.
+    pub bytes: Rate,
+    /// Commands refused before the connection is closed.
+    pub refusals: Rate,
+}
+
+impl SessionRates {
+    /// Nothing is limited.
+    pub const UNLIMITED: SessionRates = SessionRates {
+        messages: Rate::UNLIMITED,
+        commands: Rate::UNLIMITED,
+        joins: Rate::UNLIMITED,
+        bytes: Rate::UNLIMITED,
+        refusals: Rate::UNLIMITED,
+    };
+}
+
+/// What may wait for one connection; `bytes_mark <= bytes_max`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutboxLimits {
+    /// Bytes over which presence is left out.
+    pub bytes_mark: usize,
+    /// The same for one of its streams.
+    pub stream_bytes_mark: usize,
+    /// Bytes over which the connection is closed.
+    pub bytes_max: usize,
+    /// How long the oldest of them may wait before it is closed.
+    pub stalled_max: Duration,
 }
 
 /// The time, as the driver read it.
@@ -190,12 +221,21 @@ pub struct Session {
     pinged_us: u64,
     capabilities: Capabilities,
     auth_failures: u8,
+    /// Failures in early data, which do not count before the client is who sent it.
+    early_failures: u8,
+    /// Whether the client has opened control, so that something can be said there.
+    has_control: bool,
+    /// Why it was closed from here.
+    closed_with: Option<CloseCode>,
+    /// Commands refused for a rate.
+    throttled: u64,
     unknown_frames: u8,
     account: Option<Account>,
     /// What was answered to early data and is still to be done.
     early: bool,
     control: Outlet,
-    inlets: BTreeMap<StreamId, Inlet>,
+    /// In boxes, because a tree makes room for many where most have one or two.
+    inlets: BTreeMap<StreamId, Box<Inlet>>,
     lanes: Vec<Outlet>,
     /// Streams of busy rooms.
     hot: Vec<Outlet>,
@@ -226,6 +266,10 @@ impl Session {
             pinged_us: now.mono_us,
             capabilities: Capabilities::default(),
             auth_failures: 0,
+            early_failures: 0,
+            has_control: false,
+            closed_with: None,
+            throttled: 0,
             unknown_frames: 0,
             account: None,
             early: false,
@@ -258,6 +302,24 @@ impl Session {
         self.phase == Phase::Gone
     }
 
+    /// Why it was closed from here; `None` while it was not.
+    #[must_use]
+    pub fn closed_with(&self) -> Option<CloseCode> {
+        self.closed_with
+    }
+
+    /// Rooms that have a stream of their own.
+    #[must_use]
+    pub fn hot_streams(&self) -> usize {
+        self.hot.len()
+    }
+
+    /// Commands that were refused for a rate.
+    #[must_use]
+    pub fn throttled(&self) -> u64 {
+        self.throttled
+    }
+
     /// The connection is gone.
     pub fn lost(&mut self, lost: Lost) {
         let how = match lost {
@@ -278,7 +340,10 @@ impl Session {
         }
         match event {
             Event::Lost(lost) => self.lost(lost),
-            Event::Arrived { .. } | Event::Moved { .. } | Event::Credit => {}
+            Event::Moved { .. } => {
+                self.expel(now, link);
+            }
+            Event::Arrived { .. } | Event::Credit => {}
             Event::Connected => self.connected(now, link),
             Event::Opened(stream) => self.opened(stream, link),
             Event::Readable(stream) => self.inlets.entry(stream).or_default().readable = true,
@@ -395,7 +460,7 @@ impl Session {
                 let _ = self.control.flush(link);
             }
         }
-        if self.waiting() > self.config.outbox_bytes_max {
+        if self.waiting() > self.config.outbox.bytes_max {
             self.farewell(now, link, CloseCode::TooSlow, "too slow");
         }
     }
@@ -417,7 +482,10 @@ impl Session {
             Phase::Entering | Phase::Live => self.pinged_us + us(self.config.ping_every),
         };
         let outlets = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
-        let stalled = outlets.filter_map(Outlet::waits_since_us).min().map(|at| at + STALL_US);
+        let stalled = outlets
+            .filter_map(Outlet::waits_since_us)
+            .min()
+            .map(|at| at + us(self.config.outbox.stalled_max));
         let rest = (self.chat_rests_until_us > now.mono_us).then_some(self.chat_rests_until_us);
         let account = self.account.as_ref().and_then(|account| {
             let wall_s = account.expires_s?;
@@ -445,7 +513,7 @@ impl Session {
         }
         let outlets = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
         let oldest = outlets.filter_map(Outlet::waits_since_us).min();
-        if oldest.is_some_and(|at| now.mono_us >= at + STALL_US) {
+        if oldest.is_some_and(|at| now.mono_us >= at + us(self.config.outbox.stalled_max)) {
             return self.farewell(now, link, CloseCode::TooSlow, "too slow");
         }
         if now.mono_us >= self.pinged_us + us(self.config.ping_every) {
@@ -482,6 +550,31 @@ impl Session {
         }
     }
 
+    /// Ends it if its address or its user is banned by now; whether it was.
+    pub fn expel(&mut self, now: Now, link: &mut dyn Link) -> bool {
+        if matches!(self.phase, Phase::Closing | Phase::Gone) {
+            return false;
+        }
+        let user = self.account.as_ref().map(|account| account.user);
+        let banned = self.is_banned(user, link);
+        if banned {
+            self.farewell(now, link, CloseCode::Removed, "banned");
+        }
+        banned
+    }
+
+    /// Whether operators keep out this user, or whoever comes from the client's address; counted if so.
+    fn is_banned(&self, user: Option<UserId>, link: &dyn Link) -> bool {
+        let Some(admission) = &self.config.admission else { return false };
+        let gate = admission.gate();
+        let banned = gate.ban_of_address(link.address().ip()).is_some()
+            || user.is_some_and(|user| gate.ban_of_user(user).is_some());
+        if banned {
+            gate.count_banned();
+        }
+        banned
+    }
+
     fn outlet_mut(&mut self, stream: StreamId) -> Option<&mut Outlet> {
         let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
         let outlet = outlets.into_iter().find(|outlet| outlet.stream == stream);
@@ -500,7 +593,7 @@ impl Session {
         let mut bytes = Vec::new();
         wire::error(info, &mut bytes);
         self.control.push(&bytes, now.mono_us);
-        if !self.budgets.refusals.take(REFUSALS, now.mono_us, 1) {
+        if !self.budgets.refusals.take(self.config.rates.refusals, now.mono_us, 1) {
             self.farewell(now, link, CloseCode::Flood, "flood");
         }
     }
@@ -547,6 +640,11 @@ impl Session {
         if matches!(self.phase, Phase::Closing | Phase::Gone) {
             return;
         }
+        if !self.has_control {
+            // A stream that is the client's to open is nothing to write on.
+            return self.close_at_once(link, code, reason);
+        }
+        self.closed_with = Some(code);
         let payload = serde_json::json!({
             "reason": reason, "code": code as u32, "retry_after_ms": retry_after_ms,
         });
@@ -571,6 +669,7 @@ impl Session {
 
     /// Closes without a word that could not be heard anyway.
     fn close_at_once(&mut self, link: &mut dyn Link, code: CloseCode, reason: &str) {
+        self.closed_with = Some(code);
         link.close(code as u32, reason);
         self.leave(Departure::Disconnected);
         self.phase = Phase::Closing;

@@ -5,23 +5,29 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use tutti_shards::RoomId;
 
-/// The way out on one stream. A stream that is blocked holds up no other.
+/// The way out on one stream. A stream that is blocked holds up no other. While nothing waits, which is nearly always,
+/// it owns no memory besides itself.
 #[derive(Debug)]
 pub(super) struct Outlet {
     pub(super) stream: StreamId,
     /// The room that it is for alone.
     pub(super) room: Option<RoomId>,
-    bytes: Vec<u8>,
-    /// How far `bytes` were taken.
-    sent: usize,
+    waiting: Option<Box<Waiting>>,
     /// Bytes put in since the beginning.
     total: u64,
-    /// When which bytes were put in, oldest first: their end in `total`, and microseconds on the monotonic clock.
-    since: VecDeque<(u64, u64)>,
     blocked: bool,
     /// Nothing follows: the stream is finished once everything was taken.
     ending: bool,
     finished: bool,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// How far `bytes` were taken.
+    sent: usize,
+    /// When which bytes were put in, oldest first: their end in `total`, and microseconds on the monotonic clock.
+    since: VecDeque<(u64, u64)>,
 }
 
 /// Bytes put in within this time count as put in at once, microseconds.
@@ -32,10 +38,8 @@ impl Outlet {
         Outlet {
             stream,
             room: None,
-            bytes: Vec::new(),
-            sent: 0,
+            waiting: None,
             total: 0,
-            since: VecDeque::new(),
             blocked: false,
             ending: false,
             finished: false,
@@ -44,17 +48,21 @@ impl Outlet {
 
     pub(super) fn push(&mut self, bytes: &[u8], now_us: u64) {
         debug_assert!(!self.ending, "nothing follows the end");
-        self.bytes.extend_from_slice(bytes);
+        if bytes.is_empty() {
+            return;
+        }
         self.total += bytes.len() as u64;
-        match self.since.back_mut() {
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.bytes.extend_from_slice(bytes);
+        match waiting.since.back_mut() {
             Some((end, at)) if now_us < *at + GRAIN_US => *end = self.total,
-            _ => self.since.push_back((self.total, now_us)),
+            _ => waiting.since.push_back((self.total, now_us)),
         }
     }
 
     /// Gives the stream bytes at once, as they are, if nothing waits before them; otherwise they wait, too.
     pub(super) fn send(&mut self, bytes: &Bytes, now_us: u64, link: &mut dyn Link) {
-        if self.blocked || self.waiting() > 0 {
+        if self.blocked || self.waiting.is_some() {
             return self.push(bytes, now_us);
         }
         // What a stopped stream does not take is dropped; the stop is told about as an event.
@@ -68,12 +76,12 @@ impl Outlet {
 
     /// Bytes that the stream has not taken.
     pub(super) fn waiting(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.waiting.as_ref().map_or(0, |waiting| waiting.bytes.len() - waiting.sent)
     }
 
     /// Since when its oldest byte waits.
     pub(super) fn waits_since_us(&self) -> Option<u64> {
-        self.since.front().map(|&(_, at)| at)
+        self.waiting.as_ref()?.since.front().map(|&(_, at)| at)
     }
 
     /// How many bytes were put in until now.
@@ -100,27 +108,29 @@ impl Outlet {
     /// # Errors
     /// When the stream takes nothing any more.
     pub(super) fn flush(&mut self, link: &mut dyn Link) -> Result<(), WriteFault> {
-        while !self.blocked && self.waiting() > 0 {
-            let waiting = self.bytes.get(self.sent..).unwrap_or_default();
-            let taken = link.write(self.stream, waiting)?;
-            // A link that takes less than all says when it takes more.
-            self.blocked = taken < waiting.len();
-            self.sent += taken;
-        }
-        let taken = self.taken();
-        while self.since.front().is_some_and(|&(end, _)| end <= taken) {
-            self.since.pop_front();
-        }
-        if self.waiting() == 0 {
-            // An idle stream owns no memory.
-            (self.bytes, self.sent) = (Vec::new(), 0);
-            if self.ending && !self.finished {
-                self.finished = true;
-                link.finish(self.stream);
+        if let Some(waiting) = &mut self.waiting {
+            while !self.blocked && waiting.sent < waiting.bytes.len() {
+                let rest = waiting.bytes.get(waiting.sent..).unwrap_or_default();
+                let taken = link.write(self.stream, rest)?;
+                // A link that takes less than all says when it takes more.
+                self.blocked = taken < rest.len();
+                waiting.sent += taken;
             }
-        } else if self.sent > self.bytes.len() / 2 {
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
+            let taken = self.total - (waiting.bytes.len() - waiting.sent) as u64;
+            while waiting.since.front().is_some_and(|&(end, _)| end <= taken) {
+                waiting.since.pop_front();
+            }
+            if waiting.sent > waiting.bytes.len() / 2 {
+                waiting.bytes.drain(..waiting.sent);
+                waiting.sent = 0;
+            }
+            if waiting.bytes.is_empty() {
+                self.waiting = None;
+            }
+        }
+        if self.waiting.is_none() && self.ending && !self.finished {
+            self.finished = true;
+            link.finish(self.stream);
         }
         Ok(())
     }

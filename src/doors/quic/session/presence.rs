@@ -13,9 +13,6 @@ const AGAIN_US: u64 = 3_000_000;
 const SAID_EVERY_US: u64 = 1_000_000;
 /// Most people whose changes are kept to be told again.
 const REPEATED_MAX: usize = 1_000;
-/// Bytes that wait for the connection, and for one of its streams, over which nothing is told.
-const WAITING_BYTES_MARK: usize = 256 << 10;
-const STREAM_BYTES_MARK: usize = 64 << 10;
 
 /// What of it is to be done yet.
 #[derive(Debug, Default)]
@@ -102,6 +99,6 @@ impl Session {
         for waiting in streams.map(super::Outlet::waiting) {
             (all, most) = (all + waiting, most.max(waiting));
         }
-        all > WAITING_BYTES_MARK || most > STREAM_BYTES_MARK
+        all > self.config.outbox.bytes_mark || most > self.config.outbox.stream_bytes_mark
     }
 }

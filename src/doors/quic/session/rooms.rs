@@ -19,7 +19,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     ops::Range,
 };
-use tutti_shards::{MessageId, Now, RoomCommand, RoomId, RoomWish, SeatRequest};
+use tutti_shards::{Now, RoomCommand, RoomId, RoomWish, SeatRequest};
 
 /// Most different rooms whose joins are counted for one connection.
 const COUNTED_MAX: usize = 10_000;
@@ -54,7 +54,8 @@ impl RoomListing {
 /// All rooms of a session.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    seats: BTreeMap<u32, Seat>,
+    /// In boxes, because a tree makes room for many where most have one.
+    seats: BTreeMap<u32, Box<Seat>>,
     by_room: HashMap<RoomId, u32>,
     last_seat: u32,
     /// How often the client has sat down in each room.
@@ -83,8 +84,10 @@ struct Seat {
     busy: Option<u64>,
     /// It turned out to be where the session sits already, and is on its way out: answers that still pass.
     ghost: Option<u8>,
+    /// Its user was said to belong there since: whether that came before the seat's end or undoes it, the owner of the
+    /// room will say.
+    again: bool,
     typed_at_us: Option<u64>,
-    read: Option<MessageId>,
 }
 
 impl Rooms {
@@ -104,7 +107,7 @@ impl Rooms {
     /// A new seat, which is not anywhere yet.
     pub(super) fn add(&mut self) -> u32 {
         self.last_seat += 1;
-        self.seats.insert(self.last_seat, Seat::default());
+        self.seats.insert(self.last_seat, Box::default());
         self.last_seat
     }
 
@@ -137,17 +140,6 @@ impl Rooms {
         }
     }
 
-    /// Somebody reads on in a room; a message before the last that was read changes nothing.
-    pub(super) fn reads(&mut self, room: RoomId, message: MessageId) -> Option<u32> {
-        let number = self.seat(room)?;
-        let seat = self.seats.get_mut(&number)?;
-        if seat.read.is_some_and(|read| message <= read) {
-            return None;
-        }
-        seat.read = Some(message);
-        Some(number)
-    }
-
     /// Somebody is writing in a room, or not any more; more often than `every_us` nobody is told.
     pub(super) fn types(&mut self, room: RoomId, now_us: u64, every_us: u64) -> Option<u32> {
         let number = self.seat(room)?;
@@ -163,7 +155,11 @@ impl Rooms {
 impl Session {
     /// The user belongs to a room.
     pub(super) fn belongs(&mut self, room: RoomId) {
-        if self.rooms.seat(room).is_none() && !self.rooms.due.contains(&room) {
+        if let Some(number) = self.rooms.seat(room)
+            && let Some(seat) = self.rooms.seats.get_mut(&number)
+        {
+            seat.again = true;
+        } else if !self.rooms.due.contains(&room) {
             self.rooms.due.push_back(room);
         }
     }
@@ -227,7 +223,8 @@ impl Session {
             }
             self.put_run(now, number, bytes, &mut run, link);
             let payload = frame.get(frame::HEADER_BYTES..).unwrap_or_default();
-            if let Some(Seat { ghost: Some(answers), .. }) = self.rooms.seats.get_mut(&number)
+            let ghost = self.rooms.seats.get_mut(&number).and_then(|seat| seat.ghost.as_mut());
+            if let Some(answers) = ghost
                 && (kind != kind::COMMAND_OK || std::mem::take(answers) == 0)
             {
                 continue;
@@ -393,6 +390,9 @@ impl Session {
             && self.rooms.seat(room) == Some(number)
         {
             self.rooms.by_room.remove(&room);
+            if seat.again {
+                self.rooms.due.push_back(room);
+            }
         }
         if let Some(stream) = seat.hot
             && let Some(outlet) = self.hot.iter_mut().find(|outlet| outlet.stream == stream)

@@ -92,9 +92,10 @@ fn a_failed_login_leaves_nothing_behind() {
 fn what_is_not_a_login_in_time_is_closed() {
     let mut world = World::new(1);
     let ann = world.connect(0);
+    world.send(ann, CONTROL, kind::HELLO, json!({ "version": 1, "capabilities": [] }));
     world.pass(10_000);
     assert_eq!(world.link(ann).closed, Some(0x04));
-    assert_eq!(kinds(&world.control(ann)), [kind::GOODBYE]);
+    assert_eq!(kinds(&world.control(ann)), [kind::HELLO_ACK, kind::GOODBYE]);
 }
 
 #[test]
@@ -217,7 +218,7 @@ fn pings_are_answered_and_the_dead_are_given_up() {
 
 #[test]
 fn who_is_refused_too_often_is_flooding() {
-    let mut world = World::with(1, |_| {}, |session| session.messages = Rate::new(10, 2_000));
+    let mut world = World::with(1, |_| {}, |session| session.rates.messages = Rate::new(10, 2_000));
     let ann = world.enter(0, "Ann");
     world.control(ann);
     for n in 0..11 {
@@ -236,7 +237,7 @@ fn who_is_refused_too_often_is_flooding() {
 
 #[test]
 fn a_client_that_does_not_read_a_lane_still_gets_the_others_until_it_is_too_slow() {
-    let mut world = World::with(1, |_| {}, |session| session.outbox_bytes_max = 1 << 20);
+    let mut world = World::with(1, |_| {}, |session| session.outbox.bytes_max = 1 << 20);
     let (ann, ben) = (world.enter(0, "Ann"), world.enter(0, "Ben"));
     let garden = world.join(ann, "garden");
     world.join(ben, "garden");

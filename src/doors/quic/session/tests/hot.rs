@@ -11,7 +11,12 @@ fn busy_world(shards: u16) -> World {
     World::with(
         shards,
         |core| {
-            core.busy = Busy { rate: 3, cool_rate: 1, cool_after: Duration::from_secs(3) };
+            core.busy = Busy {
+                rate: 3,
+                cool_rate: 1,
+                cool_after: Duration::from_secs(3),
+                ..Busy::default()
+            };
         },
         |session| session.hot_rooms_max = 1,
     )

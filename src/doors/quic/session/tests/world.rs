@@ -55,6 +55,8 @@ pub(super) struct Wired {
     pub(super) takes_datagrams: bool,
     pub(super) connected: bool,
     heard_us: u64,
+    /// Where the client is; `None` for where all are.
+    pub(super) address: Option<SocketAddr>,
 }
 
 impl Link for Wired {
@@ -150,7 +152,7 @@ impl Link for Wired {
     }
 
     fn address(&self) -> SocketAddr {
-        ([127, 0, 0, 1], 5_000).into()
+        self.address.unwrap_or(([127, 0, 0, 1], 5_000).into())
     }
 
     fn heard_us(&self) -> u64 {
@@ -217,16 +219,19 @@ pub(super) fn config(change: impl FnOnce(&mut SessionConfig)) -> SessionConfig {
         ping_every: Duration::from_secs(25),
         dead_after: Duration::from_secs(90),
         idle_timeout: Duration::from_secs(300),
-        outbox_bytes_max: 1 << 20,
-        messages: Rate::UNLIMITED,
-        commands: Rate::UNLIMITED,
-        joins: Rate::UNLIMITED,
-        bytes: Rate::UNLIMITED,
+        outbox: OutboxLimits {
+            bytes_mark: 256 << 10,
+            stream_bytes_mark: 64 << 10,
+            bytes_max: 1 << 20,
+            stalled_max: Duration::from_secs(15),
+        },
+        rates: SessionRates { refusals: Rate::new(100, 10_000), ..SessionRates::UNLIMITED },
         number_key: KEY,
         server_epoch: 7,
         upload_bytes_max: 0,
         datagrams: true,
         auth: Auth { names: true, ..Auth::default() },
+        admission: None,
     };
     change(&mut config);
     config
@@ -379,6 +384,15 @@ impl World {
     pub(super) fn send_datagram(&mut self, client: Client, bytes: Vec<u8>) {
         self.link(client).datagrams_in.push_back(bytes);
         self.event(client, Event::Datagrams);
+    }
+
+    /// Those who are banned by now are sent away; how many that were.
+    pub(super) fn expel(&mut self) -> u32 {
+        let now = self.now;
+        let expel = |node: &mut Node| node.host.expel(now, &mut node.links);
+        let expelled = self.nodes.iter_mut().map(expel).sum();
+        self.run();
+        expelled
     }
 
     /// The client is gone without a word.
