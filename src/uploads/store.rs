@@ -52,7 +52,7 @@ pub trait Records {
     ///
     /// # Errors
     /// When it does not.
-    fn keep(&mut self, record: &Record) -> Result<(), ()>;
+    fn keep(&mut self, record: &Record) -> Result<(), Fault>;
 
     /// The same, some time soon.
     fn change(&mut self, record: &Record);

@@ -49,9 +49,9 @@ struct Written {
 }
 
 impl Records for Written {
-    fn keep(&mut self, record: &Record) -> Result<(), ()> {
+    fn keep(&mut self, record: &Record) -> Result<(), Fault> {
         if self.refuses {
-            return Err(());
+            return Err(Fault::Disk);
         }
         self.records.insert(record.id, record.clone());
         Ok(())

@@ -187,10 +187,11 @@ impl Handle {
 struct Kept(storage::Handle);
 
 impl Records for Kept {
-    fn keep(&mut self, record: &Record) -> Result<(), ()> {
+    fn keep(&mut self, record: &Record) -> Result<(), Fault> {
         let write = Write::Upload(Box::new(record.clone()));
         self.0.commit(vec![write], KEEP_PATIENCE).map_err(|error| {
             tracing::warn!(%error, "cannot write down an upload");
+            Fault::Disk
         })
     }
 
