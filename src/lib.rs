@@ -30,3 +30,4 @@ pub mod check;
 pub mod control;
 pub mod ctl;
 pub mod tune;
+pub mod uploads;

@@ -163,6 +163,7 @@ impl Room {
                 }
                 Output::Resume { .. } => {}
                 Output::Store(_) => unreachable!("nothing is kept"),
+                Output::Attachments(_) => {}
                 Output::SeatEnded { .. } => unreachable!("nobody has sessions"),
                 Output::Close { reason, .. } => panic!("nobody is closed: {reason:?}"),
             }

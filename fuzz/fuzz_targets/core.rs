@@ -424,6 +424,7 @@ impl World {
                         }
                     }
                     Output::Store(_) => unreachable!("nothing is kept"),
+                    Output::Attachments(_) => {}
                     Output::SeatEnded { .. } => unreachable!("nobody has sessions"),
                     Output::Resume { key } => self.resumed.push_back((shard, key)),
                 }

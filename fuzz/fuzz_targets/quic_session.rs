@@ -652,6 +652,7 @@ impl World {
                         Output::Mesh { to, message } => {
                             self.mesh.push_back((ShardId(n as u16), to, message));
                         }
+                        Output::Attachments(_) => {}
                         Output::SeatEnded { key, last } => host.seat_ended(key, last),
                         Output::Close { key, reason, unsent, .. } => {
                             host.closed(key, reason, unsent);

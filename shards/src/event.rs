@@ -1,8 +1,8 @@
 //! Events: what peers are told. A door turns them into bytes, once for each format in use.
 
 use crate::{
-    ChannelKind, ChannelName, ChatText, Color, CustomBody, LineEvent, MessageId, MessageRef, Note,
-    Position, QuotaPreset, Reaction, RoomEvent, Settings, Tag, UserId, UserName,
+    Attachment, ChannelKind, ChannelName, ChatText, Color, CustomBody, LineEvent, MessageId,
+    MessageRef, Note, Position, QuotaPreset, Reaction, RoomEvent, Settings, Tag, UserId, UserName,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, num::NonZeroU64, sync::Arc};
@@ -157,6 +157,18 @@ impl Profile {
             && self.avatar() == other.avatar()
     }
 
+    /// Puts what the door said of the user, who looked like `before`, over what was known of them: everything but a
+    /// name that they chose in place of the door's.
+    pub(crate) fn keep_guise(&mut self, before: Profile) {
+        let given = self.details.as_ref().and_then(|details| details.given_name.as_ref());
+        let chosen = before.account.is_some() && given.is_some() && given == before.name.as_ref();
+        (self.door, self.account, self.tag) = (before.door, before.account, before.tag);
+        if !chosen {
+            self.name = before.name;
+            self.change_details(|details| details.given_name = None);
+        }
+    }
+
     /// Changes the details, which go when nothing is in them.
     pub(crate) fn change_details(&mut self, change: impl FnOnce(&mut Details)) {
         let mut details = self.details.take().unwrap_or_default();
@@ -294,6 +306,9 @@ pub struct ChatMessage {
     /// Who reacted to it.
     #[serde(default)]
     pub reactions: Vec<Reaction>,
+    /// Files that came with it.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
 }
 
 impl ChatMessage {
@@ -314,6 +329,7 @@ impl ChatMessage {
             edited_ms: None,
             deleted: false,
             reactions: Vec::new(),
+            attachments: Vec::new(),
         }
     }
 }

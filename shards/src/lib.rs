@@ -9,6 +9,7 @@
 //! machines that it is made of.
 #![forbid(unsafe_code)]
 
+mod attachment;
 mod channel;
 mod command;
 mod config;
@@ -39,6 +40,7 @@ mod text;
 mod timers;
 mod users;
 
+pub use attachment::*;
 pub use command::*;
 pub use config::*;
 pub use conn::{Bundle, ChannelRef};

@@ -5,7 +5,7 @@
 //! hold no larger ones exactly.
 
 use crate::{
-    ChannelName, ChatMessage, DoorKind, Invitation, ParticipantView, Profile, RoomKind,
+    Attachment, ChannelName, ChatMessage, DoorKind, Invitation, ParticipantView, Profile, RoomKind,
     SettingsPatch, Tag, UserId, UserName, Whom,
 };
 use serde::{Deserialize, Serialize};
@@ -215,6 +215,8 @@ pub enum RoomCommand {
         reply_to: Option<MessageId>,
         /// Whether it is something done rather than said.
         action: bool,
+        /// Files, which the door knows to be the speaker's and of this room.
+        attachments: Vec<Attachment>,
     },
     /// Puts another text in place of an own message's.
     Edit {

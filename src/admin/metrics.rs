@@ -83,6 +83,9 @@ const METRICS: &[Metric] = &[
     metric!("counter" "quic_forwards_in_total" "Datagrams that came by another shard." |r| r.driver.quic.endpoint.forwards_received),
     metric!("counter" "quic_forwards_dropped_total" "Datagrams not sent on because too many waited. Any for long: that shard is overloaded." |r| r.driver.quic.endpoint.forwards_dropped),
     metric!("counter" "quic_moves_total" "QUIC clients that went on from another address." |r| r.driver.quic.endpoint.moves),
+    metric!("gauge" "quic_sessions" "QUIC sessions, those that are not logged in included." |r| r.driver.quic.sessions.sessions),
+    metric!("gauge" "quic_hot_streams" "Busy rooms that have a stream of their own, over all QUIC sessions (quic.hot_rooms)." |r| r.driver.quic.sessions.hot_streams),
+    metric!("counter" "quic_throttled_total" "Commands of QUIC clients refused for a rate (quic.message_rate and others)." |r| r.driver.quic.sessions.throttled),
     metric!("counter" "turns_total" "Rounds of the shard's loop." |r| r.driver.turns),
     metric!("counter" "sleeps_total" "Times the shard slept." |r| r.driver.sleeps),
     metric!("counter" "flushes_delayed_total" "Flushes put off to send more at once." |r| r.driver.flushes_delayed),
@@ -164,6 +167,18 @@ pub(super) fn render(
     for report in reports {
         for (reason, count) in &report.driver.faults {
             line(&mut out, "faults_total", report, &format!(",reason=\"{reason}\""), *count);
+        }
+    }
+    head(
+        &mut out,
+        "quic_closes_total",
+        "counter",
+        "QUIC sessions closed from here, by close code. 0x09 are floods, 0x0a slow readers; 0x0d is a bug of ours.",
+    );
+    for report in reports {
+        for (code, count) in report.driver.quic.sessions.closes.iter().enumerate() {
+            let label = format!(",code=\"{code:#04x}\"");
+            line(&mut out, "quic_closes_total", report, &label, *count);
         }
     }
     turn_times(&mut out, reports);
@@ -338,6 +353,21 @@ fn process(out: &mut String, admissions: &Admissions) {
     head(out, "door_sockets", "gauge", "Sockets of each door, those in their greeting included.");
     for (door, counts) in [("mpp", &counts), ("line", &line), ("quic", &quic)] {
         let _ = writeln!(out, "tutti_door_sockets{{door=\"{door}\"}} {}", counts.connections);
+    }
+    for (name, count, what) in [
+        (
+            "quic_login_failures_total",
+            quic.wrong_passwords,
+            "Failed logins over QUIC. A rise: somebody tries out tokens.",
+        ),
+        (
+            "quic_logins_refused_total",
+            quic.ignored_passwords,
+            "Logins over QUIC refused because too many of the address had failed (quic.login_failures).",
+        ),
+    ] {
+        head(out, name, "counter", what);
+        let _ = writeln!(out, "tutti_{name} {count}");
     }
     head(out, "admitted_sockets", "gauge", "Sockets that count against limits.connections.");
     let _ = writeln!(out, "tutti_admitted_sockets {}", counts.connections);

@@ -8,11 +8,19 @@ mod line;
 mod quic;
 mod sessions;
 mod table;
+mod uploads;
 
 /// Every key, table by table.
-pub const KEYS: &[Key] = &joined::<
-    { table::TABLE.len() + line::LINE.len() + quic::QUIC.len() + sessions::SESSIONS.len() },
->(&[table::TABLE, line::LINE, quic::QUIC, sessions::SESSIONS]);
+pub const KEYS: &[Key] =
+    &joined::<
+        {
+            table::TABLE.len()
+                + line::LINE.len()
+                + quic::QUIC.len()
+                + sessions::SESSIONS.len()
+                + uploads::UPLOADS.len()
+        },
+    >(&[table::TABLE, line::LINE, quic::QUIC, sessions::SESSIONS, uploads::UPLOADS]);
 
 const fn joined<const N: usize>(tables: &[&[Key]]) -> [Key; N] {
     let mut all = [tables[0][0]; N];

@@ -12,6 +12,7 @@ mod relations;
 mod reload;
 mod salts;
 mod sessions;
+mod uploads;
 
 pub use origins::Origins;
 pub use print::{print_default, print_effective};
@@ -197,6 +198,8 @@ pub struct Config {
     pub quic_connections_per_address: Option<u32>,
     /// The settings of its sessions.
     pub sessions: crate::doors::quic::SessionSettings,
+    /// Files that people send; `None` where they are not taken.
+    pub uploads: Option<crate::uploads::Settings>,
     /// Limits of the doors and the driver.
     pub limits: DoorLimits,
     /// Packets waiting for other shards over which a shard keeps back cursor moves for them.
@@ -296,6 +299,7 @@ impl Config {
             admin_listen: read.off_or("admin.listen", "ADDRESS:PORT or \"off\"")?,
             admin_password: read.optional("admin.password").map(Hidden::new),
             quic: None,
+            uploads: None,
             quic_waits: false,
             quic_connections: read.capacity("quic.connections"),
             quic_connections_per_address: read.capacity("quic.connections_per_address"),
@@ -358,6 +362,7 @@ impl Config {
         config.quic = quic::read(&read, &config.data, config.sessions.can_log_in())?;
         config.quic_waits = config.quic.is_none() && read.text("quic.listen") != "off";
         config.sessions = sessions::read(&read, config.mode, config.quic.is_some())?;
+        config.uploads = uploads::read(&read, &config.data).filter(|_| config.quic.is_some());
         config.check_addresses(&read)?;
         if !read.flag("limits.enabled") {
             config.core = config.core.without_limits();

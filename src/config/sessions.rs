@@ -45,6 +45,9 @@ pub(super) fn read(
         rooms_max: read.length("quic.rooms"),
         hot_rooms_max: read.length("quic.hot_rooms"),
         auth_deadline: read.ms("quic.auth_ms"),
+        login_failures: read.u32("quic.login_failures"),
+        login_window: read.ms("quic.login_window_ms"),
+        login_lockout: read.ms("quic.login_lockout_ms"),
         ping_every: read.ms("quic.ping_ms"),
         dead_after: read.ms("quic.dead_ms"),
         outbox: OutboxLimits {

@@ -131,6 +131,9 @@ impl Admissions {
             connections: config.quic_connections,
             connections_per_address: config.quic_connections_per_address,
             accepts_per_second: None,
+            guesses: config.sessions.login_failures,
+            guess_window: config.sessions.login_window,
+            guess_lockout: config.sessions.login_lockout,
             ..config.limits.clone()
         }
     }

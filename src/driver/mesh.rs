@@ -9,7 +9,10 @@ use super::{
     report::Report,
     wake::Bell,
 };
-use crate::quic::Arrival;
+use crate::{
+    quic::Arrival,
+    uploads::{Answer as Answered, Asker},
+};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::{
     collections::VecDeque,
@@ -35,6 +38,8 @@ pub(super) enum Packet {
     Datagram(Box<Arrival>),
     /// What the storage answers.
     Stored(StoreReply),
+    /// What is answered about a file.
+    Uploaded(Asker, Answered),
     /// Say what you have counted.
     Report(Sender<Report>),
     /// An operator asks.

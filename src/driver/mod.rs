@@ -49,6 +49,7 @@ use crate::{
     identity::{Identity, SecretError, number_key},
     quic::{Certificates, SetupError, UdpSocket},
     storage,
+    uploads::{self, Asker, Uploads},
 };
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use listen::Listener;
@@ -103,6 +104,9 @@ pub enum DriverError {
     /// The pages cannot be read.
     #[error(transparent)]
     Assets(#[from] AssetsError),
+    /// Files cannot be taken.
+    #[error(transparent)]
+    Uploads(#[from] uploads::OpenError),
     /// The sessions of QUIC cannot be set up.
     #[error(transparent)]
     Sessions(#[from] SessionError),
@@ -115,6 +119,8 @@ pub enum DriverError {
 pub struct Shards {
     control: Control,
     threads: Vec<ExecutorJoinHandle<Result<(), String>>>,
+    /// After the shards, which ask it.
+    uploads: Option<Uploads>,
 }
 
 /// Speaks to all shards. Can be cloned and used from any thread.
@@ -164,6 +170,10 @@ impl Shards {
         let config = Arc::new(config);
         let (ends, addresses) = mesh::connect(config.shards)?;
         storage.attach(Box::new(Answers(addresses.clone())));
+        let uploads = config.uploads.clone();
+        let uploads = uploads
+            .map(|settings| Uploads::start(settings, storage, Box::new(Answers(addresses.clone()))))
+            .transpose()?;
         let placement = [random()?, random()?, random()?, random()?];
         let mut listeners = Vec::new();
         for _ in 0..config.shards {
@@ -193,6 +203,7 @@ impl Shards {
                 quic,
             },
             threads: Vec::new(),
+            uploads,
         };
         let parts = ends.into_iter().zip(listeners).zip(starts);
         for (id, ((mesh, listeners), quic)) in (0..config.shards).map(ShardId).zip(parts) {
@@ -202,6 +213,7 @@ impl Shards {
                 shared: shared.clone(),
                 admissions: admissions.clone(),
                 storage: storage.clone(),
+                uploads: shards.uploads.as_ref().map(Uploads::handle),
                 listeners,
                 quic,
                 mesh,
@@ -370,12 +382,15 @@ fn datagrams(
     let Some(settings) = &config.quic else {
         return Ok((None, (0..config.shards).map(|_| None).collect()));
     };
-    let sessions = Arc::new(config.sessions.open(
+    let mut sessions = config.sessions.open(
         config.core.number_key,
         clock::now().wall_ms,
         settings.idle_timeout,
         settings.datagrams,
-    )?);
+    )?;
+    sessions.upload_bytes_max = config.uploads.as_ref().map_or(0, |uploads| uploads.file_bytes_max);
+    sessions.admission = Some(admission.clone());
+    let sessions = Arc::new(sessions);
     let shared = crate::quic::Shared::open(settings.clone(), &config.data, admission.clone())?;
     let fail = |source| DriverError::Datagrams { address: settings.listen, source };
     let (mut address, mut receive_buffer) = (settings.listen, 0);
@@ -407,6 +422,15 @@ impl storage::Replies for Answers {
     fn reply(&self, to: ShardId, reply: StoreReply) -> Result<(), StoreReply> {
         match self.0[to.index()].offer(Packet::Stored(reply)) {
             Err(Packet::Stored(reply)) => Err(reply),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl uploads::Answers for Answers {
+    fn answer(&self, to: Asker, answer: uploads::Answer) -> Result<(), uploads::Answer> {
+        match self.0[to.shard.index()].offer(Packet::Uploaded(to, answer)) {
+            Err(Packet::Uploaded(_, answer)) => Err(answer),
             _ => Ok(()),
         }
     }

@@ -91,11 +91,11 @@ impl Driver {
             Ask::SlowReaders(limit) => Answer::SlowReaders(self.core.slow_readers(limit)),
             Ask::Sweep => {
                 // One that goes on begins again: whom it passed may be banned now.
-                let (closed, mut asking) =
+                let (mut closed, mut asking) =
                     self.sweep.take().map_or((0, Vec::new()), |sweep| (sweep.closed, sweep.to));
                 asking.push(to);
                 if let Some(quic) = &mut self.quic {
-                    quic.endpoint.close_banned(now.mono_us);
+                    closed += quic.expel(now);
                 }
                 self.sweep = Some(Sweep { left: self.peers.indices(), closed, to: asking });
                 return;

@@ -8,7 +8,10 @@ use super::{
     mesh::{Mesh, Packet},
     poller::{Interest, Poller, Token},
 };
-use crate::doors::quic::{host::Host, session::SessionConfig};
+use crate::doors::quic::{
+    host::{Host, SessionCounts},
+    session::SessionConfig,
+};
 use crate::quic::{Arrival, Batch, ConnKey, Counts, Endpoint, Shared, UdpCounts, UdpSocket};
 use std::{io, os::fd::AsFd, sync::Arc};
 use tutti_shards::ShardId;
@@ -38,6 +41,8 @@ pub struct QuicStats {
     pub endpoint: Counts,
     /// Of the socket.
     pub socket: UdpCounts,
+    /// Of the sessions.
+    pub sessions: SessionCounts,
 }
 
 impl Quic {
@@ -122,6 +127,10 @@ impl Quic {
     }
 
     pub(super) fn stats(&self) -> QuicStats {
-        QuicStats { endpoint: self.endpoint.counts(), socket: self.socket.counts() }
+        QuicStats {
+            endpoint: self.endpoint.counts(),
+            socket: self.socket.counts(),
+            sessions: self.sessions.counts(),
+        }
     }
 }

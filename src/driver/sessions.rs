@@ -7,9 +7,10 @@ use crate::{
         quic::host::{Host, Links},
     },
     quic::{ConnKey, Endpoint, Event, Link},
+    uploads::{self, Answer, Asker},
 };
 use std::io::IoSlice;
-use tutti_shards::{CloseReason, Key, Now, Pending, Sent, Shard, Transport};
+use tutti_shards::{CloseReason, Key, Now, Pending, Sent, Shard, ShardId, Transport};
 
 /// So often sessions and core answer each other in one turn. The rest follows in the next, at once.
 const SETTLEMENTS: usize = 8;
@@ -78,6 +79,22 @@ impl Quic {
         unsettled
     }
 
+    /// Passes on what sessions ask about files.
+    pub(super) fn ask_uploads(&mut self, shard: ShardId, uploads: Option<&uploads::Handle>) {
+        while let Some((conn, stream, request)) = self.sessions.poll_upload() {
+            // Where there are none, sessions know.
+            if let Some(uploads) = uploads {
+                uploads.ask(Asker { shard, conn, stream }, request);
+            }
+        }
+    }
+
+    /// Tells a session what it asked about a file.
+    pub(super) fn uploaded(&mut self, now: Now, asker: Asker, answer: Answer) {
+        let (mut links, sessions) = self.links(now);
+        sessions.uploaded(now, asker.conn, asker.stream, answer, &mut links);
+    }
+
     pub(super) fn take_time(&mut self, now: Now) {
         let (mut links, sessions) = self.links(now);
         sessions.handle_timeout(now, &mut links);
@@ -98,6 +115,12 @@ impl Quic {
 
     pub(super) fn resumed(&mut self, key: Key) {
         self.sessions.resumed(key);
+    }
+
+    /// Ends the sessions of those whom operators keep out by now; how many that were.
+    pub(super) fn expel(&mut self, now: Now) -> u32 {
+        let (mut links, sessions) = self.links(now);
+        sessions.expel(now, &mut links)
     }
 
     /// Nobody new is let in, and those that the core does not know are told that the server stops.
@@ -125,6 +148,7 @@ impl Driver {
             if !quic.settle(now, &mut self.core) {
                 return;
             }
+            quic.ask_uploads(self.core.id(), self.uploads.as_ref());
             self.act(now);
             if self.core.pending() == Pending::Prompt {
                 self.flush_core(now, true);

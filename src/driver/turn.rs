@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::Config,
     doors::{self, Admissions, Commands, Doors, Greeted, Protocol, Received, Welcome, Wire},
-    storage,
+    storage, uploads,
 };
 use rustix::{io::Errno, net::RecvFlags};
 use std::{collections::VecDeque, io, os::fd::AsFd, sync::Arc, time::Duration};
@@ -45,6 +45,7 @@ pub(super) struct Start {
     pub(super) shared: Arc<doors::Shared>,
     pub(super) admissions: Admissions,
     pub(super) storage: storage::Handle,
+    pub(super) uploads: Option<uploads::Handle>,
     pub(super) listeners: Vec<Listener>,
     pub(super) quic: Option<quic::Start>,
     pub(super) mesh: Mesh,
@@ -55,6 +56,8 @@ pub(super) struct Driver {
     pub(super) config: Arc<Config>,
     pub(super) admissions: Admissions,
     storage: storage::Handle,
+    /// Where files are kept, if they are.
+    pub(super) uploads: Option<uploads::Handle>,
     pub(super) core: Shard<Wire>,
     pub(super) doors: Doors,
     pub(super) peers: Peers,
@@ -87,7 +90,18 @@ pub(super) struct Driver {
 impl Driver {
     /// To be called on the shard's own executor.
     pub(super) fn new(start: Start) -> io::Result<Self> {
-        let Start { id, config, shared, admissions, storage, listeners, quic, mesh, seeds } = start;
+        let Start {
+            id,
+            config,
+            shared,
+            admissions,
+            storage,
+            uploads,
+            listeners,
+            quic,
+            mesh,
+            seeds,
+        } = start;
         let poller = Poller::new()?;
         poller.add(mesh.bell.as_fd(), Token::Mesh, Interest::READ)?;
         for (n, listener) in listeners.iter().enumerate() {
@@ -114,6 +128,7 @@ impl Driver {
             closing: VecDeque::new(),
             hangup: VecDeque::new(),
             storage,
+            uploads,
             unanswered: VecDeque::new(),
             resumed: VecDeque::new(),
             rested: Vec::new(),
@@ -567,6 +582,11 @@ impl Driver {
                     }
                 }
                 Packet::Stored(reply) => self.core.stored(now, reply),
+                Packet::Uploaded(asker, answer) => {
+                    if let Some(quic) = &mut self.quic {
+                        quic.uploaded(now, asker, answer);
+                    }
+                }
                 Packet::Report(to) => {
                     // Whoever asked may have stopped waiting.
                     let _ = to.send(self.report());
@@ -668,6 +688,11 @@ impl Driver {
                     Output::Store(request) => {
                         if let Err(request) = self.storage.request(self.core.id(), request) {
                             self.unanswered.extend(request.unanswered());
+                        }
+                    }
+                    Output::Attachments(news) => {
+                        if let Some(uploads) = &self.uploads {
+                            uploads.news(news);
                         }
                     }
                     Output::Resume { key } => {

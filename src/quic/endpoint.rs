@@ -194,7 +194,6 @@ impl Endpoint {
                     conn.grant.move_to(address.ip());
                     self.counts.moves += 1;
                     self.events.push(key, Event::Moved { address });
-                    self.close_if_banned(now_us, slot);
                 }
                 self.touch(slot);
             }
@@ -408,25 +407,6 @@ impl Endpoint {
             batch.push(&transmit, &self.scratch[..transmit.size]);
         }
         self.senders.push_front(slot);
-    }
-
-    /// Closes the connections of addresses that the gate lets in no more.
-    pub fn close_banned(&mut self, now_us: u64) {
-        for slot in 0..self.conns.len() as u32 {
-            self.close_if_banned(now_us, slot);
-        }
-    }
-
-    fn close_if_banned(&mut self, now_us: u64, slot: u32) {
-        let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_mut) else { return };
-        let gate = self.shared.admission.gate();
-        if gate.ban_of_address(conn.address().ip()).is_none() {
-            return;
-        }
-        gate.count_banned();
-        let mut link = EndpointLink::new(conn, &mut self.events, self.clock, now_us);
-        super::Link::close(&mut link, super::CLOSE_REMOVED, "banned");
-        self.touch(slot);
     }
 
     /// Whether the shard can take on no more for the moment.

@@ -205,9 +205,6 @@ pub trait Link {
 /// The code of connections that are closed for a limit of the transport (protocol page, section 14.2).
 const CLOSE_LIMIT: u32 = 0x08;
 
-/// The code of connections that an operator has closed.
-const CLOSE_REMOVED: u32 = 0x0c;
-
 /// How long the last word of a connection may take to arrive, microseconds.
 pub const FLUSH_US_MAX: u64 = 500_000;
 

@@ -27,6 +27,7 @@ mod json;
 mod retention;
 mod schema;
 pub mod tool;
+mod uploads;
 mod users;
 mod worker;
 mod write;
@@ -305,6 +306,14 @@ impl Handle {
         patience: Duration,
     ) -> Result<Vec<AuditEntry>, StorageError> {
         self.ask(patience, move |db| audit::newest(db, before, most))
+    }
+
+    /// The records of all files that people have sent, oldest first.
+    ///
+    /// # Errors
+    /// As [`Handle::bans`].
+    pub fn uploads(&self, patience: Duration) -> Result<Vec<crate::uploads::Record>, StorageError> {
+        self.ask(patience, uploads::all)
     }
 
     /// What the thread has counted.

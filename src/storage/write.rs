@@ -5,10 +5,10 @@ use super::{
     bans::{self, Ban, BanTarget},
     channels,
     retention::{self, Retention},
-    users,
+    uploads, users,
 };
 use rusqlite::Connection;
-use tutti_shards::{ChannelName, StoreRequest};
+use tutti_shards::{ChannelName, StoreRequest, UploadId};
 
 /// One change of what is kept.
 #[derive(Clone, PartialEq, Debug)]
@@ -26,6 +26,10 @@ pub enum Write {
     Audit(Box<AuditEntry>),
     /// What a shard wants to be kept.
     Core(Box<StoreRequest>),
+    /// A file that somebody has sent.
+    Upload(Box<crate::uploads::Record>),
+    /// Forgets one.
+    ForgetUpload(UploadId),
     /// A channel exists again that was kept.
     Revive(ChannelName),
     /// Forgets what is over, this much of each kind.
@@ -45,6 +49,8 @@ impl Write {
             Write::Lift { channel, target } => bans::lift(db, channel.as_deref(), target),
             Write::Audit(entry) => audit::append(db, entry),
             Write::Core(request) => apply(request, db, retention),
+            Write::Upload(record) => uploads::save(db, record),
+            Write::ForgetUpload(id) => uploads::forget(db, *id),
             Write::Revive(channel) => channels::revive(db, channel),
             Write::Prune { now_ms, most } => {
                 retention::prune(db, retention, *now_ms, *most).map(drop)

@@ -10,7 +10,7 @@ from client import (
     ACK, ERROR, FETCH_UPLOAD, MESSAGE, SEND, UPLOAD_ACK, UPLOAD_CANCEL, UPLOAD_CHUNK, UPLOAD_COMPLETE, UPLOAD_INFO,
     UPLOAD_START, frame,
 )
-from server import Case, not_yet
+from server import Case
 from test_messages import FAST
 
 
@@ -76,7 +76,6 @@ class Files(Case):
         await second.join(name)
         return first, second, room
 
-    @not_yet("uploads")
     async def test_071_good_and_bad(self):
         first, second, room = await self.two()
         data = os.urandom(300_000)
@@ -96,7 +95,6 @@ class Files(Case):
         first.write(stream, chunk(data[:10], 5))
         await first.expect(ERROR, code=1009)
 
-    @not_yet("uploads")
     async def test_names_with_tricks(self):
         first, second, room = await self.two()
         for name in ("../x", "a/b", "a\\b", ".hidden", "", "x" * 129, "a\u0000b", ".."):
@@ -106,7 +104,6 @@ class Files(Case):
             first.quic.reset_stream(stream, 0x10)
         await self.upload(first, room, b"x", filename="good name.txt")
 
-    @not_yet("uploads")
     async def test_072_two_at_once(self):
         first, second, room = await self.two()
         one, two = self.start(first, room, b"a" * 100), self.start(first, room, b"b" * 100)
@@ -128,7 +125,6 @@ class Files(Case):
         error = await first.expect(ERROR, nonce=nonce)
         self.assertIn(error["code"], (1009, 1016))
 
-    @not_yet("uploads")
     async def test_075_076_who_sees_it(self):
         first, second, room = await self.two()
         outsider = await self.login()
@@ -153,7 +149,6 @@ class Files(Case):
         code, _ = await self.download(outsider, upload)
         self.assertEqual(code, 0x12)
 
-    @not_yet("uploads")
     async def test_077_chat_goes_on_meanwhile(self):
         first, second, room = await self.two()
         data = os.urandom(8 << 20)
@@ -169,7 +164,6 @@ class Files(Case):
 
 
 class Stalled(Case):
-    @not_yet("uploads")
     async def test_074_a_stall(self):
         """Half a minute without a byte."""
         client = await self.login()

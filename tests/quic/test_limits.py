@@ -212,6 +212,10 @@ class Limits(Case):
         goodbye = await client.expect(GOODBYE)
         self.assertIn("flood", goodbye["reason"])
         self.assertEqual(await client.closed(), 0x09)
+        counted = await asyncio.to_thread(self.server.metrics)
+        of = lambda name: sum(value for key, value in counted.items() if key.startswith(name))
+        self.assertGreaterEqual(of("tutti_quic_throttled_total"), 100)
+        self.assertEqual(sum(v for k, v in counted.items() if 'code="0x09"' in k), 1)
 
     async def test_096_a_goodbye_before_every_close(self):
         client = await self.login()
@@ -261,7 +265,7 @@ class Alive(Case):
 
 
 class Slow(Case):
-    settings = {"quic.outbox_bytes": 65536}
+    settings = {"quic.outbox_bytes": 65536, "quic.outbox_mark_bytes": 32768}
 
     async def test_092_a_lane_that_is_not_read(self):
         """Flow control is per stream: the window of one lane is used up, the others go on."""

@@ -69,7 +69,6 @@ class Program(Case):
     async def test_refusals(self):
         self.assertIn("1005", await self.run_program("send", "id:123456789", "x", status=1))
 
-    @not_yet("uploads")
     async def test_files(self):
         client = await self.login()
         name = self.room()

@@ -9,8 +9,8 @@
 
 use super::{Output, Shard};
 use crate::{
-    ChannelName, ChatMessage, ConnId, Crown, Event, Guise, ModerationAct, ModerationKind, Nick,
-    Notice, Now, Position, Profile, SeatRequest, Settings, ShardId, StoreReply, StoreRequest,
+    ChannelName, ChatMessage, ConnId, Crown, DoorKind, Event, Guise, ModerationAct, ModerationKind,
+    Nick, Notice, Now, Position, Profile, SeatRequest, Settings, ShardId, StoreReply, StoreRequest,
     StoredChannel, UserId, Wire,
     channel::{Ban, dropped_at},
     conn::{Awaits, JoinRequest},
@@ -228,7 +228,11 @@ impl<W: Wire> Shard<W> {
         profile.first_seen_ms = profile.first_seen_ms.min(found.first_seen_ms);
         if profile.version == 0 {
             let (away, presence_seq) = (profile.away, profile.presence_seq);
+            let before = profile.clone();
             *profile = Profile { version: 1, away, presence_seq, ..found.clone() };
+            if before.door != DoorKind::Piano {
+                profile.keep_guise(before);
+            }
         } else {
             // Or a muted user had to change no more than a name, in a moment in which the disk is slow, to be heard.
             profile.version += 1;

@@ -53,13 +53,14 @@ mod verify;
 pub(crate) use receipts::Gathered;
 
 pub use flush::{Pending, Sent, Transport};
+pub use verify::RoomSeen;
 
 pub(crate) use announce::Announcement;
 
 use crate::{
-    Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config,
-    ConnId, Departure, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Placement,
-    Rng, RoomId, ShardId, Stats, StoreRequest, UserId, Wire,
+    AttachmentNews, Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command,
+    CommandKind, Config, ConnId, Departure, Ending, Event, EventKind, Format, Key, Limit,
+    MeshMessage, Now, Placement, Rng, RoomId, ShardId, Stats, StoreRequest, UserId, Wire,
     channel::{At, Channel, Member},
     conn::{Conns, Seat},
     directory::Directory,
@@ -126,6 +127,8 @@ pub enum Output {
     /// Keep something, or look something up, in the order given. What the storage answers comes back through
     /// [`Shard::stored`], however much later. One that has no room answers [`StoreRequest::unanswered`] at once.
     Store(StoreRequest),
+    /// Tell whoever keeps files what became of some.
+    Attachments(AttachmentNews),
     /// Go on with a connection that was paused.
     Resume {
         /// Which connection.
@@ -309,7 +312,7 @@ impl<W: Wire> Shard<W> {
             n_blocked: 0,
             waiting_bytes: 0,
             timers: Timers::default(),
-            wheel: Wheel::new(shortest_wait(&config)),
+            wheel: Wheel::new(tick::shortest_wait(&config)),
             outputs: VecDeque::new(),
             stats: Stats::default(),
             hasher: hasher(),
@@ -796,10 +799,3 @@ impl<W: Wire> Shard<W> {
 
 /// A place in a list that is taken by nobody.
 pub(crate) const NOWHERE: u32 = NONE;
-
-/// What the wheel that looks after connections has to tell apart.
-fn shortest_wait(config: &Config) -> std::time::Duration {
-    let Config { ping_after, silence_max, hello_deadline, line, .. } = config;
-    let idle = line.idle_max.unwrap_or(line.nick_deadline);
-    (*ping_after).min(*silence_max).min(*hello_deadline).min(line.nick_deadline).min(idle)
-}

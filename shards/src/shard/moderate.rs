@@ -223,6 +223,9 @@ impl<W: Wire> Shard<W> {
         }
         if changed {
             channel.room.told = channel.now_told();
+            if channel.private.is_none() {
+                self.keep_channel(idx);
+            }
             self.tell_changed_room(idx, by);
             self.broadcast_channel(idx, None);
             self.touch_list(idx, now.mono_us);

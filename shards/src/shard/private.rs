@@ -102,10 +102,15 @@ impl<W: Wire> Shard<W> {
             }
             Standing::Closed => {
                 let person = private.get_mut(profile.user).expect("it was there a moment ago");
-                person.profile = Profile::clone(&profile);
                 person.standing = Standing::In;
+                if self.renew_person(idx, &profile) {
+                    self.tell_updated(idx, profile.user, None);
+                }
             }
             Standing::Invited(_) | Standing::Former => {
+                // Whoever owned it may have left before anybody else came: then it has no heir but this one.
+                let is_first = private.kind == RoomKind::Group && private.count() == 0;
+                let role = if is_first { Role::Owner } else { role };
                 private.put(&profile, role, Standing::In);
                 self.tell_joined(now, idx, participant);
             }

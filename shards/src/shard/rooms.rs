@@ -3,11 +3,11 @@
 //! All of it happens at the owner of the channel, which numbers each event; people at other doors see of it what their
 //! doors show.
 
-use super::{Actor, Shard, moderate::Update, private::Going};
+use super::{Actor, Output, Shard, moderate::Update, private::Going};
 use crate::{
-    Answer, ChatMessage, ChatText, ConnId, Departure, Emoji, Event, MessageId, MessageRef, Now,
-    Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault, RoomRequest, RoomText, UserId,
-    UserNumber, Wire,
+    Answer, Attachment, AttachmentNews, ChatMessage, ChatText, ConnId, Departure, Emoji, Event,
+    MessageId, MessageRef, Now, Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault,
+    RoomRequest, RoomText, UserId, UserNumber, Wire,
     channel::{At, Member},
     fan_out::Class,
     room_state::Turn,
@@ -33,6 +33,14 @@ pub(super) enum Outcome {
     Silent,
 }
 
+/// What somebody says in a room, as it was asked.
+struct Words {
+    text: RoomText,
+    reply_id: Option<MessageId>,
+    action: bool,
+    attachments: Vec<Attachment>,
+}
+
 /// What somebody says.
 pub(crate) struct Saying {
     pub(crate) text: ChatText,
@@ -42,11 +50,20 @@ pub(crate) struct Saying {
     /// Digits of the handle of whoever says it.
     pub(crate) digits: u8,
     pub(crate) nonce: Option<Box<str>>,
+    pub(crate) attachments: Vec<Attachment>,
 }
 
 impl Saying {
     pub(crate) fn plain(text: ChatText, reply_to: Option<MessageRef>) -> Self {
-        Saying { text, reply_to, reply_id: None, action: false, digits: 0, nonce: None }
+        Saying {
+            text,
+            reply_to,
+            reply_id: None,
+            action: false,
+            digits: 0,
+            nonce: None,
+            attachments: Vec::new(),
+        }
     }
 }
 
@@ -54,8 +71,9 @@ impl<W: Wire> Shard<W> {
     pub(super) fn room_act(&mut self, now: Now, actor: Actor, request: RoomRequest) {
         let RoomRequest { nonce, kind, command } = request;
         let outcome = match command {
-            RoomCommand::Say { text, reply_to, action } => {
-                self.room_say(now, actor, text, reply_to, action, nonce.as_deref())
+            RoomCommand::Say { text, reply_to, action, attachments } => {
+                let words = Words { text, reply_id: reply_to, action, attachments };
+                self.room_say(now, actor, words, nonce.as_deref())
             }
             RoomCommand::Edit { message, text } => self.edit(now, actor, message, text),
             RoomCommand::Delete { message } => self.delete(now, actor, message),
@@ -161,11 +179,10 @@ impl<W: Wire> Shard<W> {
         &mut self,
         now: Now,
         actor: Actor,
-        text: RoomText,
-        reply_id: Option<MessageId>,
-        action: bool,
+        words: Words,
         nonce: Option<&str>,
     ) -> Result<Outcome, RoomFault> {
+        let Words { text, reply_id, action, attachments } = words;
         let user = self.acting_user(actor);
         let room = &self.channels[actor.channel as usize].room;
         if let Some((id, sent_ms)) = nonce.and_then(|nonce| room.said(user, nonce, now.mono_us)) {
@@ -176,8 +193,9 @@ impl<W: Wire> Shard<W> {
         let reply_to = reply_id.and_then(|id| MessageRef::parse(&format!("{:08x}", id.short())));
         let text = ChatText::of_room(text);
         let digits = self.channels[actor.channel as usize].roster[actor.participant].digits;
-        let nonce_kept = nonce.map(Into::into);
-        let saying = Saying { text, reply_to, reply_id, action, digits, nonce: nonce_kept };
+        let said_with = nonce.map(Into::into);
+        let saying =
+            Saying { text, reply_to, reply_id, action, digits, nonce: said_with, attachments };
         let roster = &self.channels[actor.channel as usize].roster;
         let by = Profile::clone(&roster[actor.participant].profile);
         let (id, sent_ms) = self.say(now, actor.channel, by, saying);
@@ -202,14 +220,28 @@ impl<W: Wire> Shard<W> {
         let sent_ms = channel.room.last_ms.max(now.wall_ms);
         channel.room.last_ms = sent_ms;
         let seq = channel.room.next_seq();
-        let Saying { text, reply_to, reply_id, action, digits, nonce } = saying;
+        let Saying { text, reply_to, reply_id, action, digits, nonce, attachments } = saying;
+        if !attachments.is_empty() {
+            let uploads = attachments.iter().map(|attachment| attachment.id).collect();
+            let news = AttachmentNews::Shown { message: id, uploads };
+            self.outputs.push_back(Output::Attachments(news));
+        }
+        let channel = &mut self.channels[idx as usize];
         let reply_id = reply_id.or_else(|| {
             let short = u32::from_str_radix(reply_to.as_ref()?.as_str(), 16).ok()?;
             channel.history.iter().rev().find(|said| said.id.short() == short).map(|said| said.id)
         });
         let said = ChatMessage::new(id, sent_ms, by, text);
-        let message =
-            ChatMessage { seq, reply_to, reply_id, is_action: action, digits, nonce, ..said };
+        let message = ChatMessage {
+            seq,
+            reply_to,
+            reply_id,
+            is_action: action,
+            digits,
+            nonce,
+            attachments,
+            ..said
+        };
         let room = channel.room.id;
         self.broadcast(idx, None, Class::Notes, Event::Chat(&message));
         let event = Event::Room(RoomEvent::Message { room, message: &message });
@@ -302,14 +334,25 @@ impl<W: Wire> Shard<W> {
         message.deleted = true;
         message.text = ChatText::nothing();
         message.reactions.clear();
+        message.attachments.clear();
         let after = message.clone();
         let (room, seq) = (channel.room.id, channel.room.next_seq());
         self.keep_message(idx, &after);
+        self.attachments_gone(&[&before]);
         let deleted = RoomEvent::Deleted { room, message: id, by, at_ms: now.wall_ms, seq };
         self.tell_room(idx, None, deleted);
         self.broadcast(idx, None, Class::Prompt, Event::Deleted(&before));
         self.retell(now, idx);
         Ok(Outcome::Done(Some(id)))
+    }
+
+    /// Tells of the files of messages that are gone.
+    pub(super) fn attachments_gone(&mut self, messages: &[&ChatMessage]) {
+        for message in messages.iter().filter(|message| !message.attachments.is_empty()) {
+            let uploads = message.attachments.iter().map(|attachment| attachment.id).collect();
+            let news = AttachmentNews::Gone { message: message.id, uploads };
+            self.outputs.push_back(Output::Attachments(news));
+        }
     }
 
     /// Shows the piano what was said once more, unless it was shown a moment ago: then in a moment.

@@ -18,7 +18,7 @@
 use super::{Actor, Output, Shard, join::Coming, keep::SeatWish};
 use crate::{
     Answer, ChannelName, ChannelRef, ConnId, Departure, Event, Format, Key, Limit, Now, Profile,
-    RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Whom, Wire,
+    RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Standing, Whom, Wire,
     channel::{At, Member},
     conn::{Awaits, JoinRequest, Seat},
     mesh::{Belonging, Mesh, Seek},
@@ -107,6 +107,8 @@ impl<W: Wire> Shard<W> {
                     let (conn, at) = (self.conns[slot].id, At::Here(slot));
                     let (participant, regained) =
                         self.take_part(now, idx, &profile, Coming::default());
+                    // What has changed is told to those who were there before the newcomer.
+                    self.tell_changes(idx);
                     self.add_member(idx, participant, conn, at);
                     let conn_here = &mut self.conns[slot];
                     conn_here.seat = Seat::Owned { channel: idx, participant };
@@ -210,6 +212,17 @@ impl<W: Wire> Shard<W> {
             (RoomWish::Numbered(_) | RoomWish::With(_), Some(idx))
                 if self.channels[idx as usize].private.is_some() =>
             {
+                let private = self.channels[idx as usize].private.as_deref();
+                let person = private.and_then(|private| private.get(profile.user));
+                if request.kind.is_none()
+                    && let Some(person) = person
+                    && person.standing != Standing::In
+                {
+                    // The session believed that its user is a member, who has gone since.
+                    let invited = matches!(person.standing, Standing::Invited(_));
+                    let fault = if invited { RoomFault::Denied } else { RoomFault::NotFound };
+                    return Seating::Refused(fault);
+                }
                 return match self.may_enter_private(now, idx, profile.user) {
                     Ok(()) => Seating::In(idx),
                     Err(fault) => Seating::Refused(fault),
@@ -338,8 +351,6 @@ impl<W: Wire> Shard<W> {
 
     /// Sends a member all that it has to know of its room.
     fn show_room(&mut self, now: Now, actor: Actor) {
-        // What has changed is told to those who were there before the newcomer.
-        self.tell_changes(actor.channel);
         let channel = &self.channels[actor.channel as usize];
         let me = channel.roster[actor.participant].profile.user;
         let (members, member_count) = channel.occupants(MEMBERS_SHOWN);
@@ -395,6 +406,7 @@ impl<W: Wire> Shard<W> {
             Seating::In(idx) => {
                 let (participant, regained) = self.take_part(now, idx, &profile, Coming::default());
                 let at = At::Away(from, Format::QUIC);
+                self.tell_changes(idx);
                 // What was broadcast before is not for it.
                 self.ship(idx);
                 self.add_member(idx, participant, conn, at);

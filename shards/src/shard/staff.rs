@@ -48,8 +48,10 @@ impl<W: Wire> Shard<W> {
             AdminCommand::ClearChat => {
                 let Some(actor) = actor else { return };
                 let channel = &mut self.channels[actor.channel as usize];
-                channel.history.clear();
+                let cleared = std::mem::take(&mut channel.history);
                 channel.cleared = true;
+                self.attachments_gone(&cleared.iter().collect::<Vec<_>>());
+                let channel = &mut self.channels[actor.channel as usize];
                 let history = std::mem::take(&mut channel.history);
                 if channel.kept {
                     let channel = channel.name.clone();

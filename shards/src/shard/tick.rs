@@ -1,7 +1,10 @@
 //! What time brings.
 
-use super::Shard;
-use crate::{CloseReason, Event, Key, Limit, LineEvent, Now, StoreRequest, Wire, timers::Timer};
+use super::{Output, Shard};
+use crate::{
+    AttachmentNews, CloseReason, Event, Key, Limit, LineEvent, Now, StoreRequest, Wire,
+    timers::Timer,
+};
 
 /// How long before it is closed somebody at a terminal is told so, microseconds.
 const IDLE_TOLD_US: u64 = 60_000_000;
@@ -89,6 +92,10 @@ impl<W: Wire> Shard<W> {
             let name = channel.name.clone();
             self.store(StoreRequest::EndChannel { channel: name, at_ms: now.wall_ms });
         }
+        if !self.stopping {
+            let news = AttachmentNews::RoomOver(channel.room.id);
+            self.outputs.push_back(Output::Attachments(news));
+        }
         self.by_name.remove(&channel.name);
         if self.by_number.get(&channel.room.id) == Some(&idx) {
             self.by_number.remove(&channel.room.id);
@@ -166,4 +173,11 @@ impl<W: Wire> Shard<W> {
         self.deliver(slot, &bytes, 0);
         self.pool.give(bytes);
     }
+}
+
+/// What the wheel that looks after connections has to tell apart.
+pub(super) fn shortest_wait(config: &crate::Config) -> std::time::Duration {
+    let crate::Config { ping_after, silence_max, hello_deadline, line, .. } = config;
+    let idle = line.idle_max.unwrap_or(line.nick_deadline);
+    (*ping_after).min(*silence_max).min(*hello_deadline).min(line.nick_deadline).min(idle)
 }

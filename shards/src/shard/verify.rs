@@ -2,10 +2,21 @@
 
 use super::Shard;
 use crate::{
-    ChannelName, ChatMessage, ConnId, Crown, Now, Position, Profile, Settings, UserId, Wire,
-    channel::At, conn::Seat,
+    ChannelName, ChatMessage, ConnId, Crown, Now, Position, Profile, Role, RoomId, Settings,
+    UserId, UserNumber, Wire, channel::At, conn::Seat,
 };
 use std::collections::BTreeMap;
+
+/// A room as its members have to know it, for checks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomSeen {
+    /// The number of its last event.
+    pub seq: u64,
+    /// Whether it is a direct or group room.
+    pub is_private: bool,
+    /// Everyone who is shown in it, with what they may do.
+    pub people: Vec<(UserNumber, Role)>,
+}
 
 impl<W: Wire> Shard<W> {
     /// Checks every invariant of this shard that does not need another shard to be looked at.
@@ -146,6 +157,23 @@ impl<W: Wire> Shard<W> {
         self.channels.iter().flat_map(|(_, channel)| {
             channel.roster.iter().map(|(_, p)| (&channel.name, p.profile.user, p.position))
         })
+    }
+
+    /// What a room that is owned here shows of itself.
+    #[must_use]
+    pub fn room_seen(&self, room: RoomId) -> Option<RoomSeen> {
+        let channel = &self.channels[*self.by_number.get(&room)? as usize];
+        let (occupants, _) = channel.occupants(usize::MAX);
+        let key = self.config.number_key;
+        let people = occupants.iter().map(|who| (key.user(who.view.profile), who.role)).collect();
+        let (seq, is_private) = (channel.room.seq, channel.private.is_some());
+        Some(RoomSeen { seq, is_private, people })
+    }
+
+    /// Whether a user may post in a channel that is owned here, apart from being muted.
+    #[must_use]
+    pub fn lets_post(&self, channel: &ChannelName, user: UserId) -> bool {
+        self.by_name.get(channel).is_some_and(|&idx| self.channels[idx as usize].may_post(user))
     }
 
     /// The crown of a channel that is owned here and has one.

@@ -116,6 +116,27 @@ pub(super) const SESSIONS: &[Key] = &[
         "Connections of those who do not are held so long.",
     ),
     key(
+        "quic.login_failures",
+        number("logins", 1, U32),
+        "10",
+        "Failed logins of one address (IPv6: of one /64) in quic.login_window_ms after which its logins are refused, right ones too.",
+        "Too few locks out people behind one address when one of them has a wrong token.",
+    ),
+    key(
+        "quic.login_window_ms",
+        number("ms", 100, HOUR_MS),
+        "60000",
+        "The time in which failed logins are counted together.",
+        "None.",
+    ),
+    key(
+        "quic.login_lockout_ms",
+        number("ms", 100, HOUR_MS),
+        "60000",
+        "How long an address's logins are refused then.",
+        "None.",
+    ),
+    key(
         "quic.ping_ms",
         number("ms", 100, HOUR_MS),
         "25000",

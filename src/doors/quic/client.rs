@@ -6,9 +6,11 @@ use super::{
     payload::{NUMBER_MAX, Payload, PayloadFault, required},
     session::RoomListing,
 };
+use crate::uploads::PIECE_BYTES_MAX;
 use tutti_shards::{
     ChannelName, Color, Emoji, LookRequest, MessageId, Role, RoomCommand, RoomId, RoomRequest,
-    RoomText, RoomWish, SeatRequest, SettingsPatch, TextFault, UserName, UserNumber, Whom, clean,
+    RoomText, RoomWish, SeatRequest, SettingsPatch, TextFault, UploadId, UserName, UserNumber,
+    Whom, clean,
 };
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -22,6 +24,11 @@ const CREDENTIALS_BYTES_MAX: usize = 8 << 10;
 const WORDS_BYTES_MAX: usize = 512;
 /// Most bytes of what somebody is about.
 const STATUS_BYTES_MAX: usize = 128;
+/// Most files of a message.
+const ATTACHMENTS_MAX: usize = 10;
+/// Most bytes of what a file is called, and of its type.
+const FILE_NAME_BYTES_MAX: usize = 128;
+const MIME_BYTES_MAX: usize = 100;
 /// Longest ban and mute, milliseconds.
 const PENALTY_MS_MAX: u64 = 3_600_000;
 
@@ -108,6 +115,8 @@ pub enum Chat {
     List(RoomListing),
     /// Another name, colour or picture.
     Look(Box<LookRequest>),
+    /// To say something in a room that shows these files.
+    Show(RoomId, RoomRequest, Vec<UploadId>),
 }
 
 impl Chat {
@@ -180,7 +189,15 @@ fn read(
     }
     let room = room.ok_or(PayloadFault::Missing("room_id"))?;
     let command = room_command(kind, payload, nonce.is_some())?;
-    Ok(Chat::Room(RoomId(room), RoomRequest { nonce: nonce.map(Into::into), kind, command }))
+    let request = RoomRequest { nonce: nonce.map(Into::into), kind, command };
+    let shown = match kind {
+        kind::SEND_MESSAGE => payload.ids("attachments", ATTACHMENTS_MAX)?,
+        _ => Vec::new(),
+    };
+    if shown.is_empty() {
+        return Ok(Chat::Room(RoomId(room), request));
+    }
+    Ok(Chat::Show(RoomId(room), request, shown.into_iter().map(UploadId).collect()))
 }
 
 fn room_command(kind: u8, payload: &mut Payload, has_nonce: bool) -> Result<RoomCommand, Refusal> {
@@ -198,11 +215,8 @@ fn room_command(kind: u8, payload: &mut Payload, has_nonce: bool) -> Result<Room
                 Some("action") => true,
                 Some(_) => return Err(Refusal::unfit("kind", "text or action")),
             };
-            if !payload.ids("attachments", 10)?.is_empty() {
-                return Err(Refusal::new(ErrorCode::NotFound, "no such upload"));
-            }
             let reply_to = payload.id("reply_to")?.map(MessageId);
-            RoomCommand::Say { text: text(payload)?, reply_to, action }
+            RoomCommand::Say { text: text(payload)?, reply_to, action, attachments: Vec::new() }
         }
         kind::EDIT_MESSAGE => {
             RoomCommand::Edit { message: message(payload)?, text: text(payload)? }
@@ -343,6 +357,103 @@ fn limit(payload: &mut Payload, max: u64) -> Result<usize, Refusal> {
         Some(limit) if (1..=max).contains(&limit) => Ok(limit as usize),
         Some(_) => Err(Refusal::unfit("limit", "in its range")),
     }
+}
+
+/// A frame of an upload's stream. The number 0 stands for the stream's own upload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "each field is that of the frame of the same name")]
+pub enum UploadFrame<'a> {
+    Start { room: u64, name: String, mime: String, size: u64, checksum: String, nonce: String },
+    Chunk { upload: u64, offset: u64, data: &'a [u8] },
+    Complete(u64),
+    Cancel(u64),
+}
+
+impl<'a> UploadFrame<'a> {
+    /// Reads a frame whose type is one of these.
+    ///
+    /// # Errors
+    /// What the client is told; also for a type that is not one of these.
+    pub fn parse(kind: u8, payload: &'a [u8]) -> Result<Self, Refusal> {
+        if kind == kind::UPLOAD_CHUNK {
+            return chunk(payload);
+        }
+        let mut payload = Payload::parse(payload)?;
+        match kind {
+            kind::UPLOAD_START => {
+                let (nonce, room) = (payload.text("nonce", 64)?, payload.id("room_id")?);
+                if !nonce.as_deref().is_some_and(is_nonce) {
+                    return Err(Refusal::unfit("nonce", "1 to 64 printable characters"));
+                }
+                upload_start(&mut payload, room, nonce.clone().unwrap_or_default())
+                    .map_err(|refusal| Refusal { nonce, room, ..refusal })
+            }
+            kind::UPLOAD_COMPLETE | kind::UPLOAD_CANCEL => {
+                let id = payload.number("upload_id", NUMBER_MAX)?.unwrap_or(0);
+                Ok(match kind {
+                    kind::UPLOAD_COMPLETE => UploadFrame::Complete(id),
+                    _ => UploadFrame::Cancel(id),
+                })
+            }
+            _ => Err(Refusal::new(ErrorCode::InvalidFrame, "out of place")),
+        }
+    }
+}
+
+fn upload_start(
+    payload: &mut Payload,
+    room: Option<u64>,
+    nonce: String,
+) -> Result<UploadFrame<'static>, Refusal> {
+    let room = room.ok_or(PayloadFault::Missing("room_id"))?;
+    let name = required("filename", payload.text("filename", FILE_NAME_BYTES_MAX))?;
+    let is_odd = |c: char| c.is_control() || c == '/' || c == '\\';
+    // Cleaning takes out what turns the direction of writing around and so makes one type look like another.
+    if name.starts_with('.') || name.contains(is_odd) || clean(&name).as_deref() != Some(&name) {
+        return Err(Refusal::unfit(
+            "filename",
+            "a plain name: no separators of paths, no dot first",
+        ));
+    }
+    let mime = required("mime_type", payload.text("mime_type", MIME_BYTES_MAX))?;
+    let is_token = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
+    if !mime.split_once('/').is_some_and(|(of, what)| is_token(of) && is_token(what)) {
+        return Err(Refusal::unfit("mime_type", "type/subtype"));
+    }
+    let size = required("size", payload.number("size", NUMBER_MAX))?;
+    let checksum = required("checksum", payload.text("checksum", 64))?;
+    if checksum.len() != 64 || !checksum.bytes().all(|b| b"0123456789abcdef".contains(&b)) {
+        return Err(Refusal::unfit("checksum", "64 hex digits in lower case"));
+    }
+    Ok(UploadFrame::Start { room, name, mime, size, checksum, nonce })
+}
+
+/// A piece: the length of what is said about it (2 bytes, big end first), that, and the bytes.
+fn chunk(payload: &[u8]) -> Result<UploadFrame<'_>, Refusal> {
+    let unfit = |what: &str| Refusal::new(ErrorCode::UploadFailed, what);
+    let parts = payload
+        .split_first_chunk::<2>()
+        .and_then(|(length, rest)| rest.split_at_checked(u16::from_be_bytes(*length).into()));
+    let (about, data) = parts.ok_or_else(|| unfit("a piece that is cut off"))?;
+    let mut about = Payload::parse(about)?;
+    let upload = about.number("upload_id", NUMBER_MAX)?.unwrap_or(0);
+    let offset = required("offset", about.number("offset", NUMBER_MAX))?;
+    let size = required("size", about.number("size", NUMBER_MAX))?;
+    if size != data.len() as u64 || data.is_empty() || data.len() > PIECE_BYTES_MAX {
+        return Err(unfit("a piece has 1 to 262144 bytes, as many as it says"));
+    }
+    Ok(UploadFrame::Chunk { upload, offset, data })
+}
+
+/// Which file is fetched, and from which byte on; `None` when the frame does not say.
+#[must_use]
+pub fn fetch(payload: &[u8]) -> Option<(UploadId, u64)> {
+    let mut payload = Payload::parse(payload).ok()?;
+    let id = payload.id("upload_id").ok()??;
+    Some((UploadId(id), payload.number("offset", NUMBER_MAX).ok()?.unwrap_or(0)))
 }
 
 /// How far somebody has received or read a room.

@@ -6,9 +6,12 @@
 
 use super::{
     CloseCode,
-    session::{Ask, Session, SessionConfig},
+    session::{Ask, Session, SessionConfig, left_over},
 };
-use crate::quic::{Event, Link};
+use crate::{
+    quic::{Event, Link, StreamId},
+    uploads::{Answer, Request},
+};
 use ahash::AHashMap;
 use bytes::Bytes;
 use std::{
@@ -61,6 +64,19 @@ enum News {
     Closed(CloseReason, Vec<u8>),
 }
 
+/// What sessions of a shard have counted, and what there is now.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SessionCounts {
+    /// Sessions, those that are not logged in included.
+    pub sessions: u64,
+    /// Busy rooms with a stream of their own, over all sessions.
+    pub hot_streams: u64,
+    /// Commands refused for a rate.
+    pub throttled: u64,
+    /// Sessions closed from here, by [`CloseCode`].
+    pub closes: [u64; CloseCode::COUNT],
+}
+
 /// All sessions of a shard.
 #[derive(Debug)]
 pub struct Host<K> {
@@ -73,6 +89,10 @@ pub struct Host<K> {
     /// Sessions that have something to write, or to ask, in the order in which they came to have it.
     dirty: Vec<K>,
     due: BTreeSet<(u64, K)>,
+    /// What sessions ask about files.
+    uploads: VecDeque<(K, StreamId, Request)>,
+    /// Of sessions that are over.
+    counts: SessionCounts,
 }
 
 impl<K: Copy + Ord + std::hash::Hash> Host<K> {
@@ -87,6 +107,8 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             scratch: Vec::new(),
             dirty: Vec::new(),
             due: BTreeSet::new(),
+            uploads: VecDeque::new(),
+            counts: SessionCounts::default(),
         }
     }
 
@@ -94,6 +116,18 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// What was counted until now.
+    #[must_use]
+    pub fn counts(&self) -> SessionCounts {
+        let mut counts = self.counts;
+        for Entry { session, .. } in self.entries.values() {
+            counts.sessions += 1;
+            counts.hot_streams += session.hot_streams() as u64;
+            counts.throttled += session.throttled();
+        }
+        counts
     }
 
     /// Whether there is none.
@@ -270,6 +304,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                         core.set_presence(now, key, away, status);
                     }
                 }
+                Ask::Upload(stream, request) => self.uploads.push_back((id, stream, request)),
                 Ask::List(listing) => {
                     let filter = listing.filter.as_deref();
                     let rooms = core.rooms_listed(listing.after(), filter, listing.limit + 1);
@@ -293,6 +328,11 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
 
     fn forget<W: Wire>(&mut self, now: Now, id: K, core: &mut Shard<W>) {
         let Some(entry) = self.entries.remove(&id) else { return };
+        self.counts.throttled += entry.session.throttled();
+        let code = entry.session.closed_with().map(|code| code as usize);
+        if let Some(count) = code.and_then(|code| self.counts.closes.get_mut(code)) {
+            *count += 1;
+        }
         if let Some(key) = entry.core {
             self.owners.remove(&key.to_u64());
             core.end_session(now, key, Departure::Disconnected);
@@ -303,6 +343,35 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
         if let Some(at) = entry.due_us {
             self.due.remove(&(at, id));
         }
+    }
+
+    /// What a session asks about a file, for one of its streams; the answer goes to [`Host::uploaded`].
+    pub fn poll_upload(&mut self) -> Option<(K, StreamId, Request)> {
+        self.uploads.pop_front()
+    }
+
+    /// What was asked about a file is answered.
+    pub fn uploaded(
+        &mut self,
+        now: Now,
+        key: K,
+        stream: StreamId,
+        answer: Answer,
+        links: &mut impl Links<K>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            if let Some(Ask::Upload(stream, request)) = left_over(stream, &answer) {
+                self.uploads.push_back((key, stream, request));
+            }
+            return;
+        };
+        let mut answer = Some(answer);
+        links.with(key, &mut |link| {
+            if let Some(answer) = answer.take() {
+                entry.session.uploaded(now, stream, answer, link);
+            }
+        });
+        mark(&mut self.dirty, key, entry);
     }
 
     /// When [`Host::handle_timeout`] has something to do, microseconds on the monotonic clock.
@@ -322,6 +391,18 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             links.with(id, &mut |link| entry.session.handle_timeout(now, link));
             mark(&mut self.dirty, id, entry);
         }
+    }
+
+    /// Ends the sessions of those whom operators keep out by now; how many that were.
+    pub fn expel(&mut self, now: Now, links: &mut impl Links<K>) -> u32 {
+        let mut expelled = 0;
+        for (&id, entry) in &mut self.entries {
+            links.with(id, &mut |link| {
+                expelled += u32::from(entry.session.expel(now, link));
+            });
+            mark(&mut self.dirty, id, entry);
+        }
+        expelled
     }
 
     /// The server stops: those that the core does not know yet are told here.

@@ -72,6 +72,11 @@ pub enum CloseCode {
     Internal = 0x0d,
 }
 
+impl CloseCode {
+    /// How many there are; each is below this.
+    pub const COUNT: usize = 0x0e;
+}
+
 /// Why a single stream is stopped or reset (protocol page, section 14.2).
 pub mod stream_code {
     /// Cancelled.

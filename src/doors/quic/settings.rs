@@ -29,6 +29,12 @@ pub struct SessionSettings {
     pub hot_rooms_max: usize,
     /// How long a client may take to log in.
     pub auth_deadline: Duration,
+    /// Logins of one address that may fail in [`SessionSettings::login_window`].
+    pub login_failures: u32,
+    /// The time in which failed logins are counted together.
+    pub login_window: Duration,
+    /// How long an address's logins are refused then.
+    pub login_lockout: Duration,
     /// How often a client is pinged.
     pub ping_every: Duration,
     /// After what silence it is given up.
@@ -105,8 +111,10 @@ impl SessionSettings {
             rates: self.rates,
             number_key,
             server_epoch,
+            upload_bytes_max: 0,
             datagrams,
             auth,
+            admission: None,
         })
     }
 }

@@ -7,8 +7,9 @@ use super::frame::{self, kind};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tutti_shards::{
-    Answer, ChannelView, ChatMessage, Departure, DoorKind, Event, Format, Notice, NumberKey,
-    Occupant, Profile, Reaction, RoomEvent, RoomFault, RoomId, RoomView, UserId, UserNumber,
+    Answer, Attachment, ChannelView, ChatMessage, Departure, DoorKind, Event, Format, Notice,
+    NumberKey, Occupant, Profile, Reaction, RoomEvent, RoomFault, RoomId, RoomView, UserId,
+    UserNumber,
 };
 
 /// Most bytes of a `RoomInit` and of a `RoomHistory`; the oldest messages are left out until it fits.
@@ -51,6 +52,17 @@ pub fn json(kind: u8, payload: &impl Serialize, out: &mut Vec<u8>) {
     });
 }
 
+/// Appends a piece of a file: the length of what is said about it, that, and the bytes.
+pub fn chunk(upload: u64, offset: u64, data: &[u8], out: &mut Vec<u8>) {
+    let about = serde_json::json!({ "upload_id": upload, "offset": offset, "size": data.len() });
+    let about = about.to_string();
+    frame::append(kind::UPLOAD_CHUNK, out, |out| {
+        out.extend_from_slice(&(about.len() as u16).to_be_bytes());
+        out.extend_from_slice(about.as_bytes());
+        out.extend_from_slice(data);
+    });
+}
+
 #[derive(Serialize)]
 struct UserInfo<'a> {
     user_id: UserNumber,
@@ -72,6 +84,16 @@ struct ReactionInfo<'a> {
 }
 
 #[derive(Serialize)]
+struct AttachmentInfo<'a> {
+    upload_id: u64,
+    filename: &'a str,
+    mime_type: &'a str,
+    size: u64,
+    checksum: &'a str,
+    url: &'a str,
+}
+
+#[derive(Serialize)]
 struct MessageInfo<'a> {
     message_id: u64,
     room_id: u64,
@@ -79,14 +101,14 @@ struct MessageInfo<'a> {
     content: &'a str,
     timestamp: u64,
     reply_to: Option<u64>,
-    attachments: [&'a str; 0],
+    attachments: Vec<&'a str>,
     nonce: Option<&'a str>,
     seq: u64,
     kind: &'static str,
     edited_at: Option<u64>,
     deleted: bool,
     reactions: Vec<ReactionInfo<'a>>,
-    attachment_info: [&'a str; 0],
+    attachment_info: Vec<AttachmentInfo<'a>>,
 }
 
 #[derive(Serialize)]
@@ -172,6 +194,14 @@ impl QuicWire {
             count: reaction.users.len(),
             user_ids: reaction.users.get(..REACTION_USERS_SHOWN).unwrap_or(&reaction.users),
         };
+        let attachment = |file: &'a Attachment| AttachmentInfo {
+            upload_id: file.id.0,
+            filename: &file.name,
+            mime_type: &file.mime,
+            size: file.size,
+            checksum: &file.checksum,
+            url: &file.url,
+        };
         MessageInfo {
             message_id: message.id.0,
             room_id: room,
@@ -179,14 +209,14 @@ impl QuicWire {
             content: message.text.as_str(),
             timestamp: message.sent_ms,
             reply_to: message.reply_id.map(|id| id.0),
-            attachments: [],
+            attachments: message.attachments.iter().map(|file| &*file.url).collect(),
             nonce: message.nonce.as_deref(),
             seq: message.seq,
             kind: if message.is_action { "action" } else { "text" },
             edited_at: message.edited_ms,
             deleted: message.deleted,
             reactions: message.reactions.iter().map(reaction).collect(),
-            attachment_info: [],
+            attachment_info: message.attachments.iter().map(attachment).collect(),
         }
     }
 

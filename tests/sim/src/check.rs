@@ -6,7 +6,7 @@ use crate::{
     world::{Place, World},
 };
 use std::collections::{BTreeMap, BTreeSet};
-use tutti_shards::{ChatMessage, ConnId, Position, Profile, UserId};
+use tutti_shards::{ChatMessage, ConnId, DoorKind, Position, Profile, UserId};
 
 /// After every step.
 ///
@@ -33,7 +33,8 @@ pub fn always(world: &World) {
             }
         }
     }
-    assert_eq!(at, here.len(), "every connection has a socket");
+    at += world.n_session_conns();
+    assert_eq!(at, here.len(), "every connection has a socket, or is a session's");
     let mut seats: BTreeMap<ConnId, String> = BTreeMap::new();
     for node in &world.nodes {
         for (name, conn) in node.shard.seats() {
@@ -140,6 +141,8 @@ pub fn at_rest(world: &World) {
     }
     kept(world);
     world.check_orders();
+    let (seats_of_sessions, sessions) = world.check_sessions();
+    (seated, known) = (seated + seats_of_sessions, known + sessions);
     assert_eq!(seated, seats.len(), "nobody sits anywhere who is not connected");
     let presences: usize = world.nodes.iter().map(|node| node.shard.presences()).sum();
     assert_eq!(presences, known, "users' records count the connections that said hello");
@@ -153,6 +156,10 @@ fn kept(world: &World) {
     let (state, now) = (&world.storage.state, world.now());
     for (name, kept) in &state.channels {
         let channel = channel_name(name);
+        if channel.is_private() {
+            // Nobody loads them again yet.
+            continue;
+        }
         let owner = world.nodes.iter().find(|node| node.shard.remembered(&channel).is_some());
         // One to which nobody has come back yet is not there.
         let Some(shard) = owner.map(|node| &node.shard) else { continue };
@@ -184,7 +191,10 @@ fn kept(world: &World) {
     for (&user, profile) in &state.users {
         let known = world.nodes.iter().find_map(|node| node.shard.profile(user));
         if let Some(known) = known {
-            let shown = |user: &Profile| (user.name.clone(), user.color, user.muted_until_ms);
+            // Who has no account is called what they say when they come.
+            let is_named = known.account.is_some() || known.door != DoorKind::Quic;
+            let name = |user: &Profile| user.name.clone().filter(|_| is_named);
+            let shown = |user: &Profile| (name(user), user.color, user.muted_until_ms);
             let (a, b) = (shown(known), shown(profile));
             assert_eq!(a, b, "who {user} is, is kept");
         }
@@ -198,7 +208,8 @@ fn echoes(world: &World, idx: usize) {
         return;
     }
     // What somebody says while being removed is not heard any more, nor is what is said where chat is off.
-    if setup.does(Op::Ban) || setup.does(Op::Admin) || setup.does(Op::Operate) {
+    let governed = setup.sessions > 0 && setup.govern;
+    if governed || setup.does(Op::Ban) || setup.does(Op::Admin) || setup.does(Op::Operate) {
         return;
     }
     assert_eq!(

@@ -5,14 +5,18 @@
 //! command. It is *not* a test of the driver: its own small driver keeps the contract that the core documents.
 //!
 //! Reading order: [`Setup`] (what a run is like), [`World`] (what happens), [`Script`] (what peers say), [`View`]
-//! (what a peer may be told, the independent model), [`check`] (what must hold).
+//! (what a peer may be told, the independent model), `sessions` and `room_view` (the same for those who sit in many
+//! rooms), [`check`] (what must hold).
 #![forbid(unsafe_code)]
 
 pub mod check;
 mod draw;
 mod operator;
 mod report;
+mod room_view;
+mod room_wire;
 mod script;
+mod sessions;
 mod setup;
 mod storage;
 mod view;

@@ -64,6 +64,10 @@ fn main() {
                 sum.cursors_held += report.cursors_held;
                 sum.ordered += report.ordered;
                 sum.confirmed += report.confirmed;
+                sum.seated += report.seated;
+                sum.told += report.told;
+                sum.compared += report.compared;
+                sum.states_compared += report.states_compared;
             }
             Err(failure) => {
                 failed += 1;
@@ -77,7 +81,8 @@ fn main() {
     }
     println!(
         "{n} seeds, {failed} failed; {:.1} virtual hours, {} steps, {} connections, {} messages received, \
-         {} handovers, {} promotions, {} demotions, {} closed for their backlog, {} ticks of cursors held, {} successions checked, {} acts of moderators confirmed",
+         {} handovers, {} promotions, {} demotions, {} closed for their backlog, {} ticks of cursors held, {} successions checked, {} acts of moderators confirmed, \
+         {} seats taken, told {} things, {} of them and {} states of rooms compared",
         sum.virtual_us as f64 / 3.6e9,
         sum.steps,
         sum.connections,
@@ -89,6 +94,10 @@ fn main() {
         sum.cursors_held,
         sum.ordered,
         sum.confirmed,
+        sum.seated,
+        sum.told,
+        sum.compared,
+        sum.states_compared,
     );
     if failed > 0 {
         std::process::exit(1);

@@ -136,7 +136,9 @@ impl World {
         let here = owner
             .channel_seen(self.now(), &channel)
             .is_some_and(|seen| seen.mutes.iter().any(|&(muted, _)| muted == user));
-        here || self.books.guests_muted || self.books.muted.contains(&user)
+        here || !owner.lets_post(&channel, user)
+            || self.books.guests_muted
+            || self.books.muted.contains(&user)
     }
 
     /// What was ordered has come to pass everywhere.

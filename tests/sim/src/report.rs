@@ -15,5 +15,10 @@ pub struct Report {
     pub cursors_held: u64,
     pub ordered: u64,
     pub confirmed: u64,
+    /// Seats that sat down, what they were told, and what of it was compared with what another was told.
+    pub seated: u64,
+    pub told: u64,
+    pub compared: u64,
+    pub states_compared: u64,
     pub trace: u64,
 }

@@ -2,7 +2,7 @@
 
 use crate::{draw::Draw, storage::Kind};
 use std::{sync::Arc, time::Duration};
-use tutti_shards::{Config, CrownOnLeave, Hot, QuotaPreset, Rate};
+use tutti_shards::{Busy, Config, CrownOnLeave, Hot, NumberKey, QuotaPreset, Rate};
 
 /// What peers do. Each run switches some of it off entirely, so that the rest happens in combinations that a mixture
 /// of everything would never show.
@@ -64,6 +64,12 @@ const ROOMS: [&str; 8] =
 pub struct Setup {
     pub shards: u16,
     pub peers: usize,
+    /// Sessions that sit in many rooms, how many people they are, and whether they have rooms of their own and act on
+    /// each other.
+    pub sessions: usize,
+    pub session_users: usize,
+    pub private: bool,
+    pub govern: bool,
     pub steps: u64,
     pub phases: u32,
     pub ops: Vec<(Op, u32)>,
@@ -129,9 +135,33 @@ impl Setup {
         };
         let config = Config { storage: (storage != Kind::Off).then_some(patience), ..config };
         let crashes = draw_storage.chance(50);
+        // The same again, for what there was before there were sessions.
+        let mut draw_sessions = Draw::new(seed, 12);
+        let sessions = match draw_sessions.below(100) {
+            0..50 => 0,
+            50..95 => draw_sessions.within(1, 12),
+            _ => draw_sessions.within(12, 40),
+        };
+        let (private, govern) = (draw_sessions.chance(60), draw_sessions.chance(60));
+        let session_users = draw_sessions.within(1, 14) as usize;
+        let busy = Busy {
+            rate: draw_sessions.within(1, 4) as u32,
+            cool_rate: 1,
+            cool_after: Duration::from_secs(draw_sessions.within(0, 3)),
+            window: Duration::from_secs(draw_sessions.within(1, 10)),
+        };
+        let number_key = NumberKey([draw_sessions.bits(), draw_sessions.bits()]);
+        let config = match sessions {
+            0 => config,
+            _ => Config { busy, number_key, ..config },
+        };
         Setup {
             shards,
             peers: peers as usize,
+            sessions: sessions as usize,
+            session_users,
+            private,
+            govern,
             steps,
             phases: draw.within(1, 3) as u32,
             ops,

@@ -172,14 +172,14 @@ impl Storage {
     }
 
     /// The server crashes: of what was not committed yet, some of the first is left.
-    pub fn crash(&mut self) {
+    pub fn crash(&mut self, shards: usize) {
         let left = self.draw.below(self.since.len() + 1);
         for request in self.since.drain(..).take(left) {
             self.committed.apply(&request);
         }
         self.state = self.committed.clone();
         self.waiting.clear();
-        self.replies.iter_mut().for_each(VecDeque::clear);
+        self.replies = vec![VecDeque::new(); shards];
     }
 }
 
@@ -228,9 +228,15 @@ impl State {
             }
             StoreRequest::SaveMessage { channel, number, message } => {
                 let kept = self.channel(channel);
-                let known = kept.messages.iter().any(|(other, _)| other == number);
-                assert!(!known, "{number} is the number of one message in {channel}");
-                kept.messages.push((*number, (**message).clone()));
+                let known = kept.messages.iter_mut().find(|(other, _)| other == number);
+                match known {
+                    // It was edited, deleted, or reacted to.
+                    Some((_, known)) => {
+                        assert_eq!(known.sent_ms, message.sent_ms, "{number} is one message");
+                        *known = (**message).clone();
+                    }
+                    None => kept.messages.push((*number, (**message).clone())),
+                }
             }
             StoreRequest::ClearMessages { channel } => self.channel(channel).messages.clear(),
             StoreRequest::Moderate { act, .. } => {

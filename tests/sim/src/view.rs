@@ -198,14 +198,14 @@ impl View {
                 let room = self.room("a history");
                 let stream = Stream::Chat(room.name.clone());
                 for pair in history.windows(2) {
-                    ledger.follows(peer, &stream, &pair[0].text, &pair[1].text);
+                    ledger.follows(peer, &stream, &pair[0].id.to_string(), &pair[1].id.to_string());
                 }
                 assert!(
                     join || history.is_empty(),
                     "peer {peer}: a history without a join is empty"
                 );
                 if join || may_be_new {
-                    room.last_chat = history.last().map(|said| said.text.clone());
+                    room.last_chat = history.last().map(|said| said.id.to_string());
                     room.chat_of.clear();
                     room.notes_of.clear();
                 }
@@ -336,8 +336,9 @@ impl View {
                 room.name
             );
         }
-        if let Some(last) = room.last_chat.replace(said.text.clone()) {
-            ledger.follows(peer, &Stream::Chat(room.name.clone()), &last, &said.text);
+        let id = said.id.to_string();
+        if let Some(last) = room.last_chat.replace(id.clone()) {
+            ledger.follows(peer, &Stream::Chat(room.name.clone()), &last, &id);
         }
         let Some((from, number)) = numbered(&said.text) else { return };
         if let Some(last) = room.chat_of.insert(from, number) {

@@ -5,9 +5,10 @@
 //! ```
 //! The text dialect writes numbers little end first, the quick one big end first.
 
+use crate::room_wire;
 use tutti_shards::{
-    ChannelName, ChannelView, ChatMessage, CloseReason, Color, Event, Format, ParticipantView,
-    Position, Profile, UserId, Wire,
+    ChannelName, ChannelView, ChatMessage, CloseReason, Color, Event, Format, NumberKey,
+    ParticipantView, Position, Profile, UserId, Wire,
 };
 
 /// One message as a peer decoded it.
@@ -60,6 +61,7 @@ pub struct Person {
 #[derive(Clone, PartialEq, Debug)]
 #[allow(missing_docs, reason = "each field is that of the event of the same name")]
 pub struct Said {
+    pub id: u64,
     pub by: UserId,
     pub version: u32,
     pub text: String,
@@ -77,7 +79,7 @@ pub struct Listed {
 
 /// The format.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Records;
+pub struct Records(pub NumberKey);
 
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
@@ -130,6 +132,7 @@ impl<'a> Writer<'a> {
     }
 
     fn said(&mut self, said: &ChatMessage) {
+        self.u64(said.id.0);
         self.user(said.by.user);
         self.u32(said.by.version);
         self.text(said.text.as_str());
@@ -292,6 +295,10 @@ fn notice_kind(notice: &tutti_shards::Notice) -> u8 {
 impl Wire for Records {
     fn encode(&self, format: Format, events: &[Event<'_>], out: &mut Vec<u8>) {
         for event in events {
+            if format == Format::QUIC {
+                room_wire::encode(self.0, event, out);
+                continue;
+            }
             Records::event(format, event, out);
         }
     }
@@ -374,7 +381,7 @@ impl Reader<'_> {
     }
 
     fn said(&mut self) -> Said {
-        Said { by: self.user(), version: self.u32(), text: self.text() }
+        Said { id: self.u64(), by: self.user(), version: self.u32(), text: self.text() }
     }
 }
 
@@ -447,5 +454,5 @@ pub fn close_text(reason: CloseReason) -> String {
 /// When it is not.
 #[must_use]
 pub fn channel_name(name: &str) -> ChannelName {
-    ChannelName::parse(name).expect("the simulator's channels have good names")
+    ChannelName::parse_kept(name).expect("the simulator's channels have good names")
 }

@@ -9,7 +9,9 @@ use crate::{
     draw::Draw,
     operator::Books,
     report::Report,
+    room_view::RoomLedger,
     script::{Script, shared_user},
+    sessions::Sessions,
     setup::{Op, Setup},
     storage::Storage,
     view::{Ledger, View},
@@ -24,6 +26,8 @@ use tutti_shards::{
     Bundle, CloseReason, Command, ConnId, Flow, Format, Key, MeshMessage, Now, Output, Pending,
     Placement, Seeds, Sent, Shard, ShardId, Transport,
 };
+
+mod mesh;
 
 thread_local! {
     /// The step that is being made, for the message of a failure.
@@ -129,6 +133,14 @@ pub struct Node {
     backlog: Vec<VecDeque<(u64, Parcel)>>,
 }
 
+impl Node {
+    fn new(id: ShardId, setup: &Setup, seeds: Seeds) -> Self {
+        let wire = Records(setup.config.number_key);
+        let shard = Shard::new(id, setup.shards, setup.config.clone(), seeds, wire);
+        Node { shard, backlog: (0..setup.shards).map(|_| VecDeque::new()).collect() }
+    }
+}
+
 #[derive(Debug)]
 enum Parcel {
     Message(MeshMessage),
@@ -140,6 +152,12 @@ enum Parcel {
 struct Arrivals {
     from: Vec<VecDeque<(u64, Parcel)>>,
     len: usize,
+}
+
+impl Arrivals {
+    fn new(senders: usize) -> Self {
+        Arrivals { from: (0..senders).map(|_| VecDeque::new()).collect(), len: 0 }
+    }
 }
 
 /// All there is.
@@ -169,9 +187,12 @@ pub struct World {
     net_draw: Draw,
     mesh_draw: Draw,
     peer_draw: Draw,
+    sessions_draw: Draw,
     pub(crate) operator_draw: Draw,
     pub(crate) books: Books,
     pub(crate) placement: Placement,
+    pub(crate) sessions: Sessions,
+    pub(crate) rooms: RoomLedger,
 }
 
 struct Net<'a> {
@@ -179,10 +200,18 @@ struct Net<'a> {
     keys: &'a BTreeMap<u64, usize>,
     draw: &'a mut Draw,
     calm: bool,
+    shard: usize,
+    sessions: &'a mut Sessions,
 }
 
 impl Transport for Net<'_> {
     fn send(&mut self, key: Key, slices: &[IoSlice<'_>]) -> Sent {
+        if let Some(owner) = self.sessions.owner(self.shard, key) {
+            let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let taken = Sent::Bytes(bytes.len());
+            self.sessions.mail.push((owner, bytes));
+            return taken;
+        }
         let idx = self.keys.get(&key.to_u64()).expect("bytes are for connections that are here");
         let socket = &mut self.sockets[*idx];
         assert!(slices.iter().any(|slice| !slice.is_empty()), "a send has something to send");
@@ -211,25 +240,16 @@ impl World {
         let mut seeds = Draw::new(seed, 2);
         let placement = [seeds.bits(), seeds.bits(), seeds.bits(), seeds.bits()];
         let n = usize::from(setup.shards);
-        let node = |s: u16, local: u64| Node {
-            shard: Shard::new(
-                ShardId(s),
-                setup.shards,
-                setup.config.clone(),
-                Seeds { placement, local },
-                Records,
-            ),
-            backlog: (0..n).map(|_| VecDeque::new()).collect(),
-        };
-        let nodes = (0..setup.shards).map(|s| node(s, seeds.bits())).collect();
-        let queues = || Arrivals { from: (0..n).map(|_| VecDeque::new()).collect(), len: 0 };
+        let node = |(s, local)| Node::new(ShardId(s), &setup, Seeds { placement, local });
+        let locals: Vec<(u16, u64)> = (0..setup.shards).map(|s| (s, seeds.bits())).collect();
+        let nodes = locals.into_iter().map(node).collect();
         let storage = Storage::new(setup.storage, n, Draw::new(seed, 9));
         let started_us = seeds.within(0, 10_000_000_000);
         let mut world = World {
             placement: Placement::new(placement, setup.config.number_key, setup.shards),
             nodes,
             keys: vec![BTreeMap::new(); n],
-            arrivals: (0..n).map(|_| queues()).collect(),
+            arrivals: (0..n).map(|_| Arrivals::new(n)).collect(),
             setup,
             sockets: Vec::new(),
             peers: Vec::new(),
@@ -248,9 +268,13 @@ impl World {
             net_draw: Draw::new(seed, 5),
             mesh_draw: Draw::new(seed, 6),
             peer_draw: Draw::new(seed, 7),
+            sessions_draw: Draw::new(seed, 14),
             operator_draw: Draw::new(seed, 8),
             books: Books::default(),
+            sessions: Sessions::new(seed, n),
+            rooms: RoomLedger::default(),
         };
+        world.rooms.cleared = world.setup.does(Op::Admin);
         world.begin();
         world
     }
@@ -266,7 +290,15 @@ impl World {
     /// The server ends without a word, and another starts. Everyone finds their connections gone.
     fn crash(&mut self) {
         self.note(|| "the server crashes".to_owned());
-        self.storage.crash();
+        let n = match self.setup.sessions {
+            0 => self.nodes.len(),
+            // It may start again with another number of shards.
+            _ => self.crash_draw.within(1, 6) as usize,
+        };
+        self.storage.crash(n);
+        self.sessions.crash(n);
+        self.rooms.crash();
+        self.setup.shards = n as u16;
         for idx in self.live.clone() {
             self.sockets[idx].out.clear();
             self.bury(idx);
@@ -282,17 +314,13 @@ impl World {
         self.placement = Placement::new(placement, self.setup.config.number_key, self.setup.shards);
         // What was said and not yet kept is lost, so those who come later read on from elsewhere.
         self.ledger = Ledger::default();
-        let n = self.nodes.len();
-        for (s, node) in self.nodes.iter_mut().enumerate() {
+        self.nodes.clear();
+        for s in 0..self.setup.shards {
             let seeds = Seeds { placement, local: self.crash_draw.bits() };
-            let (config, shards) = (self.setup.config.clone(), self.setup.shards);
-            node.shard = Shard::new(ShardId(s as u16), shards, config, seeds, Records);
-            node.backlog = (0..n).map(|_| VecDeque::new()).collect();
+            self.nodes.push(Node::new(ShardId(s), &self.setup, seeds));
         }
-        self.keys.iter_mut().for_each(BTreeMap::clear);
-        for arrivals in &mut self.arrivals {
-            *arrivals = Arrivals { from: (0..n).map(|_| VecDeque::new()).collect(), len: 0 };
-        }
+        self.keys = vec![BTreeMap::new(); n];
+        self.arrivals = (0..n).map(|_| Arrivals::new(n)).collect();
         self.now_us += self.crash_draw.within(1_000_000, 2_000_000);
         self.begin();
     }
@@ -347,6 +375,10 @@ impl World {
                 .count() as u64,
             ordered: self.ledger.len() as u64,
             confirmed: self.storage.confirmed,
+            seated: self.sessions.seated,
+            told: self.sessions.told,
+            compared: self.rooms.compared,
+            states_compared: self.rooms.states_compared,
             trace: self.trace,
         }
     }
@@ -358,6 +390,13 @@ impl World {
     pub(crate) fn note(&self, what: impl FnOnce() -> String) {
         if self.traced {
             eprintln!("{:>6} {:>12} us  {}", self.steps, self.now_us - self.started_us, what());
+        }
+    }
+
+    /// Makes bytes part of what tells runs apart.
+    pub(crate) fn trace(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 
@@ -382,6 +421,9 @@ impl World {
     // Peers.
 
     fn somebody_acts(&mut self) {
+        if self.setup.sessions > 0 && self.sessions_draw.chance(50) {
+            return self.sessions_act();
+        }
         let wanted = self.setup.peers;
         if self.live.len() < wanted && (self.live.is_empty() || self.peer_draw.chance(25)) {
             return self.connect();
@@ -528,9 +570,11 @@ impl World {
                 && (self.calm || self.turn_draw.chance(50))
             {
                 self.sockets[idx].wants_write = false;
-                let World { nodes, keys, sockets, net_draw, calm, .. } = self;
-                let mut net = Net { sockets, keys: &keys[s], draw: net_draw, calm: *calm };
+                let World { nodes, keys, sockets, net_draw, calm, sessions, .. } = self;
+                let (keys, draw, calm) = (&keys[s], net_draw, *calm);
+                let mut net = Net { sockets, keys, draw, calm, shard: s, sessions };
                 nodes[s].shard.handle_writable(now, key, &mut net);
+                self.read_mail();
                 self.maybe_outputs(s);
             }
             let Some(key) = there(self) else { continue };
@@ -548,6 +592,7 @@ impl World {
                 self.serve(s, idx, key);
             }
         }
+        self.sit_where_due(s);
         self.outputs(s);
         self.flush(s);
     }
@@ -557,9 +602,11 @@ impl World {
         for round in 0.. {
             assert!(round < 1_000, "a flush comes to an end");
             let bulk_waits = self.setup.bulk_waits && !self.calm && self.turn_draw.chance(70);
-            let World { nodes, keys, sockets, net_draw, calm, .. } = self;
-            let mut net = Net { sockets, keys: &keys[s], draw: net_draw, calm: *calm };
+            let World { nodes, keys, sockets, net_draw, calm, sessions, .. } = self;
+            let (keys, draw, calm) = (&keys[s], net_draw, *calm);
+            let mut net = Net { sockets, keys, draw, calm, shard: s, sessions };
             nodes[s].shard.flush(now, &mut net, bulk_waits);
+            self.read_mail();
             self.outputs(s);
             match self.nodes[s].shard.pending() {
                 Pending::Nothing => break,
@@ -636,6 +683,9 @@ impl World {
                     self.send(s, to, Parcel::Handover { socket, bundle });
                 }
                 Output::Close { key, conn, reason, unsent } => {
+                    if self.session_closed(s, key, reason, &unsent) {
+                        continue;
+                    }
                     let idx = self.keys[s].remove(&key.to_u64()).expect("it was here");
                     self.note(|| format!("shard {s} closes peer {idx}: {reason:?}"));
                     let socket = &mut self.sockets[idx];
@@ -647,7 +697,8 @@ impl World {
                         socket.out.extend(unsent);
                     }
                 }
-                Output::SeatEnded { .. } => unreachable!("nobody here has sessions"),
+                Output::Attachments(_) => {}
+                Output::SeatEnded { key, last } => self.seat_ended(s, key, last),
                 Output::Store(request) => {
                     self.note(|| format!("shard {s} asks for {request:?}"));
                     let now = self.now();
@@ -664,72 +715,6 @@ impl World {
                 }
             }
         }
-    }
-
-    // The mesh.
-
-    fn send(&mut self, from: usize, to: ShardId, parcel: Parcel) {
-        let delay = match self.setup.mesh_delay_max_us {
-            0 => 0,
-            _ if self.calm => 0,
-            max => self.mesh_draw.within(0, max),
-        };
-        let backlog = &mut self.nodes[from].backlog[to.index()];
-        backlog.push_back((self.now_us + delay, parcel));
-    }
-
-    /// Puts into the other shards' queues what they have room for; the rest waits in order.
-    pub(crate) fn post(&mut self, from: usize) {
-        for to in 0..self.nodes.len() {
-            let arrivals = &mut self.arrivals[to];
-            while arrivals.len < self.setup.mesh_capacity
-                && let Some(parcel) = self.nodes[from].backlog[to].pop_front()
-            {
-                arrivals.from[from].push_back(parcel);
-                arrivals.len += 1;
-            }
-        }
-    }
-
-    /// Takes what has arrived, of the senders in random order.
-    fn take_arrivals(&mut self, s: usize) {
-        let budget = if self.calm { usize::MAX } else { self.mesh_draw.below(20) };
-        for _ in 0..budget {
-            let ready: Vec<usize> = (0..self.nodes.len())
-                .filter(|&from| {
-                    let first = self.arrivals[s].from[from].front();
-                    first.is_some_and(|(at, _)| *at <= self.now_us)
-                })
-                .collect();
-            if ready.is_empty() {
-                return;
-            }
-            let from = *self.mesh_draw.pick(&ready);
-            let (_, parcel) = self.arrivals[s].from[from].pop_front().expect("it is ready");
-            self.arrivals[s].len -= 1;
-            self.arrive(s, ShardId(from as u16), parcel);
-        }
-    }
-
-    fn arrive(&mut self, s: usize, from: ShardId, parcel: Parcel) {
-        let now = self.now();
-        match parcel {
-            Parcel::Message(message) => {
-                self.note(|| format!("shard {s} hears from {from:?}: {message:?}"));
-                self.nodes[s].shard.handle_mesh(now, from, message);
-            }
-            Parcel::Handover { socket, bundle } => {
-                self.note(|| format!("shard {s} adopts peer {socket} from {from:?}"));
-                let key = self.nodes[s].shard.adopt(now, from, *bundle);
-                let before = self.keys[s].insert(key.to_u64(), socket);
-                assert!(before.is_none(), "a key names one connection");
-                let flow = self.nodes[s].shard.flow(key);
-                let socket = &mut self.sockets[socket];
-                socket.place = Place::At(s, key);
-                socket.paused = flow == Flow::Pause;
-            }
-        }
-        self.maybe_outputs(s);
     }
 
     // Coming to rest.

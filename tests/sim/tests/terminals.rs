@@ -223,7 +223,10 @@ impl World {
                     let idx = self.find(s, key);
                     (self.people[idx].at, self.people[idx].gone) = (None, true);
                 }
-                Output::Resume { .. } | Output::Store(_) | Output::SeatEnded { .. } => {}
+                Output::Resume { .. }
+                | Output::Store(_)
+                | Output::Attachments(_)
+                | Output::SeatEnded { .. } => {}
             }
         }
         self.shards[s].verify();

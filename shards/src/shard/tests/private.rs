@@ -187,7 +187,7 @@ impl World {
 
 fn say(text: &str) -> RoomCommand {
     let text = RoomText::parse(text, 100).unwrap();
-    RoomCommand::Say { text, reply_to: None, action: false }
+    RoomCommand::Say { text, reply_to: None, action: false, attachments: Vec::new() }
 }
 
 #[test]

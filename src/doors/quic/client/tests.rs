@@ -38,11 +38,16 @@ fn a_message_needs_its_nonce_and_some_text() {
     let say = |text: &str| RoomText::parse(text, 512).unwrap();
     assert_eq!(
         command(kind::SEND_MESSAGE, r#"{"room_id":7,"content":"a\nb","nonce":"n","reply_to":9}"#),
-        RoomCommand::Say { text: say("a\nb"), reply_to: Some(MessageId(9)), action: false }
+        RoomCommand::Say {
+            text: say("a\nb"),
+            reply_to: Some(MessageId(9)),
+            action: false,
+            attachments: Vec::new()
+        }
     );
     assert_eq!(
         command(kind::SEND_MESSAGE, r#"{"room_id":7,"content":"x","nonce":"n","kind":"action"}"#),
-        RoomCommand::Say { text: say("x"), reply_to: None, action: true }
+        RoomCommand::Say { text: say("x"), reply_to: None, action: true, attachments: Vec::new() }
     );
     let invalid = ErrorCode::InvalidMessage;
     refused(kind::SEND_MESSAGE, r#"{"room_id":7,"content":"x"}"#, invalid);
@@ -53,7 +58,10 @@ fn a_message_needs_its_nonce_and_some_text() {
     let long = format!(r#"{{"room_id":7,"content":"{}","nonce":"n"}}"#, "x".repeat(4097));
     refused(kind::SEND_MESSAGE, &long, ErrorCode::TooLarge);
     let attached = r#"{"room_id":7,"content":"x","nonce":"n","attachments":[4]}"#;
-    refused(kind::SEND_MESSAGE, attached, ErrorCode::NotFound);
+    let shown = Chat::parse(kind::SEND_MESSAGE, attached.as_bytes());
+    assert!(matches!(shown, Ok(Chat::Show(RoomId(7), _, ids)) if ids == [UploadId(4)]));
+    let many = format!(r#"{{"room_id":7,"content":"x","nonce":"n","attachments":{:?}}}"#, [4; 11]);
+    refused(kind::SEND_MESSAGE, &many, invalid);
 }
 
 #[test]

@@ -11,7 +11,9 @@ use crate::{
     quic::Link,
 };
 use serde_json::json;
-use tutti_shards::{Bucket, Now, Rate, RoomCommand, RoomRequest, RoomWish, SeatRequest, Whom};
+use tutti_shards::{
+    Bucket, Now, Rate, RoomCommand, RoomId, RoomRequest, RoomWish, SeatRequest, Whom,
+};
 
 /// How often a client is asked to slow down, microseconds.
 const THROTTLE_EVERY_US: u64 = 1_000_000;
@@ -27,13 +29,16 @@ impl Session {
     pub(super) fn command(&mut self, now: Now, frame: &Frame<'_>, link: &mut dyn Link) {
         let parsed = Chat::parse(frame.kind, &frame.payload);
         let (nonce, room) = match &parsed {
-            Ok(Chat::Room(room, request)) => (request.nonce.as_deref(), Some(room.0)),
+            Ok(Chat::Room(room, request) | Chat::Show(room, request, _)) => {
+                (request.nonce.as_deref(), Some(room.0))
+            }
             Ok(Chat::Join(request)) => (request.nonce.as_deref(), None),
             Ok(Chat::List(listing)) => (listing.nonce.as_deref(), None),
             Ok(Chat::Look(request)) => (request.nonce.as_deref(), None),
             Err(refusal) => (refusal.nonce.as_deref(), refusal.room),
         };
         if let Some(wait_ms) = self.over_budget(now, frame.kind) {
+            self.throttled += 1;
             let info = ErrorInfo {
                 code: ErrorCode::RateLimited,
                 message: "too fast",
@@ -67,18 +72,11 @@ impl Session {
                     self.rooms.asked(seat, &request.command);
                     self.asks.push_back(Ask::Room(seat, request));
                 }
-                None => {
-                    let info = ErrorInfo {
-                        code: ErrorCode::NotFound,
-                        message: "no such room, or not in it",
-                        context: None,
-                        command: Some(request.kind),
-                        nonce: request.nonce.as_deref(),
-                        room_id: Some(room.0),
-                        retry_after_ms: None,
-                    };
-                    self.refuse(now, link, &info);
-                }
+                None => self.not_in(now, room, &request, link),
+            },
+            Ok(Chat::Show(room, request, uploads)) => match self.rooms.seat(room) {
+                Some(seat) => self.show(now, seat, (room, request), uploads, link),
+                None => self.not_in(now, room, &request, link),
             },
             Ok(Chat::List(listing)) => self.asks.push_back(Ask::List(listing)),
             Ok(Chat::Look(request)) => {
@@ -87,6 +85,19 @@ impl Session {
                 self.asks.push_back(Ask::Look(request));
             }
         }
+    }
+
+    fn not_in(&mut self, now: Now, room: RoomId, request: &RoomRequest, link: &mut dyn Link) {
+        let info = ErrorInfo {
+            code: ErrorCode::NotFound,
+            message: "no such room, or not in it",
+            context: None,
+            command: Some(request.kind),
+            nonce: request.nonce.as_deref(),
+            room_id: Some(room.0),
+            retry_after_ms: None,
+        };
+        self.refuse(now, link, &info);
     }
 
     /// Takes a command from its budgets; over one of them, when to come again.

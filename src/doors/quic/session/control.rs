@@ -10,8 +10,10 @@ use crate::{
         wire::ErrorInfo,
     },
     quic::Link,
+    uploads::PIECE_BYTES_MAX,
 };
 use serde_json::json;
+use std::time::Duration;
 use tutti_shards::{Departure, Now, Rate, RoomWish, SeatRequest, UserName};
 
 /// Pings of a client.
@@ -113,7 +115,7 @@ impl Session {
         };
         self.phase = Phase::Greeted;
         let config = self.config.clone();
-        let ms = |duration: std::time::Duration| duration.as_millis() as u64;
+        let ms = |duration: Duration| duration.as_millis() as u64;
         let payload = json!({
             "version": 1,
             "session_id": self.id,
@@ -124,8 +126,8 @@ impl Session {
             "auth_methods": config.auth.methods(),
             "limits": {
                 "message_chars": 512,
-                "upload_bytes": 0,
-                "upload_chunk": 0,
+                "upload_bytes": config.upload_bytes_max,
+                "upload_chunk": if config.upload_bytes_max > 0 { PIECE_BYTES_MAX } else { 0 },
                 "rooms": config.rooms_max,
                 "ping_interval_ms": ms(config.ping_every),
                 "idle_timeout_ms": ms(config.idle_timeout),
@@ -146,11 +148,23 @@ impl Session {
             }
             _ => {}
         }
+        if !self.may_try(now, link) {
+            let message = "too many logins from here have failed";
+            return self.auth_failed(now, ErrorCode::RateLimited, message, link);
+        }
         let entry = match self.config.auth.check(method, credentials, now.wall_ms / 1_000) {
             Ok(entry) => entry,
-            Err(message) => return self.auth_failed(now, ErrorCode::AuthFailed, message, link),
+            Err(message) => {
+                self.count_failure(now, link);
+                return self.auth_failed(now, ErrorCode::AuthFailed, message, link);
+            }
         };
         let Entry { number, user, guise, expires_s } = entry;
+        if self.is_banned(Some(user), link) {
+            let payload = json!({ "code": ErrorCode::Banned as u32, "message": "banned" });
+            self.tell(now, kind::AUTH_FAILED, &payload);
+            return self.farewell(now, link, CloseCode::Removed, "banned");
+        }
         if let Some(account) = &mut self.account
             && matches!(self.phase, Phase::Live | Phase::Entering)
         {
@@ -176,8 +190,27 @@ impl Session {
         }
     }
 
+    /// Whether the client's address may try to log in: not while too many that came from there have failed.
+    fn may_try(&self, now: Now, link: &dyn Link) -> bool {
+        let time = Duration::from_micros(now.mono_us);
+        let admission = self.config.admission.as_ref();
+        admission.is_none_or(|admission| admission.may_guess(link.address().ip(), time))
+    }
+
+    /// Remembers that a login from the client's address has failed, once that is known to be its own.
+    fn count_failure(&mut self, now: Now, link: &dyn Link) {
+        if !link.is_connected() {
+            self.early_failures = self.early_failures.saturating_add(1);
+        } else if let Some(admission) = &self.config.admission {
+            admission.wrong_guess(link.address().ip(), Duration::from_micros(now.mono_us));
+        }
+    }
+
     /// The client is who sent what was read so far.
-    pub(super) fn connected(&mut self, _: Now, _: &mut dyn Link) {
+    pub(super) fn connected(&mut self, now: Now, link: &mut dyn Link) {
+        for _ in 0..std::mem::take(&mut self.early_failures) {
+            self.count_failure(now, link);
+        }
         if self.early && self.phase == Phase::Entering {
             self.login();
         }

@@ -7,7 +7,6 @@ use crate::{
         client::{Receipt, Signal},
         frame::{self, Decoder, Frame, Range},
         stream_code,
-        wire::ErrorInfo,
     },
     quic::{Link, Read, StreamId},
 };
@@ -37,7 +36,7 @@ pub(super) struct Inlet {
 }
 
 /// What a frame means for its stream.
-enum Verdict {
+pub(super) enum Verdict {
     /// It is read on.
     Goes,
     /// It is stopped with this code.
@@ -47,6 +46,7 @@ enum Verdict {
 impl Session {
     /// The client has opened a stream.
     pub(super) fn opened(&mut self, stream: StreamId, _: &mut dyn Link) {
+        self.has_control |= stream == CONTROL;
         self.inlets.entry(stream).or_default();
     }
 
@@ -55,6 +55,9 @@ impl Session {
         if stream == CONTROL {
             return true;
         }
+        if self.files.holds(stream) {
+            return false;
+        }
         let chat = self.inlets.get(&stream).is_none_or(|inlet| {
             !matches!(inlet.range, Some(Range::Ack | Range::Upload | Range::Download))
         });
@@ -62,22 +65,27 @@ impl Session {
             && (!chat
                 || (!self.rooms.is_moving()
                     && self.look_asked.is_none()
+                    && !self.files.is_claiming()
                     && now.mono_us >= self.chat_rests_until_us))
     }
 
     /// Reads what there is, as far as it may be read.
     pub(super) fn pump(&mut self, now: Now, link: &mut dyn Link) {
+        self.has_unread = false;
         for _ in 0..CHUNKS {
             self.settle_heavy();
-            let next = self.inlets.iter().find(|(stream, inlet)| {
+            let ready = self.inlets.iter().filter(|(stream, inlet)| {
                 (inlet.readable || !inlet.held.is_empty()) && self.may_read(now, **stream, link)
             });
+            // Files come last: what people say does not wait for them.
+            let next = ready.min_by_key(|(_, inlet)| inlet.range == Some(Range::Upload));
             let Some((&stream, _)) = next else { return };
             self.read(now, stream, link);
             if matches!(self.phase, Phase::Closing | Phase::Gone) {
                 return;
             }
         }
+        self.has_unread = true;
     }
 
     fn read(&mut self, now: Now, stream: StreamId, link: &mut dyn Link) {
@@ -92,6 +100,7 @@ impl Session {
                 Read::Finished => (inlet.readable, end) = (false, true),
                 Read::Reset(_) => {
                     self.inlets.remove(&stream);
+                    self.drop_upload(stream);
                     if stream == CONTROL {
                         self.close_at_once(link, CloseCode::ControlGone, "control was reset");
                     }
@@ -102,6 +111,7 @@ impl Session {
                     return;
                 }
             }
+            self.files.heard(stream, now);
             let is_chat = self.inlets.get(&stream).is_some_and(|i| i.range == Some(Range::Chat));
             let (rate, count) = (self.config.rates.bytes, bytes.len() as u64);
             if is_chat && !self.budgets.bytes.take(rate, now.mono_us, count) {
@@ -155,6 +165,8 @@ impl Session {
             self.inlets.remove(&stream);
             if stream == CONTROL {
                 self.goodbye(now, link);
+            } else {
+                self.cancel_upload(now, stream, "it ended before it was complete");
             }
         }
     }
@@ -183,21 +195,8 @@ impl Session {
         match range {
             Range::Chat => self.command(now, frame, link),
             Range::Ack => self.receipt(now, frame, link),
-            Range::Upload => {
-                let nonce = upload_nonce(frame);
-                let info = ErrorInfo {
-                    code: ErrorCode::UploadFailed,
-                    message: "uploads are off",
-                    context: None,
-                    command: Some(frame.kind),
-                    nonce: nonce.as_deref(),
-                    room_id: None,
-                    retry_after_ms: None,
-                };
-                self.refuse(now, link, &info);
-                return Verdict::Stops(stream_code::REFUSED);
-            }
-            Range::Download => return Verdict::Stops(stream_code::REFUSED),
+            Range::Upload => return self.upload_frame(now, stream, frame, link),
+            Range::Download => return self.fetch(now, stream, frame),
             Range::Control | Range::Datagram | Range::Server => {
                 return Verdict::Stops(stream_code::WRONG);
             }
@@ -258,10 +257,4 @@ impl Session {
             }
         }
     }
-}
-
-/// The nonce of an upload that is refused, so that its client knows which.
-fn upload_nonce(frame: &Frame<'_>) -> Option<String> {
-    let mut payload = crate::doors::quic::payload::Payload::parse(&frame.payload).ok()?;
-    payload.text("nonce", 64).ok()?
 }

@@ -20,6 +20,7 @@
 
 mod commands;
 mod control;
+mod files;
 mod inlet;
 mod outlet;
 mod presence;
@@ -27,6 +28,7 @@ mod rooms;
 #[cfg(test)]
 mod tests;
 
+pub(super) use files::left_over;
 pub use rooms::RoomListing;
 
 use super::{
@@ -34,9 +36,14 @@ use super::{
     auth::Auth,
     client::Refusal,
     frame::kind,
+    stream_code,
     wire::{self, ErrorInfo},
 };
-use crate::quic::{Event, Link, Lost, StreamId};
+use crate::{
+    admission::Admission,
+    quic::{Event, Link, Lost, StreamId},
+    uploads::Request,
+};
 use bytes::Bytes;
 use inlet::Inlet;
 use outlet::Outlet;
@@ -77,10 +84,14 @@ pub struct SessionConfig {
     pub number_key: NumberKey,
     /// Names this run of the server: numbers of events are only valid within one.
     pub server_epoch: u64,
+    /// Most bytes of an upload; 0 when none are taken.
+    pub upload_bytes_max: u64,
     /// Whether datagrams are sent and taken.
     pub datagrams: bool,
     /// Who may come in.
     pub auth: Auth,
+    /// Whom operators keep out, and whose logins failed too often; `None` for nobody.
+    pub admission: Option<Arc<Admission>>,
 }
 
 /// What a connection may do how often.
@@ -147,6 +158,8 @@ pub enum Ask {
     Presence(bool, Option<Box<str>>),
     /// List rooms.
     List(RoomListing),
+    /// Ask something about a file, for a stream. The answer comes to [`Session::uploaded`].
+    Upload(StreamId, Request),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -208,6 +221,14 @@ pub struct Session {
     pinged_us: u64,
     capabilities: Capabilities,
     auth_failures: u8,
+    /// Failures in early data, which do not count before the client is who sent it.
+    early_failures: u8,
+    /// Whether the client has opened control, so that something can be said there.
+    has_control: bool,
+    /// Why it was closed from here.
+    closed_with: Option<CloseCode>,
+    /// Commands refused for a rate.
+    throttled: u64,
     unknown_frames: u8,
     account: Option<Account>,
     /// What was answered to early data and is still to be done.
@@ -219,6 +240,7 @@ pub struct Session {
     /// Streams of busy rooms.
     hot: Vec<Outlet>,
     rooms: rooms::Rooms,
+    files: files::Files,
     budgets: Budgets,
     asks: VecDeque<Ask>,
     /// A change of how the user looks that is under way, and the name that it wants.
@@ -229,6 +251,8 @@ pub struct Session {
     /// Chat is not read before this moment.
     chat_rests_until_us: u64,
     scratch: Vec<u8>,
+    /// Whether a turn's share was read, and more may be there.
+    has_unread: bool,
 }
 
 impl Session {
@@ -242,6 +266,10 @@ impl Session {
             pinged_us: now.mono_us,
             capabilities: Capabilities::default(),
             auth_failures: 0,
+            early_failures: 0,
+            has_control: false,
+            closed_with: None,
+            throttled: 0,
             unknown_frames: 0,
             account: None,
             early: false,
@@ -250,6 +278,7 @@ impl Session {
             lanes: Vec::new(),
             hot: Vec::new(),
             rooms: rooms::Rooms::default(),
+            files: files::Files::default(),
             budgets: Budgets::default(),
             asks: VecDeque::new(),
             look_asked: None,
@@ -257,6 +286,7 @@ impl Session {
             datagrams: Vec::new(),
             chat_rests_until_us: 0,
             scratch: Vec::new(),
+            has_unread: false,
             config,
         }
     }
@@ -270,6 +300,24 @@ impl Session {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.phase == Phase::Gone
+    }
+
+    /// Why it was closed from here; `None` while it was not.
+    #[must_use]
+    pub fn closed_with(&self) -> Option<CloseCode> {
+        self.closed_with
+    }
+
+    /// Rooms that have a stream of their own.
+    #[must_use]
+    pub fn hot_streams(&self) -> usize {
+        self.hot.len()
+    }
+
+    /// Commands that were refused for a rate.
+    #[must_use]
+    pub fn throttled(&self) -> u64 {
+        self.throttled
     }
 
     /// The connection is gone.
@@ -292,7 +340,10 @@ impl Session {
         }
         match event {
             Event::Lost(lost) => self.lost(lost),
-            Event::Arrived { .. } | Event::Moved { .. } | Event::Credit => {}
+            Event::Moved { .. } => {
+                self.expel(now, link);
+            }
+            Event::Arrived { .. } | Event::Credit => {}
             Event::Connected => self.connected(now, link),
             Event::Opened(stream) => self.opened(stream, link),
             Event::Readable(stream) => self.inlets.entry(stream).or_default().readable = true,
@@ -301,10 +352,15 @@ impl Session {
                     outlet.unblock();
                 }
             }
-            Event::Delivered(stream) => self.hot.retain(|hot| hot.stream != stream),
+            Event::Delivered(stream) => {
+                self.hot.retain(|hot| hot.stream != stream);
+                self.files.download_is_over(stream);
+            }
             Event::Stopped { stream, .. } => {
                 if stream == CONTROL {
                     self.close_at_once(link, CloseCode::ControlGone, "control was stopped");
+                } else if self.files.download_is_over(stream) {
+                    link.reset(stream, stream_code::CANCELLED);
                 } else if self.outlet_mut(stream).is_some() {
                     self.farewell(now, link, CloseCode::Protocol, "a stream of rooms was stopped");
                 }
@@ -395,6 +451,7 @@ impl Session {
         for outlet in outlets {
             let _ = outlet.flush(link);
         }
+        self.write_files(link);
         for datagram in std::mem::take(&mut self.datagrams) {
             if link.datagram_bytes_max().is_some_and(|max| datagram.len() <= max) {
                 link.send_datagram(&datagram);
@@ -439,7 +496,9 @@ impl Session {
             Some(now.mono_us + in_ms * 1_000)
         });
         let presence = self.presence.next_deadline_us();
-        [Some(at), stalled, rest, account, presence].into_iter().flatten().min()
+        let files = self.files.next_deadline_us();
+        let unread = self.has_unread.then_some(now.mono_us);
+        [Some(at), stalled, rest, account, presence, files, unread].into_iter().flatten().min()
     }
 
     /// Time has passed.
@@ -470,6 +529,7 @@ impl Session {
             }
         }
         self.check_token(now, link);
+        self.check_files(now, link);
         self.repeat_presence(now);
         self.flush(now, link);
     }
@@ -492,9 +552,35 @@ impl Session {
         }
     }
 
+    /// Ends it if its address or its user is banned by now; whether it was.
+    pub fn expel(&mut self, now: Now, link: &mut dyn Link) -> bool {
+        if matches!(self.phase, Phase::Closing | Phase::Gone) {
+            return false;
+        }
+        let user = self.account.as_ref().map(|account| account.user);
+        let banned = self.is_banned(user, link);
+        if banned {
+            self.farewell(now, link, CloseCode::Removed, "banned");
+        }
+        banned
+    }
+
+    /// Whether operators keep out this user, or whoever comes from the client's address; counted if so.
+    fn is_banned(&self, user: Option<UserId>, link: &dyn Link) -> bool {
+        let Some(admission) = &self.config.admission else { return false };
+        let gate = admission.gate();
+        let banned = gate.ban_of_address(link.address().ip()).is_some()
+            || user.is_some_and(|user| gate.ban_of_user(user).is_some());
+        if banned {
+            gate.count_banned();
+        }
+        banned
+    }
+
     fn outlet_mut(&mut self, stream: StreamId) -> Option<&mut Outlet> {
         let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
-        outlets.into_iter().find(|outlet| outlet.stream == stream)
+        let outlet = outlets.into_iter().find(|outlet| outlet.stream == stream);
+        outlet.or_else(|| self.files.outlet_mut(stream))
     }
 
     /// Puts a frame on control.
@@ -560,6 +646,11 @@ impl Session {
         if matches!(self.phase, Phase::Closing | Phase::Gone) {
             return;
         }
+        if !self.has_control {
+            // A stream that is the client's to open is nothing to write on.
+            return self.close_at_once(link, code, reason);
+        }
+        self.closed_with = Some(code);
         let payload = serde_json::json!({
             "reason": reason, "code": code as u32, "retry_after_ms": retry_after_ms,
         });
@@ -584,6 +675,7 @@ impl Session {
 
     /// Closes without a word that could not be heard anyway.
     fn close_at_once(&mut self, link: &mut dyn Link, code: CloseCode, reason: &str) {
+        self.closed_with = Some(code);
         link.close(code as u32, reason);
         self.leave(Departure::Disconnected);
         self.phase = Phase::Closing;
@@ -594,6 +686,8 @@ impl Session {
         if matches!(self.phase, Phase::Entering | Phase::Live) {
             self.asks.push_back(Ask::Logout(how));
         }
+        let interrupted = self.files.interrupt();
+        self.asks.extend(interrupted);
         self.rooms = rooms::Rooms::default();
         self.presence = presence::Presence::default();
         self.inlets.clear();

@@ -89,6 +89,9 @@ struct Seat {
     busy: Option<u64>,
     /// It turned out to be where the session sits already, and is on its way out: answers that still pass.
     ghost: Option<u8>,
+    /// Its user was said to belong there since: whether that came before the seat's end or undoes it, the owner of the
+    /// room will say.
+    again: bool,
     typed_at_us: Option<u64>,
 }
 
@@ -166,7 +169,11 @@ impl Rooms {
 impl Session {
     /// The user belongs to a room.
     pub(super) fn belongs(&mut self, room: RoomId) {
-        if self.rooms.seat(room).is_none() && !self.rooms.due.contains(&room) {
+        if let Some(number) = self.rooms.seat(room)
+            && let Some(seat) = self.rooms.seats.get_mut(&number)
+        {
+            seat.again = true;
+        } else if !self.rooms.due.contains(&room) {
             self.rooms.due.push_back(room);
         }
     }
@@ -400,6 +407,9 @@ impl Session {
             && self.rooms.seat(room) == Some(number)
         {
             self.rooms.by_room.remove(&room);
+            if seat.again {
+                self.rooms.due.push_back(room);
+            }
         }
         if let Some(stream) = seat.hot
             && let Some(outlet) = self.hot.iter_mut().find(|outlet| outlet.stream == stream)

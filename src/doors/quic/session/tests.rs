@@ -2,6 +2,8 @@
 //!
 //! The client of these tests writes and reads frames by itself.
 
+mod barred;
+mod files;
 mod handshake;
 mod hot;
 mod people;

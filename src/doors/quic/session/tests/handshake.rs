@@ -92,9 +92,10 @@ fn a_failed_login_leaves_nothing_behind() {
 fn what_is_not_a_login_in_time_is_closed() {
     let mut world = World::new(1);
     let ann = world.connect(0);
+    world.send(ann, CONTROL, kind::HELLO, json!({ "version": 1, "capabilities": [] }));
     world.pass(10_000);
     assert_eq!(world.link(ann).closed, Some(0x04));
-    assert_eq!(kinds(&world.control(ann)), [kind::GOODBYE]);
+    assert_eq!(kinds(&world.control(ann)), [kind::HELLO_ACK, kind::GOODBYE]);
 }
 
 #[test]

@@ -473,7 +473,7 @@ fn uploads_are_refused_as_the_page_says() {
     let mut world = World::new(1);
     let ann = world.enter(0, "Ann");
     world.control(ann);
-    let start = json!({ "room_id": 1, "filename": "a", "mime_type": "a/b", "size": 1, "checksum": "", "nonce": "u" });
+    let start = json!({ "room_id": 1, "filename": "a", "mime_type": "a/b", "size": 1, "checksum": "0".repeat(64), "nonce": "u" });
     world.send(ann, 10, kind::UPLOAD_START, start);
     assert_eq!(answer(&world.control(ann), "u").1["code"], 1009);
     assert_eq!(world.link(ann).stopped, [(10, 0x12)]);

@@ -90,7 +90,8 @@ proptest! {
         let mut world = World::with(
             shards,
             |core| {
-                core.busy = Busy { rate: 2, cool_rate: 1, cool_after: Duration::from_secs(2), ..Busy::default() };
+                let cool_after = Duration::from_secs(2);
+                core.busy = Busy { rate: 2, cool_rate: 1, cool_after, ..Busy::default() };
                 core.lobby_capacity = Some(3);
             },
             |session| session.hot_rooms_max = 2,

@@ -13,6 +13,7 @@ use crate::{
         },
     },
     quic::{Link, Read, WriteFault},
+    uploads::{Answer, Request},
 };
 use serde_json::{Value, json};
 use std::{collections::HashMap, io::IoSlice, net::SocketAddr};
@@ -37,6 +38,9 @@ pub(super) struct Wired {
     pub(super) finished: Vec<u64>,
     delivered: Vec<u64>,
     pub(super) stopped: Vec<(u64, u32)>,
+    pub(super) reset: Vec<(u64, u32)>,
+    /// Streams that the client has given up.
+    given_up: Vec<StreamId>,
     pub(super) datagrams: Vec<Vec<u8>>,
     datagrams_in: VecDeque<Vec<u8>>,
     pub(super) closed: Option<u32>,
@@ -51,10 +55,15 @@ pub(super) struct Wired {
     pub(super) takes_datagrams: bool,
     pub(super) connected: bool,
     heard_us: u64,
+    /// Where the client is; `None` for where all are.
+    pub(super) address: Option<SocketAddr>,
 }
 
 impl Link for Wired {
     fn read(&mut self, stream: StreamId, max: usize, into: &mut Vec<u8>) -> Read {
+        if self.given_up.contains(&stream) {
+            return Read::Reset(0);
+        }
         let Some((bytes, end)) = self.to_server.get_mut(&stream) else { return Read::Gone };
         let n = bytes.len().min(max);
         into.extend(bytes.drain(..n));
@@ -100,7 +109,9 @@ impl Link for Wired {
         self.finished.push(stream.0);
     }
 
-    fn reset(&mut self, _: StreamId, _: u32) {}
+    fn reset(&mut self, stream: StreamId, code: u32) {
+        self.reset.push((stream.0, code));
+    }
 
     fn stop(&mut self, stream: StreamId, code: u32) {
         self.stopped.push((stream.0, code));
@@ -141,7 +152,7 @@ impl Link for Wired {
     }
 
     fn address(&self) -> SocketAddr {
-        ([127, 0, 0, 1], 5_000).into()
+        self.address.unwrap_or(([127, 0, 0, 1], 5_000).into())
     }
 
     fn heard_us(&self) -> u64 {
@@ -217,8 +228,10 @@ pub(super) fn config(change: impl FnOnce(&mut SessionConfig)) -> SessionConfig {
         rates: SessionRates { refusals: Rate::new(100, 10_000), ..SessionRates::UNLIMITED },
         number_key: KEY,
         server_epoch: 7,
+        upload_bytes_max: 0,
         datagrams: true,
         auth: Auth { names: true, ..Auth::default() },
+        admission: None,
     };
     change(&mut config);
     config
@@ -338,6 +351,32 @@ impl World {
         self.event(client, Event::Readable(StreamId(stream)));
     }
 
+    /// The client gives a stream up.
+    pub(super) fn reset(&mut self, client: Client, stream: u64) {
+        self.link(client).given_up.push(StreamId(stream));
+        self.event(client, Event::Readable(StreamId(stream)));
+    }
+
+    /// What a client's session has asked about files since it was looked at last, and for which streams.
+    pub(super) fn asked(&mut self, client: Client) -> Vec<(u64, Request)> {
+        let host = &mut self.nodes[client.home].host;
+        let asked = std::iter::from_fn(|| host.poll_upload());
+        asked
+            .map(|(key, stream, request)| {
+                assert_eq!(key, client.id);
+                (stream.0, request)
+            })
+            .collect()
+    }
+
+    /// Answers it.
+    pub(super) fn answer(&mut self, client: Client, stream: u64, answer: Answer) {
+        let now = self.now;
+        let Node { host, links, .. } = &mut self.nodes[client.home];
+        host.uploaded(now, client.id, StreamId(stream), answer, links);
+        self.run();
+    }
+
     pub(super) fn send(&mut self, client: Client, stream: u64, kind: u8, payload: Value) {
         self.write(client, stream, &frame(kind, &payload));
     }
@@ -345,6 +384,15 @@ impl World {
     pub(super) fn send_datagram(&mut self, client: Client, bytes: Vec<u8>) {
         self.link(client).datagrams_in.push_back(bytes);
         self.event(client, Event::Datagrams);
+    }
+
+    /// Those who are banned by now are sent away; how many that were.
+    pub(super) fn expel(&mut self) -> u32 {
+        let now = self.now;
+        let expel = |node: &mut Node| node.host.expel(now, &mut node.links);
+        let expelled = self.nodes.iter_mut().map(expel).sum();
+        self.run();
+        expelled
     }
 
     /// The client is gone without a word.
@@ -444,6 +492,7 @@ impl World {
                             host.closed(key, reason, unsent);
                         }
                         Output::Resume { key } => host.resumed(key),
+                        Output::Attachments(_) => {}
                         Output::Handover { .. } | Output::Store(_) => {
                             panic!("nobody here is handed over, and nothing is kept")
                         }

@@ -1,0 +1,69 @@
+//! The keys of files that people send.
+
+use super::{
+    Key, Kind,
+    table::{HOUR_MS, key, number},
+};
+
+/// Most bytes of a file, and of what is kept, that can be set.
+const GIB: u64 = 1 << 30;
+
+/// Their table.
+pub(super) const UPLOADS: &[Key] = &[
+    key(
+        "uploads.enabled",
+        Kind::Bool,
+        "true",
+        "Whether people may send files through the QUIC door. Without a data folder (data = \"memory\") they may not.",
+        "Disk space up to uploads.total_bytes, and a thread.",
+    ),
+    key(
+        "uploads.folder",
+        Kind::Text("a folder"),
+        "",
+        "Where the files are; without it, the folder uploads in the data folder. Files in it whose names are those of uploads are taken to be uploads.",
+        "On another disk a full one does not touch the database.",
+    ),
+    key(
+        "uploads.file_bytes",
+        number("bytes", 1, GIB),
+        "26214400",
+        "Most bytes of one file.",
+        "Larger ones fill the disk sooner.",
+    ),
+    key(
+        "uploads.user_bytes",
+        number("bytes", 1, 1 << 20 << 20),
+        "104857600",
+        "Most bytes that one user may send in 24 hours. A file counts as at least 4096.",
+        "Without accounts (quic.names) anybody is a new user with each name; uploads.total_bytes holds for all.",
+    ),
+    key(
+        "uploads.total_bytes",
+        number("bytes", 1, 1 << 20 << 20),
+        "1073741824",
+        "Most bytes of all files. Over it the oldest that no message shows go first, and then nothing more is taken.",
+        "So much disk space, and some 300 bytes of memory for each file.",
+    ),
+    key(
+        "uploads.at_once",
+        number("uploads", 1, 10_000),
+        "256",
+        "Most uploads that are on their way at once, of all people; of one connection it is two.",
+        "Each holds up to half a MiB of memory and a descriptor.",
+    ),
+    key(
+        "uploads.unattached_ms",
+        number("ms", 1_000, 24 * HOUR_MS),
+        "600000",
+        "How long a file is kept that no message shows, and how long an interrupted upload can be gone on with.",
+        "Longer keeps more that nobody sees.",
+    ),
+    key(
+        "uploads.attached_ms",
+        number("ms", 1_000, 400 * 24 * HOUR_MS),
+        "86400000",
+        "How long a file is kept that a message shows. It goes with its message or its room, if these go first.",
+        "Longer needs more disk space.",
+    ),
+];

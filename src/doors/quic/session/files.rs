@@ -1,0 +1,470 @@
+//! Files: uploads and downloads of a session, and showing them in messages.
+//!
+//! Each has a stream of its own. The next piece is asked for, or read, when the last one was answered, so neither fills
+//! memory, and what is said on other streams passes by.
+
+use super::{Ask, CONTROL, Outlet, Phase, Session, inlet::Verdict};
+use crate::{
+    doors::quic::{
+        ErrorCode,
+        client::{Refusal, UploadFrame},
+        frame::{self, Frame, kind},
+        stream_code,
+        wire::{self, ErrorInfo},
+    },
+    quic::{Link, StreamId},
+    uploads::{Answer, Fault, PIECE_BYTES_MAX, Request, Start},
+};
+use serde_json::json;
+use std::collections::BTreeMap;
+use tutti_shards::{Attachment, Now, RoomCommand, RoomId, RoomRequest, UploadId};
+
+/// Uploads of a connection at once, and downloads.
+const AT_ONCE: usize = 2;
+/// How long nothing may come, or be taken, microseconds.
+const STALL_US: u64 = 30_000_000;
+/// Bytes after which a client is told how far its upload is; with a piece on top it is still told often enough.
+const ACK_EVERY: u64 = 64 << 10;
+/// How downloads rank among streams.
+const PRIORITY_DOWNLOAD: u8 = 50;
+
+/// Files on their way.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    uploads: BTreeMap<StreamId, Uploading>,
+    downloads: BTreeMap<StreamId, Downloading>,
+    /// A message that waits until it is known whether its author may show these files.
+    claim: Option<(u32, RoomId, RoomRequest)>,
+}
+
+#[derive(Debug)]
+struct Uploading {
+    nonce: String,
+    room: u64,
+    /// `None` until it may be sent.
+    id: Option<UploadId>,
+    received: u64,
+    /// How far its client was told.
+    told: u64,
+    /// Whether something was asked and is not answered.
+    waits: bool,
+    /// When it brought something last.
+    heard_us: u64,
+}
+
+#[derive(Debug)]
+struct Downloading {
+    id: UploadId,
+    outlet: Outlet,
+    offset: u64,
+    /// Its size, once it may be read.
+    size: Option<u64>,
+    waits: bool,
+}
+
+impl Files {
+    /// Whether an upload's stream has to wait for the disk.
+    pub(super) fn holds(&self, stream: StreamId) -> bool {
+        self.uploads.get(&stream).is_some_and(|upload| upload.waits)
+    }
+
+    /// Whether a message waits.
+    pub(super) fn is_claiming(&self) -> bool {
+        self.claim.is_some()
+    }
+
+    /// An upload's stream has brought something.
+    pub(super) fn heard(&mut self, stream: StreamId, now: Now) {
+        if let Some(upload) = self.uploads.get_mut(&stream) {
+            upload.heard_us = now.mono_us;
+        }
+    }
+
+    /// The way out of a download.
+    pub(super) fn outlet_mut(&mut self, stream: StreamId) -> Option<&mut Outlet> {
+        self.downloads.get_mut(&stream).map(|download| &mut download.outlet)
+    }
+
+    /// A download is over: all of it has arrived, or its client does not want it. Whether there was one.
+    pub(super) fn download_is_over(&mut self, stream: StreamId) -> bool {
+        self.downloads.remove(&stream).is_some()
+    }
+
+    /// When something has stalled.
+    pub(super) fn next_deadline_us(&self) -> Option<u64> {
+        let uploads = self.uploads.values().filter(|upload| !upload.waits);
+        let uploads = uploads.map(|upload| upload.heard_us);
+        let downloads = self.downloads.values().filter_map(|one| one.outlet.waits_since_us());
+        uploads.chain(downloads).min().map(|since| since + STALL_US)
+    }
+
+    /// What is to be asked when the connection is gone.
+    pub(super) fn interrupt(&mut self) -> Vec<Ask> {
+        let Files { uploads, .. } = std::mem::take(self);
+        let ask = |(stream, upload): (StreamId, Uploading)| {
+            Some(Ask::Upload(stream, Request::Interrupt(upload.id?)))
+        };
+        uploads.into_iter().filter_map(ask).collect()
+    }
+}
+
+impl Session {
+    pub(super) fn upload_frame(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        frame: &Frame<'_>,
+        link: &mut dyn Link,
+    ) -> Verdict {
+        let parsed = match UploadFrame::parse(frame.kind, &frame.payload) {
+            Ok(parsed) => parsed,
+            Err(refusal) => {
+                let nonce = self.files.uploads.get(&stream).map(|upload| upload.nonce.clone());
+                self.drop_upload(stream);
+                let refusal = Refusal { nonce: refusal.nonce.or(nonce), ..refusal };
+                self.refuse_frame(now, link, frame.kind, &refusal);
+                return Verdict::Stops(stream_code::REFUSED);
+            }
+        };
+        if let UploadFrame::Start { room, name, mime, size, checksum, nonce } = parsed {
+            return self.start_upload(now, stream, (room, name, mime, size, checksum, nonce), link);
+        }
+        let Some(upload) = self.files.uploads.get_mut(&stream) else {
+            // It was not begun, or is complete.
+            self.error(now, link, ErrorCode::WrongStream, "no upload is under way on this stream");
+            return Verdict::Stops(stream_code::WRONG);
+        };
+        let Some(id) = upload.id else { return Verdict::Goes };
+        let named = match &parsed {
+            UploadFrame::Chunk { upload, .. } => *upload,
+            UploadFrame::Complete(named) | UploadFrame::Cancel(named) => *named,
+            UploadFrame::Start { .. } => 0,
+        };
+        if named != 0 && named != id.0 {
+            self.drop_upload(stream);
+            self.error(now, link, ErrorCode::UploadFailed, "another upload's number");
+            return Verdict::Stops(stream_code::REFUSED);
+        }
+        let request = match parsed {
+            UploadFrame::Start { .. } => return Verdict::Goes,
+            UploadFrame::Cancel(_) => {
+                self.drop_upload(stream);
+                return Verdict::Stops(stream_code::CANCELLED);
+            }
+            UploadFrame::Complete(_) => Request::Complete(id),
+            UploadFrame::Chunk { offset, data, .. } => {
+                if upload.received - upload.told + data.len() as u64 > PIECE_BYTES_MAX as u64 {
+                    upload.told = upload.received;
+                    let payload = progress(id, upload.received, &upload.nonce);
+                    self.tell(now, kind::UPLOAD_ACK, &payload);
+                }
+                Request::Chunk { upload: id, offset, data: data.to_vec() }
+            }
+        };
+        if let Some(upload) = self.files.uploads.get_mut(&stream) {
+            upload.waits = true;
+        }
+        self.asks.push_back(Ask::Upload(stream, request));
+        Verdict::Goes
+    }
+
+    fn start_upload(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        (room, name, mime, size, checksum, nonce): (u64, String, String, u64, String, String),
+        link: &mut dyn Link,
+    ) -> Verdict {
+        if self.files.uploads.contains_key(&stream) {
+            self.drop_upload(stream);
+            self.error(now, link, ErrorCode::WrongStream, "one upload a stream");
+            return Verdict::Stops(stream_code::WRONG);
+        }
+        let max = self.config.upload_bytes_max;
+        let refusal = if max == 0 {
+            Some((ErrorCode::UploadFailed, "uploads are off"))
+        } else if size > max {
+            Some((ErrorCode::TooLarge, "the file is too large"))
+        } else if self.files.uploads.len() >= AT_ONCE {
+            Some((ErrorCode::UploadFailed, "two uploads are under way"))
+        } else if self.rooms.seat(RoomId(room)).is_none() {
+            Some((ErrorCode::NotFound, "no such room, or not in it"))
+        } else {
+            None
+        };
+        let user = self.account.as_ref().map(|account| account.user);
+        let (None, Some(user)) = (refusal, user) else {
+            let (code, message) = refusal.unwrap_or((ErrorCode::AuthRequired, "log in first"));
+            self.refuse_upload(now, link, code, message, (&nonce, room));
+            return Verdict::Stops(stream_code::REFUSED);
+        };
+        let heard_us = now.mono_us;
+        let (id, received, told, waits) = (None, 0, 0, true);
+        self.files
+            .uploads
+            .insert(stream, Uploading { nonce, room, id, received, told, waits, heard_us });
+        let start = Start {
+            user,
+            room: RoomId(room),
+            name: name.into(),
+            mime: mime.into(),
+            size,
+            checksum: checksum.into(),
+        };
+        self.asks.push_back(Ask::Upload(stream, Request::Start(Box::new(start))));
+        Verdict::Goes
+    }
+
+    fn refuse_upload(
+        &mut self,
+        now: Now,
+        link: &mut dyn Link,
+        code: ErrorCode,
+        message: &str,
+        (nonce, room): (&str, u64),
+    ) {
+        let info = ErrorInfo {
+            code,
+            message,
+            context: None,
+            command: Some(kind::UPLOAD_START),
+            nonce: Some(nonce),
+            room_id: Some(room),
+            retry_after_ms: None,
+        };
+        self.refuse(now, link, &info);
+    }
+
+    /// Gives an upload up that its client does not want, or broke. Whether there was one.
+    pub(super) fn drop_upload(&mut self, stream: StreamId) -> bool {
+        let upload = self.files.uploads.remove(&stream);
+        if let Some(id) = upload.as_ref().and_then(|upload| upload.id) {
+            self.asks.push_back(Ask::Upload(stream, Request::Cancel(id)));
+        }
+        upload.is_some()
+    }
+
+    /// Gives an upload up that we do not go on with, and says so.
+    pub(super) fn cancel_upload(&mut self, now: Now, stream: StreamId, reason: &str) {
+        let id = self.files.uploads.get(&stream).and_then(|upload| upload.id);
+        if self.drop_upload(stream) {
+            let payload = json!({ "upload_id": id.map_or(0, |id| id.0), "reason": reason });
+            self.tell(now, kind::UPLOAD_CANCEL, &payload);
+        }
+    }
+
+    /// Asks whether these files may be shown, and says the rest when they may.
+    pub(super) fn show(
+        &mut self,
+        now: Now,
+        seat: u32,
+        (room, request): (RoomId, RoomRequest),
+        uploads: Vec<UploadId>,
+        link: &mut dyn Link,
+    ) {
+        let user = self.account.as_ref().map(|account| account.user);
+        let (Some(user), true) = (user, self.config.upload_bytes_max > 0) else {
+            return self.no_such_upload(now, room, &request, link);
+        };
+        self.files.claim = Some((seat, room, request));
+        self.asks.push_back(Ask::Upload(CONTROL, Request::Claim { user, room, uploads }));
+    }
+
+    fn no_such_upload(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        request: &RoomRequest,
+        link: &mut dyn Link,
+    ) {
+        let info = ErrorInfo {
+            code: ErrorCode::NotFound,
+            message: "no such upload",
+            context: None,
+            command: Some(request.kind),
+            nonce: request.nonce.as_deref(),
+            room_id: Some(room.0),
+            retry_after_ms: None,
+        };
+        self.refuse(now, link, &info);
+    }
+
+    pub(super) fn fetch(&mut self, now: Now, stream: StreamId, frame: &Frame<'_>) -> Verdict {
+        let Some((id, offset)) = crate::doors::quic::client::fetch(&frame.payload) else {
+            return Verdict::Stops(stream_code::REFUSED);
+        };
+        if self.files.downloads.contains_key(&stream) || self.files.downloads.len() >= AT_ONCE {
+            self.files.downloads.remove(&stream);
+            return Verdict::Stops(stream_code::REFUSED);
+        }
+        let _ = now;
+        let outlet = Outlet::new(stream);
+        let download = Downloading { id, outlet, offset, size: None, waits: true };
+        self.files.downloads.insert(stream, download);
+        self.asks.push_back(Ask::Upload(stream, Request::Find(id)));
+        Verdict::Goes
+    }
+
+    /// What was asked about a stream is answered.
+    pub fn uploaded(&mut self, now: Now, stream: StreamId, answer: Answer, link: &mut dyn Link) {
+        if matches!(self.phase, Phase::Closing | Phase::Gone) {
+            self.asks.extend(left_over(stream, &answer));
+            return;
+        }
+        match answer {
+            Answer::Started(begun) => {
+                let (id, received) = match begun {
+                    Ok(begun) => begun,
+                    Err(fault) => return self.upload_failed(now, stream, fault, link),
+                };
+                let Some(upload) = self.files.uploads.get_mut(&stream) else {
+                    // It was given up in the meantime.
+                    return self.asks.push_back(Ask::Upload(stream, Request::Cancel(id)));
+                };
+                (upload.id, upload.received, upload.told) = (Some(id), received, received);
+                (upload.waits, upload.heard_us) = (false, now.mono_us);
+                let payload = progress(id, received, &upload.nonce);
+                self.tell(now, kind::UPLOAD_ACK, &payload);
+            }
+            Answer::Taken(Err(fault)) | Answer::Kept(Err(fault)) => {
+                self.upload_failed(now, stream, fault, link);
+            }
+            Answer::Taken(Ok(received)) => {
+                let Some(upload) = self.files.uploads.get_mut(&stream) else { return };
+                (upload.waits, upload.heard_us) = (false, now.mono_us);
+                upload.received = received;
+                if let Some(id) = upload.id.filter(|_| received >= upload.told + ACK_EVERY) {
+                    upload.told = received;
+                    let payload = progress(id, received, &upload.nonce);
+                    self.tell(now, kind::UPLOAD_ACK, &payload);
+                }
+            }
+            Answer::Kept(Ok(attachment)) => {
+                let Some(upload) = self.files.uploads.remove(&stream) else { return };
+                let Attachment { id, size, url, .. } = *attachment;
+                let payload = json!({
+                    "upload_id": id, "bytes_received": size, "url": url, "nonce": upload.nonce,
+                });
+                self.tell(now, kind::UPLOAD_ACK, &payload);
+            }
+            Answer::Claimed(found) => {
+                let Some((seat, room, mut request)) = self.files.claim.take() else { return };
+                match (found, &mut request.command) {
+                    (Some(found), RoomCommand::Say { attachments, .. }) => {
+                        *attachments = found;
+                        self.asks.push_back(Ask::Room(seat, request));
+                    }
+                    _ => self.no_such_upload(now, room, &request, link),
+                }
+            }
+            Answer::Found(found) => self.found(now, stream, found, link),
+            Answer::Piece(piece) => {
+                let Some(download) = self.files.downloads.get_mut(&stream) else { return };
+                let Some(piece) = piece else {
+                    // It was deleted in the meantime.
+                    self.files.downloads.remove(&stream);
+                    return link.reset(stream, stream_code::CANCELLED);
+                };
+                download.waits = false;
+                let mut bytes = Vec::with_capacity(piece.len() + 128);
+                wire::chunk(download.id.0, download.offset, &piece, &mut bytes);
+                download.offset += piece.len() as u64;
+                download.outlet.push(&bytes, now.mono_us);
+            }
+        }
+    }
+
+    fn upload_failed(&mut self, now: Now, stream: StreamId, fault: Fault, link: &mut dyn Link) {
+        let Some(upload) = self.files.uploads.remove(&stream) else { return };
+        let code = match fault {
+            Fault::TooLarge => ErrorCode::TooLarge,
+            _ => ErrorCode::UploadFailed,
+        };
+        let about = (&*upload.nonce, upload.room);
+        self.refuse_upload(now, link, code, &fault.to_string(), about);
+        self.inlets.remove(&stream);
+        link.stop(stream, stream_code::REFUSED);
+    }
+
+    fn found(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        found: Option<Box<(RoomId, Attachment)>>,
+        link: &mut dyn Link,
+    ) {
+        let Some(download) = self.files.downloads.get_mut(&stream) else { return };
+        let found = found
+            .filter(|found| self.rooms.seat(found.0).is_some() && download.offset <= found.1.size);
+        let Some(found) = found else {
+            self.files.downloads.remove(&stream);
+            self.inlets.remove(&stream);
+            link.reset(stream, stream_code::REFUSED);
+            return link.stop(stream, stream_code::REFUSED);
+        };
+        link.set_priority(stream, PRIORITY_DOWNLOAD);
+        let Attachment { id, name, mime, size, checksum, .. } = found.1;
+        (download.size, download.waits) = (Some(size), false);
+        let payload = json!({
+            "upload_id": id, "filename": name, "mime_type": mime, "size": size,
+            "checksum": checksum,
+        });
+        let mut bytes = Vec::new();
+        wire::json(kind::UPLOAD_INFO, &payload, &mut bytes);
+        download.outlet.push(&bytes, now.mono_us);
+    }
+
+    /// Gives downloads' streams what waits, and asks for what follows.
+    pub(super) fn write_files(&mut self, link: &mut dyn Link) {
+        for (&stream, download) in &mut self.files.downloads {
+            // One that is stopped is told about as an event.
+            let _ = download.outlet.flush(link);
+            let Some(size) = download.size else { continue };
+            if download.waits || download.outlet.waiting() > 0 {
+                continue;
+            }
+            if download.offset < size {
+                download.waits = true;
+                let request = Request::Read { upload: download.id, offset: download.offset };
+                self.asks.push_back(Ask::Upload(stream, request));
+            } else {
+                download.outlet.end();
+                let _ = download.outlet.flush(link);
+            }
+        }
+    }
+
+    /// Gives up what has stalled.
+    pub(super) fn check_files(&mut self, now: Now, link: &mut dyn Link) {
+        let is_over = |since_us: u64| now.mono_us >= since_us + STALL_US;
+        let uploads = self.files.uploads.iter();
+        let stalled = uploads.filter(|(_, upload)| !upload.waits && is_over(upload.heard_us));
+        for stream in stalled.map(|(&stream, _)| stream).collect::<Vec<_>>() {
+            self.cancel_upload(now, stream, "nothing came for 30 s");
+            self.inlets.remove(&stream);
+            link.stop(stream, stream_code::CANCELLED);
+        }
+        self.files.downloads.retain(|&stream, download| {
+            let stalled = download.outlet.waits_since_us().is_some_and(is_over);
+            if stalled {
+                link.reset(stream, stream_code::STALLED);
+            }
+            !stalled
+        });
+    }
+}
+
+/// What has to be asked after an answer for whose session nobody is there any more.
+pub(in crate::doors::quic) fn left_over(stream: StreamId, answer: &Answer) -> Option<Ask> {
+    match answer {
+        Answer::Started(Ok((id, _))) => Some(Ask::Upload(stream, Request::Interrupt(*id))),
+        _ => None,
+    }
+}
+
+/// How far an upload is.
+fn progress(id: UploadId, received: u64, nonce: &str) -> serde_json::Value {
+    json!({ "upload_id": id, "bytes_received": received, "url": null, "nonce": nonce })
+}
+
+const _: () = assert!(PIECE_BYTES_MAX + 1024 <= (264 << 10) - frame::HEADER_BYTES);

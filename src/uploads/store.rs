@@ -1,0 +1,506 @@
+//! The rules, the files, and what is known of them. It is told the time, and waits for the disk.
+
+use super::{
+    Fault, PIECE_BYTES_MAX, Settings, Start,
+    quota::{Ledger, cost},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
+    path::PathBuf,
+};
+use tutti_shards::{Attachment, AttachmentNews, MessageId, RoomId, ShardId, UploadId, UserId};
+
+/// Most interrupted uploads that wait for their users, of one user and of all.
+const WAITING_MAX_USER: usize = 2;
+const WAITING_MAX: usize = 1_000;
+/// How long a file stays at least that is about to be shown, milliseconds.
+const CLAIM_MS: u64 = 60_000;
+
+/// A file that is kept, as it is written down.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number.
+    pub id: UploadId,
+    /// Who sent it.
+    pub user: UserId,
+    /// For which room.
+    pub room: RoomId,
+    /// What it is called.
+    pub name: Box<str>,
+    /// Its type.
+    pub mime: Box<str>,
+    /// Its bytes.
+    pub size: u64,
+    /// Their SHA-256 in hex.
+    pub checksum: Box<str>,
+    /// Since when it is here, milliseconds since 1970.
+    pub stored_ms: u64,
+    /// The message that shows it.
+    pub message: Option<MessageId>,
+    /// Until when it is kept, milliseconds since 1970.
+    pub until_ms: u64,
+}
+
+/// Where records are written down.
+pub trait Records {
+    /// Writes one, in place of an older one; when this returns it lasts.
+    ///
+    /// # Errors
+    /// When it does not.
+    fn keep(&mut self, record: &Record) -> Result<(), Fault>;
+
+    /// The same, some time soon.
+    fn change(&mut self, record: &Record);
+
+    /// Forgets one, some time soon. One that is not forgotten after all goes with its file, at the next start.
+    fn forget(&mut self, id: UploadId);
+}
+
+/// An upload that is not complete.
+#[derive(Debug)]
+struct Part {
+    start: Box<Start>,
+    /// `None` until there is something in it, and while it waits.
+    file: Option<File>,
+    received: u64,
+    hash: Sha256,
+    /// Until when its user may come back to it, if its connection is gone.
+    waits_until_ms: Option<u64>,
+    /// Whether its user went on with it, and sent nothing yet.
+    resumed: bool,
+}
+
+/// All files.
+#[derive(Debug)]
+pub(super) struct Store<R> {
+    settings: Settings,
+    pub(super) records: R,
+    files: BTreeMap<UploadId, Record>,
+    /// When files go, oldest first.
+    ends: BTreeSet<(u64, UploadId)>,
+    /// Files of each room.
+    rooms: BTreeSet<(RoomId, UploadId)>,
+    parts: BTreeMap<UploadId, Part>,
+    /// What all of them cost, announced sizes included.
+    used: u64,
+    ledger: Ledger,
+    count: u64,
+    expired: u64,
+}
+
+impl<R: Records> Store<R> {
+    /// Opens the folder, makes it if there is none, and takes out of it and of `known` what has no counterpart.
+    pub(super) fn open(
+        settings: Settings,
+        records: R,
+        known: Vec<Record>,
+        now_ms: u64,
+    ) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.folder)?;
+        let mut store = Store {
+            settings,
+            records,
+            files: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            rooms: BTreeSet::new(),
+            parts: BTreeMap::new(),
+            used: 0,
+            ledger: Ledger::default(),
+            // As for messages: no number comes twice, unless somebody sends 4,096 files a second for long.
+            count: now_ms / 1_000 * 4_096,
+            expired: 0,
+        };
+        let mut present = BTreeMap::new();
+        for entry in fs::read_dir(&store.settings.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let digits = name.strip_suffix(".part").unwrap_or(name);
+            // What is not called like one of ours is somebody else's.
+            let is_ours =
+                digits.len() == 16 && digits.bytes().all(|b| b"0123456789abcdef".contains(&b));
+            let Some(id) = u64::from_str_radix(digits, 16).ok().filter(|_| is_ours) else {
+                continue;
+            };
+            if digits.len() < name.len() {
+                // Its hash is lost with the process that knew it.
+                fs::remove_file(entry.path())?;
+            } else {
+                present.insert(UploadId(id), entry.metadata()?.len());
+            }
+        }
+        for record in known {
+            store.count = store.count.max(record.id.count());
+            if present.remove(&record.id) == Some(record.size) {
+                store.ledger.charge(record.user, cost(record.size), record.stored_ms);
+                store.insert(record);
+            } else {
+                store.records.forget(record.id);
+                let _ = fs::remove_file(store.path(record.id, ""));
+            }
+        }
+        for id in present.into_keys() {
+            fs::remove_file(store.path(id, ""))?;
+        }
+        Ok(store)
+    }
+
+    fn path(&self, id: UploadId, suffix: &str) -> PathBuf {
+        self.settings.folder.join(format!("{:016x}{suffix}", id.0))
+    }
+
+    fn insert(&mut self, record: Record) {
+        self.used += cost(record.size);
+        self.ends.insert((record.until_ms, record.id));
+        self.rooms.insert((record.room, record.id));
+        self.files.insert(record.id, record);
+    }
+
+    /// How many files there are, what they cost, how many are on their way, and how many went when their time was over.
+    pub(super) fn gauges(&self) -> (u64, u64, u64, u64) {
+        (self.files.len() as u64, self.used, self.n_live() as u64, self.expired)
+    }
+
+    fn n_live(&self) -> usize {
+        self.parts.values().filter(|part| part.waits_until_ms.is_none()).count()
+    }
+
+    /// Begins an upload, or goes on with one that was interrupted; its number and how much of it is here.
+    pub(super) fn start(
+        &mut self,
+        shard: ShardId,
+        start: Box<Start>,
+        now_ms: u64,
+    ) -> Result<(UploadId, u64), Fault> {
+        if start.size > self.settings.file_bytes_max {
+            return Err(Fault::TooLarge);
+        }
+        if self.n_live() >= self.settings.at_once_max {
+            return Err(Fault::Busy);
+        }
+        let same = self.parts.iter_mut().find(|(_, part)| {
+            let had = &part.start;
+            part.waits_until_ms.is_some()
+                && (had.user, had.room, had.size) == (start.user, start.room, start.size)
+                && had.checksum == start.checksum
+        });
+        if let Some((&id, part)) = same {
+            part.start = start;
+            (part.waits_until_ms, part.resumed) = (None, true);
+            return Ok((id, part.received));
+        }
+        let cost = cost(start.size);
+        let of_user = self.parts.values().filter(|part| part.start.user == start.user);
+        let on_its_way: u64 = of_user.map(|part| super::quota::cost(part.start.size)).sum();
+        if self.ledger.spent(start.user, now_ms) + on_its_way + cost > self.settings.user_bytes_max
+        {
+            return Err(Fault::UserQuota);
+        }
+        self.make_room(cost)?;
+        self.used += cost;
+        self.count += 1;
+        let id = UploadId::new(shard, self.count);
+        let part = Part {
+            start,
+            file: None,
+            received: 0,
+            hash: Sha256::new(),
+            waits_until_ms: None,
+            resumed: false,
+        };
+        self.parts.insert(id, part);
+        Ok((id, 0))
+    }
+
+    /// Takes away what nobody sees until there is room, the oldest first.
+    fn make_room(&mut self, cost: u64) -> Result<(), Fault> {
+        while self.used + cost > self.settings.total_bytes_max {
+            let unseen = self.files.values().find(|record| record.message.is_none());
+            let waiting = self.parts.iter().find(|(_, part)| part.waits_until_ms.is_some());
+            match (unseen.map(|record| record.id), waiting.map(|(&id, _)| id)) {
+                (Some(id), _) => self.remove(id),
+                (None, Some(id)) => self.cancel(id),
+                (None, None) => return Err(Fault::TotalQuota),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a piece; how much is here then. After a fault nothing is kept.
+    pub(super) fn chunk(&mut self, id: UploadId, offset: u64, data: &[u8]) -> Result<u64, Fault> {
+        let taken = self.append(id, offset, data);
+        if taken.is_err() {
+            self.cancel(id);
+        }
+        taken
+    }
+
+    fn append(&mut self, id: UploadId, offset: u64, data: &[u8]) -> Result<u64, Fault> {
+        let path = self.path(id, ".part");
+        let part = self.parts.get_mut(&id).ok_or(Fault::Gone)?;
+        if std::mem::take(&mut part.resumed) && offset == 0 {
+            // A client that does not know what is here, and begins anew.
+            (part.received, part.hash, part.file) = (0, Sha256::new(), None);
+        }
+        if offset != part.received {
+            return Err(Fault::Offset);
+        }
+        let received = part.received + data.len() as u64;
+        if received > part.start.size {
+            return Err(Fault::Size);
+        }
+        if part.file.is_none() {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)
+                .map_err(|error| fault(&error))?;
+            file.set_len(part.received).map_err(|error| fault(&error))?;
+            file.seek(SeekFrom::End(0)).map_err(|error| fault(&error))?;
+            part.file = Some(file);
+        }
+        let file = part.file.as_mut().ok_or(Fault::Disk)?;
+        file.write_all(data).map_err(|error| fault(&error))?;
+        part.hash.update(data);
+        part.received = received;
+        Ok(received)
+    }
+
+    /// Checks all of it and keeps it. After a fault nothing is kept.
+    pub(super) fn complete(&mut self, id: UploadId, now_ms: u64) -> Result<Attachment, Fault> {
+        if self.parts.get(&id).is_some_and(|part| part.received == 0 && part.start.size == 0) {
+            self.chunk(id, 0, &[])?;
+        }
+        match self.check_and_rename(id) {
+            Ok(()) => {}
+            Err(fault) => {
+                self.cancel(id);
+                return Err(fault);
+            }
+        }
+        let Some(part) = self.parts.remove(&id) else { return Err(Fault::Gone) };
+        let Start { user, room, name, mime, size, checksum } = *part.start;
+        let unattached_ms = self.settings.unattached.as_millis() as u64;
+        let record = Record {
+            id,
+            user,
+            room,
+            name,
+            mime,
+            size,
+            checksum,
+            stored_ms: now_ms,
+            message: None,
+            until_ms: now_ms + unattached_ms,
+        };
+        self.used -= cost(size);
+        if self.records.keep(&record).is_err() {
+            let _ = fs::remove_file(self.path(id, ""));
+            self.records.forget(id);
+            return Err(Fault::Disk);
+        }
+        self.ledger.charge(user, cost(size), now_ms);
+        let attachment = attachment(&record);
+        self.insert(record);
+        Ok(attachment)
+    }
+
+    fn check_and_rename(&mut self, id: UploadId) -> Result<(), Fault> {
+        let (from, to) = (self.path(id, ".part"), self.path(id, ""));
+        let part = self.parts.get_mut(&id).ok_or(Fault::Gone)?;
+        if part.received != part.start.size {
+            return Err(Fault::Size);
+        }
+        if hex(&part.hash.clone().finalize()) != *part.start.checksum {
+            return Err(Fault::Checksum);
+        }
+        // One that was interrupted when all of it was here has its file closed.
+        let file = match part.file.take() {
+            Some(file) => file,
+            None => File::open(&from).map_err(|error| fault(&error))?,
+        };
+        let put = || {
+            file.sync_all()?;
+            fs::rename(&from, &to)?;
+            File::open(&self.settings.folder)?.sync_all()
+        };
+        put().map_err(|error| {
+            let _ = fs::remove_file(&to);
+            fault(&error)
+        })
+    }
+
+    /// Keeps nothing of an upload that is not complete.
+    pub(super) fn cancel(&mut self, id: UploadId) {
+        let Some(part) = self.parts.remove(&id) else { return };
+        self.used -= cost(part.start.size);
+        // Before its first bytes there is none.
+        let _ = fs::remove_file(self.path(id, ".part"));
+    }
+
+    /// The connection of an upload is gone: its user may come back.
+    pub(super) fn interrupt(&mut self, id: UploadId, now_ms: u64) {
+        let Some(part) = self.parts.get_mut(&id) else { return };
+        if part.received == 0 {
+            return self.cancel(id);
+        }
+        // A descriptor less, for each that waits.
+        part.file = None;
+        part.waits_until_ms = Some(now_ms + self.settings.unattached.as_millis() as u64);
+        let user = part.start.user;
+        let waiting = |own: bool| {
+            let waiting = self.parts.iter().filter(move |(_, part)| {
+                part.waits_until_ms.is_some() && (!own || part.start.user == user)
+            });
+            waiting.map(|(&id, part)| (part.waits_until_ms, id)).collect::<BTreeSet<_>>()
+        };
+        let (own, all) = (waiting(true), waiting(false));
+        let over =
+            |set: &BTreeSet<_>, most| if set.len() > most { set.first().copied() } else { None };
+        for (_, id) in [over(&own, WAITING_MAX_USER), over(&all, WAITING_MAX)].into_iter().flatten()
+        {
+            self.cancel(id);
+        }
+    }
+
+    /// The files, if all of them are the user's and of the room.
+    pub(super) fn claim(
+        &mut self,
+        user: UserId,
+        room: RoomId,
+        uploads: &[UploadId],
+        now_ms: u64,
+    ) -> Option<Vec<Attachment>> {
+        let mut seen = BTreeSet::new();
+        let mut found = Vec::new();
+        for id in uploads.iter().filter(|id| seen.insert(**id)) {
+            let record = self.files.get(id)?;
+            if (record.user, record.room) != (user, room) {
+                return None;
+            }
+            found.push(attachment(record));
+        }
+        for id in seen {
+            self.keep_until(id, |record| record.until_ms.max(now_ms + CLAIM_MS));
+        }
+        Some(found)
+    }
+
+    fn keep_until(&mut self, id: UploadId, until_ms: impl FnOnce(&Record) -> u64) {
+        let Some(record) = self.files.get_mut(&id) else { return };
+        self.ends.remove(&(record.until_ms, id));
+        record.until_ms = until_ms(record);
+        self.ends.insert((record.until_ms, id));
+    }
+
+    /// A file that some message shows, and its room.
+    pub(super) fn find(&self, id: UploadId) -> Option<(RoomId, Attachment)> {
+        let record = self.files.get(&id).filter(|record| record.message.is_some())?;
+        Some((record.room, attachment(record)))
+    }
+
+    /// The next bytes of a file.
+    pub(super) fn read(&self, id: UploadId, offset: u64) -> Option<Vec<u8>> {
+        let record = self.files.get(&id).filter(|record| record.message.is_some())?;
+        let left = record.size.checked_sub(offset).filter(|left| *left > 0)?;
+        let mut piece =
+            vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES_MAX / 4)];
+        let file = File::open(self.path(id, "")).ok()?;
+        file.read_exact_at(&mut piece, offset).ok()?;
+        Some(piece)
+    }
+
+    /// What became of files in rooms.
+    pub(super) fn news(&mut self, news: &AttachmentNews, now_ms: u64) {
+        match news {
+            AttachmentNews::Shown { message, uploads } => {
+                for &id in uploads {
+                    let until_ms = now_ms + self.settings.attached.as_millis() as u64;
+                    self.keep_until(id, |_| until_ms);
+                    if let Some(record) = self.files.get_mut(&id) {
+                        record.message = Some(*message);
+                        self.records.change(record);
+                    }
+                }
+            }
+            AttachmentNews::Gone { message, uploads } => {
+                for &id in uploads {
+                    // One that was shown again since belongs to the later message.
+                    if self.files.get(&id).is_some_and(|file| file.message == Some(*message)) {
+                        self.remove(id);
+                    }
+                }
+            }
+            AttachmentNews::RoomOver(room) => {
+                let first = (*room, UploadId(0));
+                let of_room = self.rooms.range(first..).take_while(|(of, _)| of == room);
+                for id in of_room.map(|&(_, id)| id).collect::<Vec<_>>() {
+                    self.remove(id);
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, id: UploadId) {
+        let Some(record) = self.files.remove(&id) else { return };
+        self.used -= cost(record.size);
+        self.ends.remove(&(record.until_ms, id));
+        self.rooms.remove(&(record.room, id));
+        self.records.forget(id);
+        if let Err(error) = fs::remove_file(self.path(id, "")) {
+            tracing::warn!(%error, upload = id.0, "cannot remove a file; the next start will try again");
+        }
+    }
+
+    /// Takes away what was kept long enough.
+    pub(super) fn expire(&mut self, now_ms: u64) {
+        while let Some(&(_, id)) = self.ends.first().filter(|(until, _)| *until <= now_ms) {
+            self.remove(id);
+            self.expired += 1;
+        }
+        let over = self
+            .parts
+            .iter()
+            .filter(|(_, part)| part.waits_until_ms.is_some_and(|until| until <= now_ms));
+        for id in over.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.cancel(id);
+        }
+        self.ledger.forget(now_ms);
+    }
+}
+
+/// What a message shows of a file.
+fn attachment(record: &Record) -> Attachment {
+    let Record { id, name, mime, size, checksum, .. } = record;
+    Attachment {
+        id: *id,
+        name: name.clone(),
+        mime: mime.clone(),
+        size: *size,
+        checksum: checksum.clone(),
+        url: format!("garou:u/{}", id.0).into(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn fault(error: &io::Error) -> Fault {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Fault::DiskFull
+        }
+        _ => {
+            tracing::warn!(%error, "cannot keep a file");
+            Fault::Disk
+        }
+    }
+}
