@@ -131,6 +131,51 @@ impl Private {
         Private { kind, title: title.into(), people: BTreeMap::new() }
     }
 
+    /// Those who were kept, as far as they can still belong to a room; `None` when nobody is left to whom it belongs.
+    ///
+    /// A crash can have cut a change of two people in half, so what holds between inputs is made to hold.
+    pub(crate) fn sound(kind: RoomKind, mut people: Vec<RoomMember>) -> Option<Vec<RoomMember>> {
+        people.sort_by_key(|person| person.order);
+        match kind {
+            RoomKind::Channel => return None,
+            RoomKind::Direct => {
+                people.retain(RoomMember::is_listed);
+                people.iter_mut().for_each(|person| person.role = Role::Member);
+                let lasts = people.iter().any(RoomMember::lasts);
+                return (people.len() == 2 && lasts).then_some(people);
+            }
+            RoomKind::Group => {}
+        }
+        people.retain(RoomMember::lasts);
+        let (mut listed, mut invited, mut owners) = (0, 0, 0);
+        people.retain_mut(|person| {
+            let (count, max) = match person.is_listed() {
+                true => (&mut listed, GROUP_MEMBERS_MAX),
+                false => (&mut invited, INVITED_MAX),
+            };
+            *count += 1;
+            if person.is_listed() && person.role == Role::Owner {
+                owners += 1;
+                if owners > 1 {
+                    person.role = Role::Admin;
+                }
+            }
+            *count <= max
+        });
+        (listed > 0).then_some(people)
+    }
+
+    /// Puts those on the list who were there.
+    pub(crate) fn restore(&mut self, people: Vec<RoomMember>) {
+        self.people = people.into_iter().map(|person| (person.profile.user, person)).collect();
+        if self.kind == RoomKind::Group
+            && let Some(heir) = self.heir()
+            && let Some(heir) = self.people.get_mut(&heir)
+        {
+            heir.role = Role::Owner;
+        }
+    }
+
     pub(crate) fn get(&self, user: UserId) -> Option<&RoomMember> {
         self.people.get(&user)
     }

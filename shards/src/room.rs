@@ -85,6 +85,13 @@ impl MessageId {
         MessageId(u64::from(shard.0 as u8) << 44 | count & ((1 << 44) - 1))
     }
 
+    /// How many messages the shard had numbered with this one, if it is one of the shard's.
+    #[must_use]
+    pub fn count_of(self, shard: crate::ShardId) -> Option<u64> {
+        let count = self.0 & ((1 << 44) - 1);
+        (MessageId::new(shard, count) == self).then_some(count)
+    }
+
     /// The last 32 bits, which are the message's id on the piano.
     #[must_use]
     pub fn short(self) -> u32 {

@@ -1,6 +1,8 @@
 //! What a channel is beyond itself as a room: its numbering, who may what, what was already said, and how busy it is.
 
-use crate::{MessageId, NumberKey, Role, RoomId, UserId, channel::Channel, shard::Gathered};
+use crate::{
+    MessageId, NumberKey, Role, RoomId, StoredRoom, UserId, channel::Channel, shard::Gathered,
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -87,6 +89,30 @@ impl RoomState {
     pub(crate) fn set_topic(&mut self, topic: &str) {
         if !topic.is_empty() || self.rare.is_some() {
             self.rare().topic = (!topic.is_empty()).then(|| topic.into());
+        }
+    }
+
+    /// Whether it is anything that a new room is not.
+    pub(crate) fn is_special(&self) -> bool {
+        let rare = self.rare.as_ref();
+        self.post_role != Role::Member
+            || rare.is_some_and(|rare| rare.topic.is_some() || !rare.roles.is_empty())
+    }
+
+    /// What is to be kept of it.
+    pub(crate) fn to_store(&self, title: Box<str>) -> StoredRoom {
+        let (topic, post_role) = (self.topic().map(Into::into), self.post_role);
+        let roles = self.rare.iter().flat_map(|rare| &rare.roles);
+        let roles = roles.map(|(&user, &role)| (user, role)).collect();
+        StoredRoom { title, topic, post_role, roles }
+    }
+
+    /// Makes it what was kept.
+    pub(crate) fn restore(&mut self, room: &StoredRoom) {
+        self.set_topic(room.topic.as_deref().unwrap_or_default());
+        self.post_role = room.post_role;
+        for &(user, role) in &room.roles {
+            self.set_role(user, role);
         }
     }
 

@@ -1,7 +1,10 @@
 //! What the core asks to be kept, and what it is answered: plain data. Where and how it is kept, the core does not
 //! know, and it never waits: questions pause those who depend on the answer, nobody else.
 
-use crate::{ChannelName, ChatMessage, Profile, Settings, UserId};
+use crate::{
+    ChannelName, ChatMessage, Invitation, Profile, Role, RoomId, RoomMember, Settings, UserId,
+};
+use serde::{Deserialize, Serialize};
 
 /// One thing to keep, or to look up.
 #[derive(Clone, PartialEq, Debug)]
@@ -15,6 +18,13 @@ pub enum StoreRequest {
     LoadChannel {
         /// Which.
         channel: ChannelName,
+        /// How many of the last messages.
+        history: u32,
+    },
+    /// What the direct or group room of a number was. Answered by [`StoreReply::Room`].
+    LoadRoom {
+        /// Which.
+        room: RoomId,
         /// How many of the last messages.
         history: u32,
     },
@@ -42,6 +52,24 @@ pub enum StoreRequest {
         settings: Box<Settings>,
         /// Who wears the crown, or did last; lobbies have none.
         crown: Option<UserId>,
+    },
+    /// What a channel that is kept is as a room.
+    SaveRoom {
+        /// Which.
+        channel: ChannelName,
+        /// Its number, when it is a direct or group room.
+        number: Option<RoomId>,
+        /// What it is.
+        room: Box<StoredRoom>,
+    },
+    /// How somebody stands to a direct or group room that is kept.
+    SavePerson {
+        /// Which room.
+        channel: ChannelName,
+        /// Who.
+        user: UserId,
+        /// How; `None` for one who has nothing to do with it any more.
+        person: Option<Box<RoomMember>>,
     },
     /// A channel that is kept has ended, because nobody was there.
     EndChannel {
@@ -113,6 +141,15 @@ pub enum StoreReply {
         user: UserId,
         /// The record; its version counts for nothing.
         found: Option<Box<Profile>>,
+        /// The direct and group rooms that the user is in, and those into which they are invited, oldest first.
+        rooms: Vec<(RoomId, Option<Invitation>)>,
+    },
+    /// What a direct or group room was; `None` for one that is not kept.
+    Room {
+        /// Its number.
+        room: RoomId,
+        /// Its name, and what it was.
+        found: Option<Box<(ChannelName, StoredChannel)>>,
     },
     /// What a channel was; `None` for one that is not kept.
     Channel {
@@ -141,6 +178,23 @@ pub struct StoredChannel {
     pub bans: Vec<(UserId, u64)>,
     /// What was said last, oldest first.
     pub history: Vec<ChatMessage>,
+    /// What it was as a room, if it was more than a channel.
+    pub room: Option<StoredRoom>,
+    /// Who belongs to it, when it is a direct or group room, or did.
+    pub people: Vec<RoomMember>,
+}
+
+/// What a channel is as a room, beyond its settings.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StoredRoom {
+    /// What a group is called.
+    pub title: Box<str>,
+    /// What it is about.
+    pub topic: Option<Box<str>>,
+    /// The least role that may post.
+    pub post_role: Role,
+    /// The roles that were given in a channel; those of direct and group rooms are with their people.
+    pub roles: Vec<(UserId, Role)>,
 }
 
 impl StoreRequest {
@@ -148,7 +202,12 @@ impl StoreRequest {
     #[must_use]
     pub fn unanswered(&self) -> Option<StoreReply> {
         match self {
-            StoreRequest::LoadUser { user } => Some(StoreReply::User { user: *user, found: None }),
+            StoreRequest::LoadUser { user } => {
+                Some(StoreReply::User { user: *user, found: None, rooms: Vec::new() })
+            }
+            StoreRequest::LoadRoom { room, .. } => {
+                Some(StoreReply::Room { room: *room, found: None })
+            }
             StoreRequest::LoadChannel { channel, .. } => {
                 Some(StoreReply::Channel { channel: channel.clone(), found: None })
             }

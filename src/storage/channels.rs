@@ -1,9 +1,10 @@
 //! The tables of channels and of what was said in them.
 
-use super::{Retention, bans, json};
+use super::{Retention, bans, json, rooms};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tutti_shards::{
-    ChannelName, ChatMessage, ModerationAct, ModerationKind, Settings, StoredChannel, UserId,
+    ChannelName, ChatMessage, ModerationAct, ModerationKind, Settings, StoredChannel, StoredRoom,
+    UserId,
 };
 
 /// Messages of a channel between two looks at whether it has too many: a power of two.
@@ -16,16 +17,17 @@ pub(super) fn load(
     history: u32,
     now_ms: u64,
 ) -> rusqlite::Result<Option<StoredChannel>> {
-    let sql = "SELECT id, settings, crown FROM channels
+    let sql = "SELECT id, settings, crown, room FROM channels
         WHERE name = ?1 AND (until_ms IS NULL OR until_ms > ?2)";
     let row = db
         .prepare_cached(sql)?
         .query_row(params![channel.as_str(), now_ms as i64], |row| {
             let settings: Option<String> = row.get(1)?;
-            Ok((row.get::<_, i64>(0)?, settings, row.get::<_, Option<[u8; 12]>>(2)?))
+            let crown: Option<[u8; 12]> = row.get(2)?;
+            Ok((row.get::<_, i64>(0)?, settings, crown, row.get::<_, Option<String>>(3)?))
         })
         .optional()?;
-    let Some((id, settings, crown)) = row else { return Ok(None) };
+    let Some((id, settings, crown, room)) = row else { return Ok(None) };
     let users = bans::list(db, Some(channel.as_str()), now_ms)?.into_iter().filter_map(|ban| {
         match ban.target {
             bans::BanTarget::User(user) => Some((user, ban.until_ms.unwrap_or(u64::MAX))),
@@ -37,6 +39,8 @@ pub(super) fn load(
         crown: crown.map(UserId),
         bans: users.collect(),
         history: messages(db, id, history)?,
+        room: room.and_then(|text| json::read::<StoredRoom>("room", &text)),
+        people: rooms::people(db, id)?,
     }))
 }
 
@@ -82,7 +86,7 @@ pub(super) fn end(
     at_ms: u64,
     retention: &Retention,
 ) -> rusqlite::Result<()> {
-    if retention.channel.is_zero() {
+    if retention.channel.is_zero() || channel.is_private() {
         return forget(db, channel.as_str());
     }
     let until_ms = at_ms.saturating_add(retention.channel.as_millis() as u64);
@@ -125,7 +129,7 @@ pub(super) fn say(
 }
 
 /// The number of a channel's row, which is made if there is none.
-fn place_of(db: &Connection, channel: &ChannelName) -> rusqlite::Result<i64> {
+pub(super) fn place_of(db: &Connection, channel: &ChannelName) -> rusqlite::Result<i64> {
     let find = "SELECT id FROM channels WHERE name = ?1";
     let found = db
         .prepare_cached(find)?

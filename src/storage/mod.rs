@@ -25,6 +25,7 @@ mod channels;
 mod counters;
 mod json;
 mod retention;
+mod rooms;
 mod schema;
 pub mod tool;
 mod uploads;

@@ -47,9 +47,10 @@ pub(super) fn restarted(
     now_ms: u64,
 ) -> rusqlite::Result<()> {
     let until_ms = now_ms.saturating_add(retention.restart.as_millis() as u64);
-    let sql = "UPDATE channels SET until_ms = ?1 WHERE until_ms IS NULL";
+    // Direct and group rooms wait for their people however long that takes.
+    let sql = "UPDATE channels SET until_ms = ?1 WHERE until_ms IS NULL AND number IS NULL";
     db.execute(sql, params![until_ms as i64])?;
-    Ok(())
+    super::rooms::restarted(db)
 }
 
 /// Forgets what is over, at most `most` of each kind, in the transaction that is open.

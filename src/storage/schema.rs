@@ -9,8 +9,12 @@ const APPLICATION_ID: i32 = 0x5475_7474;
 
 /// What leads from each version to the next. A file's version is how many of these it has been through. Never changed
 /// once released: what is wrong with one is put right by another.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql"), include_str!("schema/v3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/v1.sql"),
+    include_str!("schema/v2.sql"),
+    include_str!("schema/v3.sql"),
+    include_str!("schema/v4.sql"),
+];
 
 /// The version that this program writes.
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;

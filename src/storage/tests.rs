@@ -534,7 +534,7 @@ mod kept {
         }
         for n in 0..10_000 {
             let found = None;
-            let expected = StoreReply::User { user: user(n), found };
+            let expected = StoreReply::User { user: user(n), found, rooms: Vec::new() };
             assert_eq!(answers.recv_timeout(SOON).unwrap(), expected);
         }
         storage.handle().commit(vec![entry("after")], SOON).unwrap();

@@ -1,7 +1,8 @@
 //! The storage thread: gathers writes into transactions, answers questions, and gets over a disk that refuses.
 
 use super::{
-    Replies, Settings, StorageError, Write, channels, counters::Counters, retention, users, wall_ms,
+    Replies, Settings, StorageError, Write, channels, counters::Counters, retention, rooms, users,
+    wall_ms,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::{Connection, ErrorCode};
@@ -140,8 +141,13 @@ impl Worker {
     fn serve(&mut self, from: ShardId, request: StoreRequest) {
         let reply = match request {
             StoreRequest::LoadUser { user } => {
-                let found = self.look_up(|db| users::load(db, user));
-                StoreReply::User { user, found: found.flatten().map(Box::new) }
+                let found = self.look_up(|db| users::load(db, user)).flatten().map(Box::new);
+                let rooms = self.look_up(|db| rooms::belongings(db, user)).unwrap_or_default();
+                StoreReply::User { user, found, rooms }
+            }
+            StoreRequest::LoadRoom { room, history } => {
+                let found = self.look_up(|db| rooms::load(db, room, history, wall_ms())).flatten();
+                StoreReply::Room { room, found: found.map(Box::new) }
             }
             StoreRequest::LoadChannel { channel, history } => {
                 let found =

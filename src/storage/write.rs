@@ -5,7 +5,7 @@ use super::{
     bans::{self, Ban, BanTarget},
     channels,
     retention::{self, Retention},
-    uploads, users,
+    rooms, uploads, users,
 };
 use rusqlite::Connection;
 use tutti_shards::{ChannelName, StoreRequest, UploadId};
@@ -68,6 +68,10 @@ fn apply(request: &StoreRequest, db: &Connection, retention: &Retention) -> rusq
         StoreRequest::SaveChannel { channel, settings, crown } => {
             channels::save(db, channel, settings, *crown)
         }
+        StoreRequest::SaveRoom { channel, number, room } => rooms::save(db, channel, *number, room),
+        StoreRequest::SavePerson { channel, user, person } => {
+            rooms::save_person(db, channel, *user, person.as_deref())
+        }
         StoreRequest::EndChannel { channel, at_ms } => {
             channels::end(db, channel, *at_ms, retention)
         }
@@ -76,7 +80,9 @@ fn apply(request: &StoreRequest, db: &Connection, retention: &Retention) -> rusq
         }
         StoreRequest::ClearMessages { channel } => channels::clear(db, channel),
         StoreRequest::Moderate { act, .. } => channels::moderate(db, act),
-        StoreRequest::LoadUser { .. } | StoreRequest::LoadChannel { .. } => {
+        StoreRequest::LoadUser { .. }
+        | StoreRequest::LoadChannel { .. }
+        | StoreRequest::LoadRoom { .. } => {
             unreachable!("questions are answered, not written")
         }
     }

@@ -14,7 +14,9 @@ from test_login import SECRET, token
 from test_messages import FAST
 
 
-class Private(Case):
+class Accounts(Case):
+    """People with accounts, and rooms of theirs."""
+
     arguments = FAST
     settings = {"quic.token_secret": f'"{SECRET}"', "quic.names": "true"}
     shards = 5
@@ -22,8 +24,8 @@ class Private(Case):
 
     def account(self):
         """A number that no account has yet."""
-        Private._accounts += 1
-        return Private._accounts
+        Accounts._accounts += 1
+        return Accounts._accounts
 
     async def member(self, number=None, **how):
         """A client with an account, logged in."""
@@ -56,6 +58,8 @@ class Private(Case):
         inits = [client.lobby] + [await client.expect(INIT, room_id=room) for room in client.auth_ok["rooms"][1:]]
         return client, {init["room_id"]: init for init in inits}
 
+
+class Private(Accounts):
     async def test_043_a_group_member_stays_listed_as_offline(self):
         number = self.account()
         first, second = await self.member(), await self.member(number)

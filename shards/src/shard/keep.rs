@@ -9,13 +9,13 @@
 
 use super::{Output, Shard};
 use crate::{
-    ChannelName, ChatMessage, ConnId, Crown, DoorKind, Event, Guise, ModerationAct, ModerationKind,
-    Nick, Notice, Now, Position, Profile, SeatRequest, Settings, ShardId, StoreReply, StoreRequest,
-    StoredChannel, UserId, Wire,
+    ChannelName, ChatMessage, ConnId, Crown, DoorKind, Event, Guise, Invitation, ModerationAct,
+    ModerationKind, Nick, Notice, Now, Position, Profile, RoomId, RoomKind, SeatRequest, Settings,
+    ShardId, StoreReply, StoreRequest, StoredChannel, UserId, Whom, Wire,
     channel::{Ban, dropped_at},
     conn::{Awaits, JoinRequest},
     fan_out::Class,
-    mesh::Seeker,
+    mesh::{Belonging, Finder, Seeker},
     timers::Timer,
     users::Presence,
 };
@@ -31,8 +31,10 @@ type UserWish = (Presence, Option<Nick>, Option<Box<Guise>>);
 /// What the storage was asked and has not answered.
 #[derive(Debug)]
 pub(super) struct Asked {
-    users: HashMap<UserId, Vec<UserWish>, RandomState>,
+    users: HashMap<UserId, LoadingUser, RandomState>,
     channels: HashMap<ChannelName, Loading, RandomState>,
+    /// Direct and group rooms that are known by their numbers alone.
+    rooms: HashMap<RoomId, LoadingRoom, RandomState>,
     acts: HashMap<u64, Unconfirmed, RandomState>,
     /// Until when each is waited for, soonest first. Those that were answered are still in here.
     until: VecDeque<(u64, Question)>,
@@ -46,7 +48,25 @@ pub(super) struct Asked {
 enum Question {
     User(UserId),
     Channel(ChannelName),
+    Room(RoomId),
     Act(u64),
+}
+
+#[derive(Debug, Default)]
+struct LoadingUser {
+    /// Connections that want to be welcomed, in order.
+    waiters: Vec<UserWish>,
+    /// Those who look for the user.
+    finders: Vec<(Whom, Box<Finder>)>,
+    /// What has changed meanwhile about the rooms of the user, in order.
+    news: Vec<(RoomId, Belonging)>,
+}
+
+#[derive(Debug, Default)]
+struct LoadingRoom {
+    seats: Vec<SeatWish>,
+    /// Whether the answer is here, and they sit down now.
+    answered: bool,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +104,7 @@ impl Asked {
         Asked {
             users: HashMap::with_hasher(hasher()),
             channels: HashMap::with_hasher(hasher()),
+            rooms: HashMap::with_hasher(hasher()),
             acts: HashMap::with_hasher(hasher()),
             until: VecDeque::new(),
             silent: false,
@@ -93,7 +114,7 @@ impl Asked {
 
     /// How many answers are waited for.
     pub(super) fn len(&self) -> usize {
-        self.users.len() + self.channels.len() + self.acts.len()
+        self.users.len() + self.channels.len() + self.rooms.len() + self.acts.len()
     }
 }
 
@@ -111,7 +132,8 @@ impl<W: Wire> Shard<W> {
     pub fn stored(&mut self, now: Now, reply: StoreReply) {
         self.asked.silent = false;
         match reply {
-            StoreReply::User { user, found } => self.user_loaded(now, user, found),
+            StoreReply::User { user, found, rooms } => self.user_loaded(now, user, found, rooms),
+            StoreReply::Room { room, found } => self.room_loaded(now, room, found),
             StoreReply::Channel { channel, found } => self.channel_loaded(now, &channel, found),
             StoreReply::Kept { ticket, lasts } => self.act_kept(ticket, lasts),
         }
@@ -141,6 +163,7 @@ impl<W: Wire> Shard<W> {
             let late = match &question {
                 Question::User(user) => self.asked.users.contains_key(user),
                 Question::Channel(channel) => self.asked.channels.contains_key(channel),
+                Question::Room(room) => self.asked.rooms.contains_key(room),
                 Question::Act(ticket) => self.asked.acts.contains_key(ticket),
             };
             if !late {
@@ -149,7 +172,8 @@ impl<W: Wire> Shard<W> {
             self.stats.storage_late += 1;
             self.asked.silent = true;
             match question {
-                Question::User(user) => self.user_loaded(now, user, None),
+                Question::User(user) => self.user_loaded(now, user, None, Vec::new()),
+                Question::Room(room) => self.room_loaded(now, room, None),
                 Question::Channel(channel) => self.channel_loaded(now, &channel, None),
                 Question::Act(ticket) => self.act_kept(ticket, false),
             }
@@ -175,31 +199,74 @@ impl<W: Wire> Shard<W> {
         }
         let silent = self.asked.silent;
         let waiter = (!silent).then(|| (presence, nick.cloned(), guise.cloned().map(Box::new)));
-        if let Some(waiters) = self.asked.users.get_mut(&user) {
-            waiters.extend(waiter);
+        if let Some(loading) = self.asked.users.get_mut(&user) {
+            loading.waiters.extend(waiter);
             return !silent;
         }
         if self.users.get(user).is_some() {
             return false;
         }
-        self.asked.users.insert(user, waiter.into_iter().collect());
+        let waiters = waiter.into_iter().collect();
+        self.asked.users.insert(user, LoadingUser { waiters, ..LoadingUser::default() });
         self.ask(now.mono_us, Question::User(user), StoreRequest::LoadUser { user });
         !silent
     }
 
-    /// A connection that may be waiting for its user's record is gone.
-    pub(super) fn forget_waiting(&mut self, user: UserId, conn: ConnId) {
-        if let Some(waiters) = self.asked.users.get_mut(&user) {
-            waiters.retain(|(presence, ..)| presence.conn != conn);
+    /// Looks up who an account is whose record is not here; gives `finder` back when nobody can know.
+    pub(super) fn finds_in_storage(
+        &mut self,
+        now: Now,
+        whom: Whom,
+        finder: Box<Finder>,
+    ) -> Result<(), Box<Finder>> {
+        let Some(user) = whom.user.filter(|_| self.config.storage.is_some()) else {
+            return Err(finder);
+        };
+        if let Some(loading) = self.asked.users.get_mut(&user) {
+            loading.finders.push((whom, finder));
+            return Ok(());
+        }
+        let finders = vec![(whom, finder)];
+        self.asked.users.insert(user, LoadingUser { finders, ..LoadingUser::default() });
+        self.ask(now.mono_us, Question::User(user), StoreRequest::LoadUser { user });
+        Ok(())
+    }
+
+    /// Something has changed about the rooms of a user of whom the storage was asked.
+    pub(super) fn note_belonging(&mut self, user: UserId, room: RoomId, how: &Belonging) {
+        if let Some(loading) = self.asked.users.get_mut(&user) {
+            loading.news.push((room, how.clone()));
         }
     }
 
-    fn user_loaded(&mut self, now: Now, user: UserId, found: Option<Box<Profile>>) {
-        let waiters = self.asked.users.remove(&user).unwrap_or_default();
+    /// A connection that may be waiting for its user's record is gone.
+    pub(super) fn forget_waiting(&mut self, user: UserId, conn: ConnId) {
+        if let Some(loading) = self.asked.users.get_mut(&user) {
+            loading.waiters.retain(|(presence, ..)| presence.conn != conn);
+        }
+    }
+
+    fn user_loaded(
+        &mut self,
+        now: Now,
+        user: UserId,
+        found: Option<Box<Profile>>,
+        rooms: Vec<(RoomId, Option<Invitation>)>,
+    ) {
+        let loading = self.asked.users.remove(&user).unwrap_or_default();
+        let LoadingUser { waiters, finders, news } = loading;
+        let late = self.users.get(user).is_some();
         if let Some(found) = &found
-            && self.users.get(user).is_some()
+            && late
         {
             self.user_known_late(now, user, found);
+        }
+        if late || !waiters.is_empty() {
+            self.belongings_loaded(now, user, late, rooms, &news);
+        }
+        for (whom, finder) in finders {
+            let here = self.users.get(user).map(|record| Box::new((*record.profile).clone()));
+            self.say_found(now, whom, finder, here.or_else(|| found.clone()));
         }
         if waiters.is_empty() || self.stopping {
             return;
@@ -217,6 +284,11 @@ impl<W: Wire> Shard<W> {
             let looks = (nick.as_ref(), guise);
             let welcome = self.arrive(user, true, presence, looks, || profile.clone());
             self.welcome_at(now, presence.shard, presence.conn, welcome);
+        }
+        // So that an account can be found by its number when it is not connected.
+        let account = self.users.get(user).and_then(|record| record.profile.account);
+        if account.is_some() && account != profile.account {
+            self.keep_user(now, user);
         }
     }
 
@@ -381,9 +453,14 @@ impl<W: Wire> Shard<W> {
         found: StoredChannel,
         first: Option<UserId>,
     ) {
-        let StoredChannel { settings, crown, bans, history } = found;
+        let StoredChannel { settings, crown, bans, history, room, people } = found;
+        history.iter().for_each(|message| self.pass_over_number(now, message.id));
         let (idx, new) = match (self.by_name.get(name), first) {
             (Some(&idx), _) => (idx, false),
+            (None, _) if name.is_private() => match self.restore_private(name, &room, people) {
+                Some(idx) => (idx, true),
+                None => return,
+            },
             (None, Some(_)) if self.channels.len() < self.config.channels_max as usize => {
                 (self.create_channel(name.clone(), None), true)
             }
@@ -392,7 +469,10 @@ impl<W: Wire> Shard<W> {
         let (history_max, bans_max) = (self.config.history_kept() as usize, self.config.bans_max);
         let channel = &mut self.channels[idx as usize];
         channel.kept = true;
-        if new && !channel.kind.is_lobby() {
+        if new && let Some(room) = room {
+            channel.room.restore(&room);
+        }
+        if new && !channel.kind.is_lobby() && channel.private.is_none() {
             channel.settings = settings.unwrap_or_else(|| Settings::new(channel.kind));
             // It lies for its last holder; others may take it after the usual while.
             let (start, end) = dropped_at(Position::OFF_SCREEN);
@@ -433,7 +513,51 @@ impl<W: Wire> Shard<W> {
         if self.config.storage.is_some() {
             self.channels[idx as usize].kept = true;
             self.save_channel(idx);
+            let channel = &self.channels[idx as usize];
+            if channel.private.is_some() || channel.room.is_special() {
+                self.save_room(idx);
+            }
+            let people = self.channels[idx as usize].private.iter().flat_map(|p| p.people());
+            for user in people.map(|person| person.profile.user).collect::<Vec<_>>() {
+                self.save_person(idx, user);
+            }
         }
+    }
+
+    /// What a channel is as a room has changed, or its settings by somebody in the room.
+    pub(super) fn keep_room(&mut self, idx: u32) {
+        if self.channels[idx as usize].kept {
+            self.save_channel(idx);
+            self.save_room(idx);
+        } else if self.channels[idx as usize].kind_of_room() != RoomKind::Direct {
+            self.keep_channel(idx);
+        }
+    }
+
+    fn save_room(&mut self, idx: u32) {
+        let channel = &self.channels[idx as usize];
+        let private = channel.private.as_deref();
+        let title = private.map(|private| private.title.clone()).unwrap_or_default();
+        let room = Box::new(channel.room.to_store(title));
+        let (channel, number) = (channel.name.clone(), private.map(|_| channel.room.id));
+        self.store(StoreRequest::SaveRoom { channel, number, room });
+    }
+
+    /// How somebody stands to a direct or group room has changed. One of two people is kept from the first word on.
+    pub(super) fn keep_person(&mut self, idx: u32, user: UserId) {
+        let channel = &self.channels[idx as usize];
+        if channel.kept {
+            self.save_person(idx, user);
+        } else if channel.kind_of_room() == RoomKind::Group {
+            self.keep_channel(idx);
+        }
+    }
+
+    fn save_person(&mut self, idx: u32, user: UserId) {
+        let channel = &self.channels[idx as usize];
+        let Some(private) = channel.private.as_deref() else { return };
+        let person = private.get(user).cloned().map(Box::new);
+        self.store(StoreRequest::SavePerson { channel: channel.name.clone(), user, person });
     }
 
     /// A channel's settings or crown have changed.
@@ -481,10 +605,62 @@ impl<W: Wire> Shard<W> {
         true
     }
 
+    /// Whether a seat has to wait until it is known what the room of this number was.
+    pub(super) fn seat_waits_for_number(&mut self, now: Now, room: RoomId, wish: SeatWish) -> bool {
+        if self.config.storage.is_none() || self.by_number.contains_key(&room) {
+            return false;
+        }
+        if self.channels.len() >= self.config.channels_max as usize {
+            return false;
+        }
+        let loading = self.asked.rooms.get_mut(&room);
+        match loading {
+            Some(loading) if loading.answered => return false,
+            Some(loading) => loading.seats.push(wish),
+            None => {
+                let loading = LoadingRoom { seats: vec![wish], answered: false };
+                self.asked.rooms.insert(room, loading);
+                let history = self.config.history_kept();
+                let request = StoreRequest::LoadRoom { room, history };
+                self.ask(now.mono_us, Question::Room(room), request);
+            }
+        }
+        true
+    }
+
+    fn room_loaded(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        found: Option<Box<(ChannelName, StoredChannel)>>,
+    ) {
+        let Some(loading) = self.asked.rooms.get_mut(&room) else { return };
+        loading.answered = true;
+        let wishes = std::mem::take(&mut loading.seats);
+        if let Some((name, found)) = found.map(|found| *found)
+            && !self.stopping
+            && !self.by_number.contains_key(&room)
+            && self.config.number_key.room(&name) == room
+        {
+            self.restore(now, &name, found, None);
+        }
+        self.wishes_go_on(now, wishes);
+        self.asked.rooms.remove(&room);
+        if let Some(&idx) = self.by_number.get(&room)
+            && self.channels[idx as usize].roster.is_empty()
+        {
+            self.arm_empty(now, idx);
+        }
+    }
+
     /// What seats had to wait for is known.
     fn seats_go_on(&mut self, now: Now, name: &ChannelName) {
         let loading = self.asked.channels.get_mut(name);
         let wishes = loading.map(|loading| std::mem::take(&mut loading.seats)).unwrap_or_default();
+        self.wishes_go_on(now, wishes);
+    }
+
+    fn wishes_go_on(&mut self, now: Now, wishes: Vec<SeatWish>) {
         for SeatWish { from, conn, profile, request } in wishes {
             match from {
                 Some(from) => self.on_sit(now, from, conn, Profile::clone(&profile), request),
@@ -498,11 +674,16 @@ impl<W: Wire> Shard<W> {
         for loading in self.asked.channels.values_mut() {
             loading.seats.retain(|wish| wish.conn != conn);
         }
+        for loading in self.asked.rooms.values_mut() {
+            loading.seats.retain(|wish| wish.conn != conn);
+        }
     }
 
     /// A seat that may be waiting for its room belongs to somebody who is called otherwise now.
     pub(super) fn rename_waiting_seat(&mut self, conn: ConnId, profile: &Rc<Profile>) {
-        let wishes = self.asked.channels.values_mut().flat_map(|loading| &mut loading.seats);
+        let by_name = self.asked.channels.values_mut().flat_map(|loading| &mut loading.seats);
+        let by_number = self.asked.rooms.values_mut().flat_map(|loading| &mut loading.seats);
+        let wishes = by_name.chain(by_number);
         for wish in wishes.filter(|wish| wish.conn == conn) {
             wish.profile = profile.clone();
         }

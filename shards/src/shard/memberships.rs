@@ -61,6 +61,10 @@ impl Memberships {
         all.filter_map(|one| one.invitation.clone()).collect()
     }
 
+    fn knows(&self, user: UserId, room: RoomId) -> bool {
+        self.of.get(&user).is_some_and(|list| list.iter().any(|one| one.room == room))
+    }
+
     fn change(&mut self, user: UserId, room: RoomId, how: &Belonging) {
         let list = self.of.entry(user).or_default();
         let known = list.iter().position(|one| one.room == room);
@@ -98,6 +102,7 @@ impl<W: Wire> Shard<W> {
         if self.config.storage.is_none() || self.users.get(user).is_some() {
             self.memberships.change(user, room, &how);
         }
+        self.note_belonging(user, room, &how);
         let news = match how {
             Belonging::Out => return,
             Belonging::In => RoomNews::Enters(room),
@@ -164,11 +169,45 @@ impl<W: Wire> Shard<W> {
         }
         let user = whom.user.or_else(|| self.memberships.numbers.get(&whom.number).copied());
         let record = user.and_then(|user| self.users.get(user));
-        let found = record.map(|record| Box::new(Profile::clone(&record.profile)));
-        self.say_found(now, whom, finder, found);
+        if let Some(record) = record {
+            let found = Some(Box::new(Profile::clone(&record.profile)));
+            return self.say_found(now, whom, finder, found);
+        }
+        if let Err(finder) = self.finds_in_storage(now, whom, finder) {
+            self.say_found(now, whom, finder, None);
+        }
     }
 
-    fn say_found(
+    /// It is known to which rooms a user belongs, and what of that has changed since it was asked; `late` when the user
+    /// is here already.
+    pub(super) fn belongings_loaded(
+        &mut self,
+        now: Now,
+        user: UserId,
+        late: bool,
+        rooms: Vec<(RoomId, Option<Invitation>)>,
+        news: &[(RoomId, Belonging)],
+    ) {
+        for (room, invitation) in rooms {
+            if self.memberships.knows(user, room) || news.iter().any(|(other, _)| *other == room) {
+                continue;
+            }
+            let how = match invitation {
+                None => Belonging::In,
+                Some(invitation) => Belonging::Invited(Box::new(invitation)),
+            };
+            if late {
+                self.tell_belonging(now, user, room, how);
+            } else {
+                self.memberships.change(user, room, &how);
+            }
+        }
+        for (room, how) in news.iter().filter(|_| !late) {
+            self.memberships.change(user, *room, how);
+        }
+    }
+
+    pub(super) fn say_found(
         &mut self,
         now: Now,
         whom: Whom,

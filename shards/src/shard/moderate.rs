@@ -152,6 +152,7 @@ impl<W: Wire> Shard<W> {
             self.give_private_role(idx, target, role, by);
         } else {
             self.channels[idx as usize].room.set_role(target, role);
+            self.keep_room(idx);
             self.tell_updated(idx, target, by);
         }
         Ok(Outcome::Done(None))
@@ -223,9 +224,7 @@ impl<W: Wire> Shard<W> {
         }
         if changed {
             channel.room.told = channel.now_told();
-            if channel.private.is_none() {
-                self.keep_channel(idx);
-            }
+            self.keep_room(idx);
             self.tell_changed_room(idx, by);
             self.broadcast_channel(idx, None);
             self.touch_list(idx, now.mono_us);

@@ -4,7 +4,7 @@ use super::{Actor, Shard, rooms::Outcome};
 use crate::{
     Answer, ChannelName, ConnId, Departure, Event, GROUP_MEMBERS_MAX, INVITED_MAX, Invitation, Now,
     Occupant, ParticipantView, Position, Profile, Role, RoomEvent, RoomFault, RoomId, RoomKind,
-    Settings, Standing, UserId, UserNumber, Whom, Wire,
+    RoomMember, Settings, Standing, StoredRoom, UserId, UserNumber, Whom, Wire,
     channel::{Ban, Channel},
     mesh::{Belonging, Seek},
     private::Private,
@@ -60,6 +60,23 @@ impl<W: Wire> Shard<W> {
         self.private_mut(idx).put(by, Role::Owner, Standing::Invited(Box::new(by.clone())));
         self.channels[idx as usize].room.set_topic(topic.unwrap_or_default());
         idx
+    }
+
+    /// Makes a direct or group room that was kept, if somebody is left to whom it belongs.
+    pub(super) fn restore_private(
+        &mut self,
+        name: &ChannelName,
+        room: &Option<StoredRoom>,
+        people: Vec<RoomMember>,
+    ) -> Option<u32> {
+        let people = Private::sound(name.room_kind(), people)?;
+        if self.channels.len() >= self.config.channels_max as usize {
+            return None;
+        }
+        let title = room.as_ref().map(|room| &*room.title).unwrap_or_default();
+        let idx = self.found_private(name.clone(), title);
+        self.private_mut(idx).restore(people);
+        Some(idx)
     }
 
     fn private_mut(&mut self, idx: u32) -> &mut Private {
@@ -414,9 +431,6 @@ impl<W: Wire> Shard<W> {
         self.tell_belonging(now, whom.user, room, Belonging::Invited(invitation));
         Ok(())
     }
-
-    /// How somebody stands to a direct or group room has changed.
-    fn keep_person(&mut self, _idx: u32, _user: UserId) {}
 }
 
 impl Channel {

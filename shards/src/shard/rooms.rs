@@ -271,6 +271,15 @@ impl<W: Wire> Shard<W> {
         MessageId::new(self.id, self.message_count)
     }
 
+    /// Numbers no message like one that was kept: a server that starts twice within a second, or whose clock was put
+    /// back, would.
+    pub(super) fn pass_over_number(&mut self, now: Now, id: MessageId) {
+        if let Some(count) = id.count_of(self.id) {
+            let start = now.wall_ms / 1_000 * 4_096;
+            self.message_count = self.message_count.max(start).max(count);
+        }
+    }
+
     pub(super) fn tell_room(&mut self, idx: u32, by: Option<Actor>, event: RoomEvent<'_>) {
         self.broadcast(idx, by, Class::Prompt, Event::Room(event));
     }

@@ -120,7 +120,7 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    /// Whether a seat has to wait until it is known what its room was. A room without a name is here or nowhere.
+    /// Whether a seat has to wait until it is known what its room was.
     fn waits_for_room(
         &mut self,
         now: Now,
@@ -129,9 +129,15 @@ impl<W: Wire> Shard<W> {
         profile: &Rc<Profile>,
         request: &SeatRequest,
     ) -> bool {
-        let RoomWish::Named { name, .. } = &request.room else { return false };
-        let (profile, request) = (profile.clone(), request.clone());
-        self.seat_waits(now, &name.clone(), SeatWish { from, conn, profile, request })
+        let wish = SeatWish { from, conn, profile: profile.clone(), request: request.clone() };
+        match &request.room {
+            RoomWish::Named { name, .. } => self.seat_waits(now, name, wish),
+            RoomWish::With(other) => {
+                self.seat_waits(now, &ChannelName::direct(profile.user, other.user), wish)
+            }
+            RoomWish::Numbered(room) => self.seat_waits_for_number(now, *room, wish),
+            RoomWish::Direct(_) | RoomWish::Group { .. } => false,
+        }
     }
 
     /// Looks who the other of two is with whom somebody wants to sit.

@@ -92,7 +92,8 @@ impl<W: Wire> Shard<W> {
             let name = channel.name.clone();
             self.store(StoreRequest::EndChannel { channel: name, at_ms: now.wall_ms });
         }
-        if !self.stopping {
+        // What is kept of a channel tells of its files when it comes back; a direct or group room that ends does not.
+        if !self.stopping && (!channel.kept || channel.private.is_some()) {
             let news = AttachmentNews::RoomOver(channel.room.id);
             self.outputs.push_back(Output::Attachments(news));
         }

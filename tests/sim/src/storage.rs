@@ -4,7 +4,8 @@
 use crate::draw::Draw;
 use std::collections::{BTreeMap, VecDeque};
 use tutti_shards::{
-    ChatMessage, ModerationKind, Profile, Settings, StoreReply, StoreRequest, StoredChannel, UserId,
+    ChannelName, ChatMessage, Invitation, ModerationKind, Profile, RoomId, RoomMember, Settings,
+    Standing, StoreReply, StoreRequest, StoredChannel, StoredRoom, UserId,
 };
 
 /// How good the storage of a run is.
@@ -30,6 +31,10 @@ pub struct Kept {
     pub bans: BTreeMap<UserId, u64>,
     /// Everything said, oldest first, each with its number.
     pub messages: Vec<(u64, ChatMessage)>,
+    room: Option<StoredRoom>,
+    number: Option<RoomId>,
+    /// In the order in which they came to have to do with it.
+    people: Vec<(UserId, RoomMember)>,
 }
 
 /// What is kept.
@@ -107,7 +112,17 @@ impl Storage {
                 let known = self.state.users.get(user).cloned();
                 let first = self.state.first_seen.get(user).copied();
                 let found = known.or_else(|| first.map(|first| Profile::new(*user, first)));
-                StoreReply::User { user: *user, found: found.map(Box::new) }
+                let rooms = self.state.belongings(*user);
+                StoreReply::User { user: *user, found: found.map(Box::new), rooms }
+            }
+            StoreRequest::LoadRoom { room, history } => {
+                let mut all = self.state.channels.iter();
+                let found = all.find(|(_, kept)| kept.number == Some(*room));
+                let found = found.map(|(name, kept)| {
+                    let name = ChannelName::parse_kept(name).expect("names are kept as they are");
+                    Box::new((name, kept.load(*history, wall_ms)))
+                });
+                StoreReply::Room { room: *room, found }
             }
             StoreRequest::LoadChannel { channel, history } => {
                 let kept = self.state.channels.get(channel.as_str());
@@ -177,6 +192,7 @@ impl Storage {
         for request in self.since.drain(..).take(left) {
             self.committed.apply(&request);
         }
+        self.committed.restarted();
         self.state = self.committed.clone();
         self.waiting.clear();
         self.replies = vec![VecDeque::new(); shards];
@@ -196,18 +212,73 @@ impl Kept {
                 .map(|(&user, &until)| (user, until))
                 .collect(),
             history: self.messages[skipped..].iter().map(|(_, said)| said.clone()).collect(),
+            room: self.room.clone(),
+            people: self.people.iter().map(|(_, person)| person.clone()).collect(),
         }
     }
 }
 
 impl State {
-    fn channel(&mut self, name: &tutti_shards::ChannelName) -> &mut Kept {
+    fn channel(&mut self, name: &ChannelName) -> &mut Kept {
         self.channels.entry(name.as_str().to_owned()).or_default()
+    }
+
+    /// The direct and group rooms of a user, and the invitations.
+    fn belongings(&self, user: UserId) -> Vec<(RoomId, Option<Invitation>)> {
+        let mut found = Vec::new();
+        for (name, kept) in &self.channels {
+            let Some(room) = kept.number else { continue };
+            let Some((_, person)) = kept.people.iter().find(|(other, _)| *other == user) else {
+                continue;
+            };
+            match &person.standing {
+                Standing::In => found.push((room, None)),
+                Standing::Invited(by) => {
+                    let kind = ChannelName::parse_kept(name).expect("as it was kept").room_kind();
+                    let Some(kept) = &kept.room else { continue };
+                    let (title, by) = (kept.title.clone(), Profile::clone(by));
+                    found.push((room, Some(Invitation { room, kind, title, by })));
+                }
+                Standing::Closed | Standing::Former => {}
+            }
+        }
+        found
+    }
+
+    /// Who cannot come back belongs to no group any more, and rooms of which nobody is left are gone.
+    fn restarted(&mut self) {
+        let lasts = |person: &RoomMember| person.profile.account.is_some();
+        for (name, kept) in &mut self.channels {
+            if kept.number.is_some() && name.starts_with("\ngroup ") {
+                kept.people.retain(|(_, person)| lasts(person));
+            }
+        }
+        self.channels.retain(|_, kept| {
+            let listed =
+                |person: &RoomMember| matches!(person.standing, Standing::In | Standing::Closed);
+            kept.number.is_none() || kept.people.iter().any(|(_, p)| lasts(p) && listed(p))
+        });
     }
 
     fn apply(&mut self, request: &StoreRequest) {
         match request {
-            StoreRequest::LoadUser { .. } | StoreRequest::LoadChannel { .. } => {}
+            StoreRequest::LoadUser { .. }
+            | StoreRequest::LoadChannel { .. }
+            | StoreRequest::LoadRoom { .. } => {}
+            StoreRequest::SaveRoom { channel, number, room } => {
+                let kept = self.channel(channel);
+                (kept.number, kept.room) = (*number, Some((**room).clone()));
+            }
+            StoreRequest::SavePerson { channel, user, person } => {
+                let people = &mut self.channel(channel).people;
+                let at = people.iter().position(|(other, _)| other == user);
+                match (at, person.as_deref()) {
+                    (Some(at), Some(person)) => people[at].1 = person.clone(),
+                    (None, Some(person)) => people.push((*user, person.clone())),
+                    (Some(at), None) => drop(people.remove(at)),
+                    (None, None) => {}
+                }
+            }
             StoreRequest::SaveUser { profile, .. } => {
                 let first = self.first_seen.entry(profile.user).or_insert(profile.first_seen_ms);
                 *first = (*first).min(profile.first_seen_ms);

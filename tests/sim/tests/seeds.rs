@@ -68,7 +68,8 @@ fn the_first_thousand_seeds() {
 #[test]
 fn the_second_thousand_seeds() {
     let rare = check(1_000..2_000);
-    // What never happens is not checked either, and what only one seat sees is compared with nothing. A few runs with many stalled readers make most of the backlogs.
+    // What never happens is not checked either, and what only one seat sees is compared with nothing. A few runs with
+    // many stalled readers make most of the backlogs.
     assert!(rare.iter().all(|&(_, count)| count >= 50), "too rare: {rare:?}");
 }
 

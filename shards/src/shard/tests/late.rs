@@ -35,7 +35,10 @@ fn a_mute_holds_though_the_record_came_late() {
         muted_until_ms: until_ms,
         ..Profile::new(muted, 1_600_000_000_000)
     };
-    shard.stored(now, StoreReply::User { user: muted, found: Some(Box::new(found)) });
+    shard.stored(
+        now,
+        StoreReply::User { user: muted, found: Some(Box::new(found)), rooms: Vec::new() },
+    );
     let seen = shard.user_seen(muted).expect("the user is here").profile;
     assert_eq!((seen.name, seen.muted_until_ms), (name.clone(), until_ms));
     assert_eq!(seen.first_seen_ms, 1_600_000_000_000);
