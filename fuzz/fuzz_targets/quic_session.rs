@@ -771,6 +771,8 @@ fn configs(limited: bool) -> Configs {
         set("quic.lanes", "3");
         set("quic.rooms", "4");
         set("quic.hot_rooms", "1");
+        set("quic.outbox_mark_bytes", "32768");
+        set("quic.stream_mark_bytes", "32768");
         set("quic.outbox_bytes", "65536");
         set("channel.empty_ms", "500");
         set("channel.max", "8");
