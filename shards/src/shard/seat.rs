@@ -222,7 +222,7 @@ impl<W: Wire> Shard<W> {
                 let person = private.and_then(|private| private.get(profile.user));
                 if request.kind.is_none()
                     && let Some(person) = person
-                    && !matches!(person.standing, Standing::In | Standing::Closed)
+                    && person.standing != Standing::In
                 {
                     // The session believed that its user is a member, who has gone since.
                     let invited = matches!(person.standing, Standing::Invited(_));
