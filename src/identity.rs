@@ -3,7 +3,7 @@
 mod secret_file;
 
 pub use secret_file::SecretError;
-pub(crate) use secret_file::{Secret, keep_file};
+pub(crate) use secret_file::{Secret, hex, keep_file};
 
 use crate::address::AddressKey;
 use crate::config::{Config, Data, Hidden, Mode, Salts};

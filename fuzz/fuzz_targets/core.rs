@@ -6,6 +6,10 @@
 //! At the end everything is delivered: the channel lists agree, and when all are gone nothing of them is left.
 #![no_main]
 
+#[path = "../input.rs"]
+mod input;
+
+use input::Input;
 use libfuzzer_sys::fuzz_target;
 use smallvec::SmallVec;
 use std::{
@@ -38,24 +42,7 @@ fuzz_target!(|data: &[u8]| {
     world.end();
 });
 
-/// The bytes that decide; when they are used up, all further ones are 0.
-struct Input<'a>(&'a [u8]);
-
 impl Input<'_> {
-    fn next(&mut self) -> u8 {
-        let Some((&first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        first
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::from(self.next()) % end
-    }
-
-    fn flag(&mut self) -> bool {
-        self.next() & 1 == 1
-    }
-
     fn user(&mut self) -> UserId {
         UserId([self.next() % 4; 12])
     }

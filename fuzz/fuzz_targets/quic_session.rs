@@ -6,7 +6,11 @@
 //! at the end, when everything has arrived, without a gap. When all are gone nothing of them is left.
 #![no_main]
 
+#[path = "../input.rs"]
+mod input;
+
 use bytes::Bytes;
+use input::Input;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use std::{
@@ -65,24 +69,7 @@ fuzz_target!(|data: &[u8]| {
     world.end();
 });
 
-/// The bytes that decide; when they are used up, all further ones are 0.
-struct Input<'a>(&'a [u8]);
-
 impl<'a> Input<'a> {
-    fn next(&mut self) -> u8 {
-        let Some((&first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        first
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::from(self.next()) % end
-    }
-
-    fn flag(&mut self) -> bool {
-        self.next() & 1 == 1
-    }
-
     fn bytes(&mut self) -> &'a [u8] {
         let length = usize::from(self.next()).min(self.0.len());
         let (bytes, rest) = self.0.split_at(length);

@@ -19,7 +19,7 @@ impl UploadId {
     /// What [`UploadId::new`] counted.
     #[must_use]
     pub fn count(self) -> u64 {
-        self.0 & ((1 << 44) - 1)
+        MessageId(self.0).count()
     }
 }
 

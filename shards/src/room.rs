@@ -78,18 +78,33 @@ pub struct UserNumber(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct MessageId(pub u64);
 
+/// Bits of the number of a message or a file that count; above them is the shard.
+const COUNT_BITS: u32 = 44;
+
+/// Where a process that starts at this time (milliseconds since 1970) begins to count messages and files, so that none
+/// has the number of one before.
+#[must_use]
+pub fn first_count(wall_ms: u64) -> u64 {
+    wall_ms / 1_000 * 4_096
+}
+
 impl MessageId {
     /// The `count`th message that the shard numbers.
     #[must_use]
     pub fn new(shard: crate::ShardId, count: u64) -> Self {
-        MessageId(u64::from(shard.0 as u8) << 44 | count & ((1 << 44) - 1))
+        MessageId(u64::from(shard.0 as u8) << COUNT_BITS | MessageId(count).count())
+    }
+
+    /// What [`MessageId::new`] counted.
+    #[must_use]
+    pub fn count(self) -> u64 {
+        self.0 & ((1 << COUNT_BITS) - 1)
     }
 
     /// How many messages the shard had numbered with this one, if it is one of the shard's.
     #[must_use]
     pub fn count_of(self, shard: crate::ShardId) -> Option<u64> {
-        let count = self.0 & ((1 << 44) - 1);
-        (MessageId::new(shard, count) == self).then_some(count)
+        (MessageId::new(shard, self.count()) == self).then(|| self.count())
     }
 
     /// The last 32 bits, which are the message's id on the piano.

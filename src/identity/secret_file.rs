@@ -118,7 +118,8 @@ fn read(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, SecretError> {
     Ok(Some(content))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hex digits in lower case.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -5,7 +5,7 @@ use super::{Event, FLUSH_US_MAX, Link, Lost, Read, StreamId, WriteFault};
 use crate::admission::Grant;
 use bytes::Bytes;
 use quinn_proto::{
-    ConnectionError, Dir, ReadError, ReadableError, StreamEvent, VarInt, WriteError,
+    ConnectionError, Dir, ReadError, ReadableError, SendStream, StreamEvent, VarInt, WriteError,
 };
 use std::{
     collections::VecDeque,
@@ -352,32 +352,13 @@ impl Link for EndpointLink<'_> {
     }
 
     fn write(&mut self, stream: StreamId, bytes: &[u8]) -> Result<usize, WriteFault> {
-        let id = self.sending(stream).ok_or(WriteFault::Gone)?;
-        let mut written = 0;
-        // Until it says that it is blocked, without which it would not say that it no longer is.
-        while written < bytes.len() {
-            match self.conn.proto.send_stream(id).write(&bytes[written..]) {
-                Ok(count) => written += count,
-                Err(WriteError::Blocked) => break,
-                Err(WriteError::Stopped(code)) => return Err(WriteFault::Stopped(code.into())),
-                Err(WriteError::ClosedStream) => return Err(WriteFault::Gone),
-            }
-        }
-        Ok(written)
+        self.give(stream, bytes.len(), |stream, written| stream.write(&bytes[written..]))
     }
 
     fn write_shared(&mut self, stream: StreamId, bytes: &Bytes) -> Result<usize, WriteFault> {
-        let id = self.sending(stream).ok_or(WriteFault::Gone)?;
-        let mut rest = [bytes.clone()];
-        while !rest[0].is_empty() {
-            match self.conn.proto.send_stream(id).write_chunks(&mut rest) {
-                Ok(_) => {}
-                Err(WriteError::Blocked) => break,
-                Err(WriteError::Stopped(code)) => return Err(WriteFault::Stopped(code.into())),
-                Err(WriteError::ClosedStream) => return Err(WriteFault::Gone),
-            }
-        }
-        Ok(bytes.len() - rest[0].len())
+        self.give(stream, bytes.len(), |stream, written| {
+            Ok(stream.write_chunks(&mut [bytes.slice(written..)])?.bytes)
+        })
     }
 
     fn open_one_way(&mut self) -> Option<StreamId> {
@@ -466,6 +447,27 @@ impl<'a> EndpointLink<'a> {
     ) -> Self {
         let datagram_bytes_max = conn.proto.datagrams().max_size();
         EndpointLink { conn, events, clock, now_us, datagram_bytes_max }
+    }
+
+    /// Gives a stream so many bytes with `some`, which is told how many it has taken, and how many it took in all.
+    fn give(
+        &mut self,
+        stream: StreamId,
+        length: usize,
+        some: impl Fn(&mut SendStream<'_>, usize) -> Result<usize, WriteError>,
+    ) -> Result<usize, WriteFault> {
+        let id = self.sending(stream).ok_or(WriteFault::Gone)?;
+        let mut written = 0;
+        // Until it says that it is blocked, without which it would not say that it no longer is.
+        while written < length {
+            match some(&mut self.conn.proto.send_stream(id), written) {
+                Ok(count) => written += count,
+                Err(WriteError::Blocked) => break,
+                Err(WriteError::Stopped(code)) => return Err(WriteFault::Stopped(code.into())),
+                Err(WriteError::ClosedStream) => return Err(WriteFault::Gone),
+            }
+        }
+        Ok(written)
     }
 
     /// The stream as one that we may send on.

@@ -68,7 +68,7 @@ impl crypto::ServerConfig for Handshakes {
             .expect("the settings are for QUIC");
         Box::new(Handshake {
             first: self.first.clone(),
-            stage: Stage::Talking(Box::new(tls)),
+            tls: Some(Box::new(tls)),
             told: false,
             next: None,
             given: false,
@@ -79,27 +79,13 @@ impl crypto::ServerConfig for Handshakes {
 /// The TLS of one connection.
 struct Handshake {
     first: Arc<QuicServerConfig>,
-    stage: Stage,
+    /// `None` once all is said.
+    tls: Option<Box<ServerConnection>>,
     /// Whether it was said that the client's wishes are known.
     told: bool,
     /// The phase behind the present one, and whether it was asked for.
     next: Option<Arc<KeyPhase>>,
     given: bool,
-}
-
-enum Stage {
-    Talking(Box<ServerConnection>),
-    /// All is said.
-    Over,
-}
-
-impl Handshake {
-    fn tls(&self) -> Option<&ServerConnection> {
-        match &self.stage {
-            Stage::Talking(tls) => Some(tls),
-            Stage::Over => None,
-        }
-    }
 }
 
 impl Session for Handshake {
@@ -118,7 +104,7 @@ impl Session for Handshake {
     }
 
     fn early_crypto(&self) -> Option<(Box<dyn HeaderKey>, Box<dyn PacketKey>)> {
-        let keys = self.tls()?.zero_rtt_keys()?;
+        let keys = self.tls.as_ref()?.zero_rtt_keys()?;
         Some((Box::new(keys.header), Box::new(keys.packet)))
     }
 
@@ -127,11 +113,11 @@ impl Session for Handshake {
     }
 
     fn is_handshaking(&self) -> bool {
-        self.tls().is_some_and(|tls| tls.is_handshaking())
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     fn read_handshake(&mut self, bytes: &[u8]) -> Result<bool, TransportError> {
-        let Stage::Talking(tls) = &mut self.stage else {
+        let Some(tls) = &mut self.tls else {
             return Err(TransportError {
                 code: TransportErrorCode::crypto(UNEXPECTED_MESSAGE),
                 frame: None,
@@ -150,19 +136,19 @@ impl Session for Handshake {
     }
 
     fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
-        let Some(bytes) = self.tls().and_then(|tls| tls.quic_transport_parameters()) else {
+        let Some(bytes) = self.tls.as_ref().and_then(|tls| tls.quic_transport_parameters()) else {
             return Ok(None);
         };
         Ok(Some(TransportParameters::read(Side::Server, &mut Cursor::new(bytes))?))
     }
 
     fn write_handshake(&mut self, out: &mut Vec<u8>) -> Option<Keys> {
-        let Stage::Talking(tls) = &mut self.stage else { return None };
+        let tls = self.tls.as_mut()?;
         let before = out.len();
         let keys = match tls.write_hs(out) {
             None => {
                 if out.len() == before && !tls.is_handshaking() {
-                    self.stage = Stage::Over;
+                    self.tls = None;
                 }
                 return None;
             }

@@ -52,8 +52,6 @@ pub struct UdpSocket {
     state: UdpSocketState,
     buffers: Box<[u8]>,
     is_v6: bool,
-    /// Whether it sends to IPv4 addresses, to IPv6 ones, or both.
-    has_v4: bool,
     /// The mark of datagrams that go out many at once (RFC 3168).
     mark: Option<EcnCodepoint>,
     /// For a socket that listens on all addresses: which the system would send from.
@@ -94,7 +92,6 @@ impl UdpSocket {
             state,
             buffers: vec![0; RECEIVES * RECEIVE_BYTES].into_boxed_slice(),
             is_v6,
-            has_v4: !is_v6 || address.ip().is_unspecified(),
             mark: None,
             sources: address.ip().is_unspecified().then(Sources::default),
             counts: UdpCounts::default(),
@@ -238,7 +235,8 @@ impl UdpSocket {
         if self.is_v6 {
             self.socket.set_tclass_v6(bits)?;
         }
-        if self.has_v4 {
+        // The wildcard of IPv6 sends to both families.
+        if !self.is_v6 || self.sources.is_some() {
             self.socket.set_tos_v4(bits)?;
         }
         self.mark = mark;

@@ -4,6 +4,7 @@ use super::{
     Fault, PIECE_BYTES_MAX, Settings, Start,
     quota::{Ledger, cost},
 };
+use crate::identity::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -13,7 +14,9 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::PathBuf,
 };
-use tutti_shards::{Attachment, AttachmentNews, MessageId, RoomId, ShardId, UploadId, UserId};
+use tutti_shards::{
+    Attachment, AttachmentNews, MessageId, RoomId, ShardId, UploadId, UserId, first_count,
+};
 
 /// Most interrupted uploads that wait for their users, of one user and of all.
 const WAITING_MAX_USER: usize = 2;
@@ -112,7 +115,7 @@ impl<R: Records> Store<R> {
             used: 0,
             ledger: Ledger::default(),
             // As for messages: no number comes twice, unless somebody sends 4,096 files a second for long.
-            count: now_ms / 1_000 * 4_096,
+            count: first_count(now_ms),
             expired: 0,
         };
         let mut present = BTreeMap::new();
@@ -194,15 +197,15 @@ impl<R: Records> Store<R> {
             (part.waits_until_ms, part.resumed) = (None, true);
             return Ok((id, part.received));
         }
-        let cost = cost(start.size);
+        let added = cost(start.size);
         let of_user = self.parts.values().filter(|part| part.start.user == start.user);
-        let on_its_way: u64 = of_user.map(|part| super::quota::cost(part.start.size)).sum();
-        if self.ledger.spent(start.user, now_ms) + on_its_way + cost > self.settings.user_bytes_max
-        {
+        let on_its_way: u64 = of_user.map(|part| cost(part.start.size)).sum();
+        let spent = self.ledger.spent(start.user, now_ms);
+        if spent + on_its_way + added > self.settings.user_bytes_max {
             return Err(Fault::UserQuota);
         }
-        self.make_room(cost)?;
-        self.used += cost;
+        self.make_room(added)?;
+        self.used += added;
         self.count += 1;
         let id = UploadId::new(shard, self.count);
         let part = Part {
@@ -278,12 +281,9 @@ impl<R: Records> Store<R> {
         if self.parts.get(&id).is_some_and(|part| part.received == 0 && part.start.size == 0) {
             self.chunk(id, 0, &[])?;
         }
-        match self.check_and_rename(id) {
-            Ok(()) => {}
-            Err(fault) => {
-                self.cancel(id);
-                return Err(fault);
-            }
+        if let Err(fault) = self.check_and_rename(id) {
+            self.cancel(id);
+            return Err(fault);
         }
         let Some(part) = self.parts.remove(&id) else { return Err(Fault::Gone) };
         let Start { user, room, name, mime, size, checksum } = *part.start;
@@ -487,10 +487,6 @@ fn attachment(record: &Record) -> Attachment {
         checksum: checksum.clone(),
         url: format!("garou:u/{}", id.0).into(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn fault(error: &io::Error) -> Fault {

@@ -77,7 +77,7 @@ impl<W: Wire> Shard<W> {
         let slots: Vec<u32> = self.conns.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             // Seats go with their sessions.
-            if self.conns.get(slot).is_some() && !self.session_of.contains_key(&slot) {
+            if self.conns.get(slot).is_some() && self.seats.session_of(slot).is_none() {
                 self.close(now, slot, CloseReason::Stopping);
             }
         }

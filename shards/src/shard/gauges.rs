@@ -14,7 +14,7 @@ impl<W: Wire> Shard<W> {
     #[must_use]
     pub fn gauges(&self) -> Gauges {
         Gauges {
-            connections: self.conns.len() as u64 - self.session_of.len() as u64,
+            connections: self.conns.len() as u64 - self.seats.len() as u64,
             channels: self.channels.len() as u64,
             participants: self.channels.iter().map(|(_, c)| c.roster.len() as u64).sum(),
             members: self.conns.iter().filter(|(_, c)| c.seat != Seat::None).count() as u64,

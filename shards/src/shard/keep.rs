@@ -607,14 +607,13 @@ impl<W: Wire> Shard<W> {
 
     /// Whether a seat has to wait until it is known what the room of this number was.
     pub(super) fn seat_waits_for_number(&mut self, now: Now, room: RoomId, wish: SeatWish) -> bool {
-        if self.config.storage.is_none() || self.by_number.contains_key(&room) {
+        if self.config.storage.is_none()
+            || self.by_number.contains_key(&room)
+            || self.channels.len() >= self.config.channels_max as usize
+        {
             return false;
         }
-        if self.channels.len() >= self.config.channels_max as usize {
-            return false;
-        }
-        let loading = self.asked.rooms.get_mut(&room);
-        match loading {
+        match self.asked.rooms.get_mut(&room) {
             Some(loading) if loading.answered => return false,
             Some(loading) => loading.seats.push(wish),
             None => {

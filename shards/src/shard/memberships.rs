@@ -131,7 +131,7 @@ impl<W: Wire> Shard<W> {
         let conn = &self.conns[slot];
         if conn.format != Format::QUIC
             || conn.seat != Seat::None
-            || self.session_of.contains_key(&slot)
+            || self.seats.session_of(slot).is_some()
         {
             return;
         }

@@ -198,10 +198,7 @@ pub struct Shard<W> {
     nicks: nicks::Nicks,
     memberships: memberships::Memberships,
 
-    /// The seats of each session, by the number of its key.
-    seats: HashMap<u64, Vec<u32>, RandomState>,
-    /// The session of each seat, by the seat's place.
-    session_of: HashMap<u32, u64, RandomState>,
+    seats: seat::Seats,
     /// How whoever is taken out of a channel at this moment leaves it.
     departure: Departure,
     /// Messages that this shard has numbered.
@@ -274,8 +271,7 @@ impl<W: Wire> Shard<W> {
             channels: Slab::new(),
             by_name: HashMap::with_hasher(hasher()),
             by_number: HashMap::with_hasher(hasher()),
-            seats: HashMap::with_hasher(hasher()),
-            session_of: HashMap::with_hasher(hasher()),
+            seats: seat::Seats::new(&mut hasher),
             departure: Departure::default(),
             message_count: 0,
             beat_watch: Vec::new(),

@@ -10,6 +10,7 @@ use crate::{
     RoomRequest, RoomText, UserId, UserNumber, Wire,
     channel::{At, Member},
     fan_out::Class,
+    first_count,
     room_state::Turn,
     timers::Timer,
 };
@@ -265,7 +266,7 @@ impl<W: Wire> Shard<W> {
     /// A number for a message, which no message had before, also before a restart.
     pub(super) fn next_message(&mut self, now: Now) -> MessageId {
         if self.message_count == 0 {
-            self.message_count = now.wall_ms / 1_000 * 4_096;
+            self.message_count = first_count(now.wall_ms);
         }
         self.message_count += 1;
         MessageId::new(self.id, self.message_count)
@@ -275,8 +276,7 @@ impl<W: Wire> Shard<W> {
     /// back, would.
     pub(super) fn pass_over_number(&mut self, now: Now, id: MessageId) {
         if let Some(count) = id.count_of(self.id) {
-            let start = now.wall_ms / 1_000 * 4_096;
-            self.message_count = self.message_count.max(start).max(count);
+            self.message_count = self.message_count.max(first_count(now.wall_ms)).max(count);
         }
     }
 

@@ -23,10 +23,53 @@ use crate::{
     conn::{Awaits, JoinRequest, Seat},
     mesh::{Belonging, Mesh, Seek},
 };
-use std::rc::Rc;
+use ahash::RandomState;
+use std::{collections::HashMap, rc::Rc};
 
 /// Most members that a newcomer is shown.
 const MEMBERS_SHOWN: usize = 500;
+
+/// Which seats belong to which session, by the place of the seat and the number of the session's key.
+#[derive(Debug)]
+pub(super) struct Seats {
+    of: HashMap<u64, Vec<u32>, RandomState>,
+    sessions: HashMap<u32, u64, RandomState>,
+}
+
+impl Seats {
+    pub(super) fn new(hasher: &mut impl FnMut() -> RandomState) -> Self {
+        Seats { of: HashMap::with_hasher(hasher()), sessions: HashMap::with_hasher(hasher()) }
+    }
+
+    /// How many there are, of all sessions.
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Those of a session.
+    fn of(&self, session: Key) -> &[u32] {
+        self.of.get(&session.to_u64()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The session of a seat; `None` for what is no seat.
+    pub(super) fn session_of(&self, slot: u32) -> Option<Key> {
+        self.sessions.get(&slot).map(|&session| Key::from_u64(session))
+    }
+
+    fn add(&mut self, session: Key, slot: u32) {
+        self.sessions.insert(slot, session.to_u64());
+        self.of.entry(session.to_u64()).or_default().push(slot);
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let session = self.sessions.remove(&slot).expect("a seat belongs to a session");
+        let seats = self.of.get_mut(&session).expect("a session with a seat is listed");
+        seats.retain(|other| *other != slot);
+        if seats.is_empty() {
+            self.of.remove(&session);
+        }
+    }
+}
 
 /// What became of a wish to sit in a room that is owned here.
 enum Seating {
@@ -65,8 +108,7 @@ impl<W: Wire> Shard<W> {
         let profile = self.conns[at].profile.clone()?;
         let slot = self.insert_conn(now, Format::QUIC);
         self.conns[slot].profile = Some(profile);
-        self.session_of.insert(slot, session.to_u64());
-        self.seats.entry(session.to_u64()).or_default().push(slot);
+        self.seats.add(session, slot);
         let key = self.conns.key(slot);
         self.seek_seat(now, slot, request);
         Some(key)
@@ -490,25 +532,15 @@ impl<W: Wire> Shard<W> {
     /// Ends a seat that sits nowhere; `last` is what its session is told behind all else.
     fn end_seat(&mut self, slot: u32, last: &[u8]) {
         let key = self.conns.key(slot);
-        self.forget_seat(slot);
+        self.seats.remove(slot);
         let mut bytes = self.extract(slot).outbox.into_unsent();
         bytes.extend_from_slice(last);
         self.outputs.push_back(Output::SeatEnded { key, last: bytes });
     }
 
-    /// Takes a seat off the list of its session.
-    fn forget_seat(&mut self, slot: u32) {
-        let session = self.session_of.remove(&slot).expect("a seat belongs to a session");
-        let seats = self.seats.get_mut(&session).expect("a session with a seat is listed");
-        seats.retain(|other| *other != slot);
-        if seats.is_empty() {
-            self.seats.remove(&session);
-        }
-    }
-
     /// Takes the seats of a session away that is about to end.
     pub(super) fn dismantle_seats(&mut self, now: Now, session: Key) {
-        let seats = self.seats.get(&session.to_u64()).cloned().unwrap_or_default();
+        let seats = self.seats.of(session).to_vec();
         for slot in seats {
             self.dismantle_seat(now, slot);
         }
@@ -531,13 +563,13 @@ impl<W: Wire> Shard<W> {
             Some(owner) => self.mesh(owner, Mesh::SeatGone { conn, how }),
             None => {}
         }
-        self.forget_seat(slot);
+        self.seats.remove(slot);
         self.extract(slot);
     }
 
     /// The session's user is called otherwise now: so are its seats.
     pub(super) fn rename_seats(&mut self, session: Key, profile: &Rc<Profile>) {
-        let seats = self.seats.get(&session.to_u64()).cloned().unwrap_or_default();
+        let seats = self.seats.of(session).to_vec();
         for slot in seats {
             let conn = self.conns[slot].id;
             self.conns[slot].profile = Some(profile.clone());
@@ -566,7 +598,7 @@ impl<W: Wire> Shard<W> {
     #[must_use]
     pub fn session_of(&self, key: Key) -> Option<Key> {
         let slot = self.conns.slot(key)?;
-        self.session_of.get(&slot).map(|&session| Key::from_u64(session))
+        self.seats.session_of(slot)
     }
 
     /// The shard that owns a room. Rooms and channels are the same, so this is where [`Shard::owner`] leads.

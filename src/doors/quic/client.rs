@@ -359,14 +359,34 @@ fn limit(payload: &mut Payload, max: u64) -> Result<usize, Refusal> {
     }
 }
 
-/// A frame of an upload's stream. The number 0 stands for the stream's own upload.
+/// A frame of an upload's stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum UploadFrame<'a> {
+    /// The first one.
+    Start(UploadStart),
+    /// A later one, and the number of the upload that it is of: 0 for the stream's own.
+    Part(u64, UploadPart<'a>),
+}
+
+/// What somebody wants to send.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "each field is that of the frame of the same name")]
-pub enum UploadFrame<'a> {
-    Start { room: u64, name: String, mime: String, size: u64, checksum: String, nonce: String },
-    Chunk { upload: u64, offset: u64, data: &'a [u8] },
-    Complete(u64),
-    Cancel(u64),
+pub struct UploadStart {
+    pub room: u64,
+    pub name: String,
+    pub mime: String,
+    pub size: u64,
+    pub checksum: String,
+    pub nonce: String,
+}
+
+/// What comes of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "each is the frame of the same name")]
+pub enum UploadPart<'a> {
+    Chunk { offset: u64, data: &'a [u8] },
+    Complete,
+    Cancel,
 }
 
 impl<'a> UploadFrame<'a> {
@@ -386,14 +406,16 @@ impl<'a> UploadFrame<'a> {
                     return Err(Refusal::unfit("nonce", "1 to 64 printable characters"));
                 }
                 upload_start(&mut payload, room, nonce.clone().unwrap_or_default())
+                    .map(UploadFrame::Start)
                     .map_err(|refusal| Refusal { nonce, room, ..refusal })
             }
             kind::UPLOAD_COMPLETE | kind::UPLOAD_CANCEL => {
                 let id = payload.number("upload_id", NUMBER_MAX)?.unwrap_or(0);
-                Ok(match kind {
-                    kind::UPLOAD_COMPLETE => UploadFrame::Complete(id),
-                    _ => UploadFrame::Cancel(id),
-                })
+                let part = match kind {
+                    kind::UPLOAD_COMPLETE => UploadPart::Complete,
+                    _ => UploadPart::Cancel,
+                };
+                Ok(UploadFrame::Part(id, part))
             }
             _ => Err(Refusal::new(ErrorCode::InvalidFrame, "out of place")),
         }
@@ -404,7 +426,7 @@ fn upload_start(
     payload: &mut Payload,
     room: Option<u64>,
     nonce: String,
-) -> Result<UploadFrame<'static>, Refusal> {
+) -> Result<UploadStart, Refusal> {
     let room = room.ok_or(PayloadFault::Missing("room_id"))?;
     let name = required("filename", payload.text("filename", FILE_NAME_BYTES_MAX))?;
     let is_odd = |c: char| c.is_control() || c == '/' || c == '\\';
@@ -428,7 +450,7 @@ fn upload_start(
     if checksum.len() != 64 || !checksum.bytes().all(|b| b"0123456789abcdef".contains(&b)) {
         return Err(Refusal::unfit("checksum", "64 hex digits in lower case"));
     }
-    Ok(UploadFrame::Start { room, name, mime, size, checksum, nonce })
+    Ok(UploadStart { room, name, mime, size, checksum, nonce })
 }
 
 /// A piece: the length of what is said about it (2 bytes, big end first), that, and the bytes.
@@ -445,7 +467,7 @@ fn chunk(payload: &[u8]) -> Result<UploadFrame<'_>, Refusal> {
     if size != data.len() as u64 || data.is_empty() || data.len() > PIECE_BYTES_MAX {
         return Err(unfit("a piece has 1 to 262144 bytes, as many as it says"));
     }
-    Ok(UploadFrame::Chunk { upload, offset, data })
+    Ok(UploadFrame::Part(upload, UploadPart::Chunk { offset, data }))
 }
 
 /// Which file is fetched, and from which byte on; `None` when the frame does not say.

@@ -15,6 +15,8 @@ use tutti_shards::{
     Bucket, Now, Rate, RoomCommand, RoomId, RoomRequest, RoomWish, SeatRequest, Whom,
 };
 
+/// What is said to one who asks something of a room without a seat there.
+pub(super) const NOT_IN: &str = "no such room, or not in it";
 /// How often a client is asked to slow down, microseconds.
 const THROTTLE_EVERY_US: u64 = 1_000_000;
 /// How often somebody is shown to be writing, microseconds.
@@ -72,11 +74,11 @@ impl Session {
                     self.rooms.asked(seat, &request.command);
                     self.asks.push_back(Ask::Room(seat, request));
                 }
-                None => self.not_in(now, room, &request, link),
+                None => self.refuse_request(now, room, &request, NOT_IN, link),
             },
             Ok(Chat::Show(room, request, uploads)) => match self.rooms.seat(room) {
                 Some(seat) => self.show(now, seat, (room, request), uploads, link),
-                None => self.not_in(now, room, &request, link),
+                None => self.refuse_request(now, room, &request, NOT_IN, link),
             },
             Ok(Chat::List(listing)) => self.asks.push_back(Ask::List(listing)),
             Ok(Chat::Look(request)) => {
@@ -87,10 +89,18 @@ impl Session {
         }
     }
 
-    fn not_in(&mut self, now: Now, room: RoomId, request: &RoomRequest, link: &mut dyn Link) {
+    /// Something that is asked of a room, or shown in it, is not there.
+    pub(super) fn refuse_request(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        request: &RoomRequest,
+        message: &str,
+        link: &mut dyn Link,
+    ) {
         let info = ErrorInfo {
             code: ErrorCode::NotFound,
-            message: "no such room, or not in it",
+            message,
             context: None,
             command: Some(request.kind),
             nonce: request.nonce.as_deref(),

@@ -3,11 +3,11 @@
 //! Each has a stream of its own. The next piece is asked for, or read, when the last one was answered, so neither fills
 //! memory, and what is said on other streams passes by.
 
-use super::{Ask, CONTROL, Outlet, Phase, Session, inlet::Verdict};
+use super::{Ask, CONTROL, Outlet, Phase, Session, commands::NOT_IN, inlet::Verdict};
 use crate::{
     doors::quic::{
         ErrorCode,
-        client::{Refusal, UploadFrame},
+        client::{Refusal, UploadFrame, UploadPart, UploadStart},
         frame::{self, Frame, kind},
         stream_code,
         wire::{self, ErrorInfo},
@@ -25,6 +25,8 @@ const AT_ONCE: usize = 2;
 const STALL_US: u64 = 30_000_000;
 /// Bytes after which a client is told how far its upload is; with a piece on top it is still told often enough.
 const ACK_EVERY: u64 = 64 << 10;
+/// What is said to one who shows a file that is not theirs to show there.
+const NO_UPLOAD: &str = "no such upload";
 /// How downloads rank among streams.
 const PRIORITY_DOWNLOAD: u8 = 50;
 
@@ -126,33 +128,29 @@ impl Session {
                 return Verdict::Stops(stream_code::REFUSED);
             }
         };
-        if let UploadFrame::Start { room, name, mime, size, checksum, nonce } = parsed {
-            return self.start_upload(now, stream, (room, name, mime, size, checksum, nonce), link);
-        }
+        let (named, part) = match parsed {
+            UploadFrame::Start(start) => return self.start_upload(now, stream, start, link),
+            UploadFrame::Part(named, part) => (named, part),
+        };
         let Some(upload) = self.files.uploads.get_mut(&stream) else {
             // It was not begun, or is complete.
             self.error(now, link, ErrorCode::WrongStream, "no upload is under way on this stream");
             return Verdict::Stops(stream_code::WRONG);
         };
         let Some(id) = upload.id else { return Verdict::Goes };
-        let named = match &parsed {
-            UploadFrame::Chunk { upload, .. } => *upload,
-            UploadFrame::Complete(named) | UploadFrame::Cancel(named) => *named,
-            UploadFrame::Start { .. } => 0,
-        };
         if named != 0 && named != id.0 {
             self.drop_upload(stream);
             self.error(now, link, ErrorCode::UploadFailed, "another upload's number");
             return Verdict::Stops(stream_code::REFUSED);
         }
-        let request = match parsed {
-            UploadFrame::Start { .. } => return Verdict::Goes,
-            UploadFrame::Cancel(_) => {
+        upload.waits = true;
+        let request = match part {
+            UploadPart::Cancel => {
                 self.drop_upload(stream);
                 return Verdict::Stops(stream_code::CANCELLED);
             }
-            UploadFrame::Complete(_) => Request::Complete(id),
-            UploadFrame::Chunk { offset, data, .. } => {
+            UploadPart::Complete => Request::Complete(id),
+            UploadPart::Chunk { offset, data } => {
                 if upload.received - upload.told + data.len() as u64 > PIECE_BYTES_MAX as u64 {
                     upload.told = upload.received;
                     let payload = progress(id, upload.received, &upload.nonce);
@@ -161,9 +159,6 @@ impl Session {
                 Request::Chunk { upload: id, offset, data: data.to_vec() }
             }
         };
-        if let Some(upload) = self.files.uploads.get_mut(&stream) {
-            upload.waits = true;
-        }
         self.asks.push_back(Ask::Upload(stream, request));
         Verdict::Goes
     }
@@ -172,9 +167,10 @@ impl Session {
         &mut self,
         now: Now,
         stream: StreamId,
-        (room, name, mime, size, checksum, nonce): (u64, String, String, u64, String, String),
+        start: UploadStart,
         link: &mut dyn Link,
     ) -> Verdict {
+        let UploadStart { room, name, mime, size, checksum, nonce } = start;
         if self.files.uploads.contains_key(&stream) {
             self.drop_upload(stream);
             self.error(now, link, ErrorCode::WrongStream, "one upload a stream");
@@ -188,7 +184,7 @@ impl Session {
         } else if self.files.uploads.len() >= AT_ONCE {
             Some((ErrorCode::UploadFailed, "two uploads are under way"))
         } else if self.rooms.seat(RoomId(room)).is_none() {
-            Some((ErrorCode::NotFound, "no such room, or not in it"))
+            Some((ErrorCode::NotFound, NOT_IN))
         } else {
             None
         };
@@ -264,32 +260,13 @@ impl Session {
     ) {
         let user = self.account.as_ref().map(|account| account.user);
         let (Some(user), true) = (user, self.config.upload_bytes_max > 0) else {
-            return self.no_such_upload(now, room, &request, link);
+            return self.refuse_request(now, room, &request, NO_UPLOAD, link);
         };
         self.files.claim = Some((seat, room, request));
         self.asks.push_back(Ask::Upload(CONTROL, Request::Claim { user, room, uploads }));
     }
 
-    fn no_such_upload(
-        &mut self,
-        now: Now,
-        room: RoomId,
-        request: &RoomRequest,
-        link: &mut dyn Link,
-    ) {
-        let info = ErrorInfo {
-            code: ErrorCode::NotFound,
-            message: "no such upload",
-            context: None,
-            command: Some(request.kind),
-            nonce: request.nonce.as_deref(),
-            room_id: Some(room.0),
-            retry_after_ms: None,
-        };
-        self.refuse(now, link, &info);
-    }
-
-    pub(super) fn fetch(&mut self, now: Now, stream: StreamId, frame: &Frame<'_>) -> Verdict {
+    pub(super) fn fetch(&mut self, stream: StreamId, frame: &Frame<'_>) -> Verdict {
         let Some((id, offset)) = crate::doors::quic::client::fetch(&frame.payload) else {
             return Verdict::Stops(stream_code::REFUSED);
         };
@@ -297,7 +274,6 @@ impl Session {
             self.files.downloads.remove(&stream);
             return Verdict::Stops(stream_code::REFUSED);
         }
-        let _ = now;
         let outlet = Outlet::new(stream);
         let download = Downloading { id, outlet, offset, size: None, waits: true };
         self.files.downloads.insert(stream, download);
@@ -354,7 +330,7 @@ impl Session {
                         *attachments = found;
                         self.asks.push_back(Ask::Room(seat, request));
                     }
-                    _ => self.no_such_upload(now, room, &request, link),
+                    _ => self.refuse_request(now, room, &request, NO_UPLOAD, link),
                 }
             }
             Answer::Found(found) => self.found(now, stream, found, link),

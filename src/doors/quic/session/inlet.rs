@@ -196,7 +196,7 @@ impl Session {
             Range::Chat => self.command(now, frame, link),
             Range::Ack => self.receipt(now, frame, link),
             Range::Upload => return self.upload_frame(now, stream, frame, link),
-            Range::Download => return self.fetch(now, stream, frame),
+            Range::Download => return self.fetch(stream, frame),
             Range::Control | Range::Datagram | Range::Server => {
                 return Verdict::Stops(stream_code::WRONG);
             }

@@ -41,6 +41,7 @@ use super::{
 };
 use crate::{
     admission::Admission,
+    identity::hex,
     quic::{Event, Link, Lost, StreamId},
     uploads::Request,
 };
@@ -59,6 +60,7 @@ use tutti_shards::{
 
 /// The client's first bidirectional stream.
 const CONTROL: StreamId = StreamId(0);
+
 /// Everything that sessions can be told.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -699,7 +701,7 @@ fn uuid(mut seed: [u8; 16]) -> String {
     let [.., version, _, variant, _, _, _, _, _, _, _] = &mut seed;
     *version = *version & 0x0f | 0x40;
     *variant = *variant & 0x3f | 0x80;
-    let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&seed);
     let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
     parts.map(|part| hex.get(part).unwrap_or_default().to_owned()).join("-")
 }

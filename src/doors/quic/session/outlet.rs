@@ -30,6 +30,13 @@ struct Waiting {
     since: VecDeque<(u64, u64)>,
 }
 
+impl Waiting {
+    /// Bytes that were not taken.
+    fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+}
+
 /// Bytes put in within this time count as put in at once, microseconds.
 const GRAIN_US: u64 = 100_000;
 
@@ -76,7 +83,7 @@ impl Outlet {
 
     /// Bytes that the stream has not taken.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.as_ref().map_or(0, |waiting| waiting.bytes.len() - waiting.sent)
+        self.waiting.as_ref().map_or(0, |waiting| waiting.len())
     }
 
     /// Since when its oldest byte waits.
@@ -109,14 +116,14 @@ impl Outlet {
     /// When the stream takes nothing any more.
     pub(super) fn flush(&mut self, link: &mut dyn Link) -> Result<(), WriteFault> {
         if let Some(waiting) = &mut self.waiting {
-            while !self.blocked && waiting.sent < waiting.bytes.len() {
+            while !self.blocked && waiting.len() > 0 {
                 let rest = waiting.bytes.get(waiting.sent..).unwrap_or_default();
                 let taken = link.write(self.stream, rest)?;
                 // A link that takes less than all says when it takes more.
                 self.blocked = taken < rest.len();
                 waiting.sent += taken;
             }
-            let taken = self.total - (waiting.bytes.len() - waiting.sent) as u64;
+            let taken = self.total - waiting.len() as u64;
             while waiting.since.front().is_some_and(|&(end, _)| end <= taken) {
                 waiting.since.pop_front();
             }
