@@ -65,8 +65,18 @@ impl Operator {
         }
     }
 
-    /// Reads the configuration anew. When anything in it is wrong, nothing changes.
+    /// Reads the configuration anew. When anything in it is wrong, nothing changes. The audit log has it either way.
     pub(super) fn reload(&self, who: &Who) -> Result<Value, Failure> {
+        let (details, done) = match self.read_anew() {
+            Ok((details, done)) => (details, Ok(done)),
+            Err(failure) => (format!("failed: {}", failure.code), Err(failure)),
+        };
+        let written = self.audit(who, Act { action: "reload", details, ..Act::default() });
+        Ok(warned(done?, UNWRITTEN, written))
+    }
+
+    /// Puts what the configuration says now in force: what changed, for the audit log and for who asked.
+    fn read_anew(&self) -> Result<(String, Value), Failure> {
         let mut running = self.running();
         let bad = |error: crate::config::ConfigError| {
             Failure::new("bad_configuration", format!("{error}; nothing was changed"))
@@ -114,13 +124,11 @@ impl Operator {
             names(true).join(" "),
             names(false).join(" ")
         );
-        let written = self.audit(who, Act { action: "reload", details, ..Act::default() });
         let list = |live: bool| {
             let list = changed.iter().filter(|change| change.is_live() == live);
             list.map(shown).collect::<Value>()
         };
-        let done = json!({ "changed": list(true), "needs_restart": list(false) });
-        Ok(warned(done, UNWRITTEN, written))
+        Ok((details, json!({ "changed": list(true), "needs_restart": list(false) })))
     }
 
     /// Lets nobody new in, tells people, and waits until they are gone or the time is over. The server is to be

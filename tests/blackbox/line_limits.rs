@@ -90,6 +90,13 @@ fn floods_are_dropped_and_ended(plan: Plan) {
     let metrics = tutti_tests::http::get(server.admin(), "/metrics").text();
     assert!(metrics.contains("limit=\"line.rate\""), "{metrics}");
     assert!(metrics.contains("reason=\"line.flooding\""), "{metrics}");
+    // Whoever wants to go is not held up by the rate.
+    let mut c = Terminal::named(&server, "carol");
+    let lines: String = (0..40).map(|n| format!("line {n}\n")).collect();
+    c.send(lines + "/quit\n");
+    let last = c.ends();
+    assert!(last.iter().any(|line| line == "ERROR: You are sending too fast"), "{last:?}");
+    assert_eq!(last.last().map(String::as_str), Some("Goodbye!"));
 }
 
 /// Section 11: rates of `/join`, `/nick` and `/color`.

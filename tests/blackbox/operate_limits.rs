@@ -78,6 +78,12 @@ fn a_reload_takes_up_what_it_can(plan: Plan) {
     let output = server.ctl(&["reload"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("limits.chat_length") && said.contains("nothing was changed"), "{said}");
+    let log = server.ctl_json(&["audit", "--limit", "3"])["entries"].clone();
+    let entry = |n: usize| (log[n]["what"].clone(), log[n]["details"].clone());
+    let failed = (json!("reload"), json!("failed: bad_configuration"));
+    assert_eq!((entry(0), entry(1)), (failed.clone(), failed), "both are in the audit log");
+    assert_eq!(entry(2).0, "reload");
+    assert_ne!(entry(2).1, "failed: bad_configuration", "{log}");
     other.hang_up();
     let mut other = server.open_from("203.0.113.9");
     assert_eq!(other.hi()["motd"], "second", "a broken file changes nothing");

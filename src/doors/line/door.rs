@@ -400,10 +400,12 @@ impl Door {
         };
         let rates = self.shared.limits.rates_enforced;
         let now_us = now.as_micros() as u64;
-        if rates && !session.lines.take(self.shared.limits.lines, now_us, 1) {
+        let asked = command::parse(&text, self.shared.lengths);
+        // Whoever wants to go is not held up.
+        let limited = rates && asked != Asked::Quit;
+        if limited && !session.lines.take(self.shared.limits.lines, now_us, 1) {
             return self.too_fast(session, now);
         }
-        let asked = command::parse(&text, self.shared.lengths);
         let bucket = match &asked {
             Asked::Core(LineCommand::Go(_) | LineCommand::Leave) => {
                 Some((&mut session.joins, JOINS, "line.join_rate"))
