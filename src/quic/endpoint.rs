@@ -25,7 +25,7 @@ use std::{
     collections::VecDeque,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tutti_shards::ShardId;
 
@@ -187,13 +187,9 @@ impl Endpoint {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let slot = handle.0 as u32;
                 let Some(conn) = self.conn(slot) else { return };
-                conn.came(bytes.len());
                 conn.proto.handle_event(event);
-                if let Some(address) = conn.heard(now_us) {
-                    let key = conn.key;
-                    conn.grant.move_to(address.ip());
-                    self.counts.moves += 1;
-                    self.events.push(key, Event::Moved { address });
+                if conn.heard(now_us, from, bytes.len()) {
+                    self.challenge(now_us, slot);
                 }
                 self.touch(slot);
             }
@@ -201,6 +197,38 @@ impl Endpoint {
                 self.knock(now_us, incoming, bytes.len());
             }
         }
+    }
+
+    /// Asks a new address whether it hears us before the session writes anything: what is sent together with that may be
+    /// more than the address may be sent.
+    fn challenge(&mut self, now_us: u64, slot: u32) {
+        let now = self.clock.instant(now_us);
+        let mut bytes = Vec::new();
+        while let Some(transmit) = self.poll_transmit(now, slot, 1, &mut bytes) {
+            self.counts.datagrams_sent += 1;
+            self.replies.push_back((transmit, std::mem::take(&mut bytes)));
+        }
+    }
+
+    /// What a connection sends next, in place of what is in `into`.
+    fn poll_transmit(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        segments: usize,
+        into: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let conn = self.conns.get_mut(slot as usize)?.as_mut()?;
+        let before = conn.address();
+        let withheld = &mut self.counts.datagrams_withheld;
+        let transmit = conn.poll_transmit(now, segments, into, withheld);
+        let address = conn.address();
+        if address != before {
+            conn.grant.move_to(address.ip());
+            self.counts.moves += 1;
+            self.events.push(conn.key, Event::Moved { address });
+        }
+        transmit
     }
 
     fn knock(&mut self, now_us: u64, incoming: Incoming, bytes: usize) {
@@ -382,11 +410,11 @@ impl Endpoint {
             return;
         }
         while !batch.is_full() {
-            self.scratch.clear();
-            let segments = conn.segments(self.segments_max);
-            let transmit = match segments {
-                0 => None,
-                _ => conn.proto.poll_transmit(now, segments, &mut self.scratch),
+            let mut bytes = std::mem::take(&mut self.scratch);
+            let transmit = self.poll_transmit(now, slot, self.segments_max, &mut bytes);
+            self.scratch = bytes;
+            let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_mut) else {
+                return;
             };
             let Some(transmit) = transmit else {
                 conn.may_send = false;
@@ -399,7 +427,6 @@ impl Endpoint {
                 // Sending can end a connection, or ask for ids.
                 return self.tell(now_us, slot);
             };
-            conn.went(transmit.size);
             self.counts.datagrams_sent += match transmit.segment_size {
                 Some(size) => transmit.size.div_ceil(size) as u64,
                 None => 1,
