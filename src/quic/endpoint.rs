@@ -66,7 +66,6 @@ pub struct Endpoint {
     /// Answers of the endpoint itself.
     replies: VecDeque<(Transmit, Vec<u8>)>,
     forwards: VecDeque<(ShardId, Arrival)>,
-    scratch: Vec<u8>,
     segments_max: usize,
     counts: Counts,
     stopping: bool,
@@ -115,7 +114,6 @@ impl Endpoint {
             senders: VecDeque::new(),
             replies: VecDeque::new(),
             forwards: VecDeque::new(),
-            scratch: Vec::new(),
             segments_max: 1,
             counts: Counts::default(),
             stopping: false,
@@ -366,7 +364,7 @@ impl Endpoint {
     pub fn transmit(&mut self, now_us: u64, batch: &mut Batch) -> bool {
         while !batch.is_full() {
             if let Some((transmit, bytes)) = self.replies.pop_front() {
-                batch.push(&transmit, &bytes[..transmit.size]);
+                batch.push(&transmit, bytes);
                 continue;
             }
             let Some(slot) = self.senders.pop_front() else { return false };
@@ -382,13 +380,14 @@ impl Endpoint {
             return;
         }
         while !batch.is_full() {
-            self.scratch.clear();
+            let mut bytes = batch.buffer();
             let segments = conn.segments(self.segments_max);
             let transmit = match segments {
                 0 => None,
-                _ => conn.proto.poll_transmit(now, segments, &mut self.scratch),
+                _ => conn.proto.poll_transmit(now, segments, &mut bytes),
             };
             let Some(transmit) = transmit else {
+                batch.give_back(bytes);
                 conn.may_send = false;
                 if self.stopping && conn.phase == Phase::Closed {
                     // The client has been told, and nobody will be here to answer what comes late.
@@ -404,7 +403,7 @@ impl Endpoint {
                 Some(size) => transmit.size.div_ceil(size) as u64,
                 None => 1,
             };
-            batch.push(&transmit, &self.scratch[..transmit.size]);
+            batch.push(&transmit, bytes);
         }
         self.senders.push_front(slot);
     }
