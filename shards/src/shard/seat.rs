@@ -347,7 +347,9 @@ impl<W: Wire> Shard<W> {
             _ => None,
         };
         let Some(kind) = request.kind else {
-            if let (Some(room), RoomFault::NotFound) = (room, fault) {
+            if let (Some(room), RoomFault::NotFound) = (room, fault)
+                && self.is_sure_of_room(room)
+            {
                 // The user's owner thought otherwise.
                 self.tell_belonging(now, profile.user, room, Belonging::Out);
             }

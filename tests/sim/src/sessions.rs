@@ -597,7 +597,10 @@ impl World {
                 .filter(|(other, _)| *other == user)
                 .map(|(_, room)| room.0)
                 .collect();
-            assert_eq!(private, belongings, "session {n} is where {user} belongs");
+            // One that no room took in while the storage was silent comes back to it with its next session.
+            let is_sure = self.storage.is_faithful() && !self.setup.limits;
+            let is_there = private == belongings || !is_sure && private.is_subset(&belongings);
+            assert!(is_there, "session {n} is where {user} belongs: {private:?}, {belongings:?}");
         }
         (seated, known)
     }
