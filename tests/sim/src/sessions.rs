@@ -74,6 +74,7 @@ pub(crate) struct Sessions {
     /// What happened, for the report.
     pub(crate) told: u64,
     pub(crate) seated: u64,
+    pub(crate) undone: u64,
 }
 
 impl Sessions {
@@ -86,6 +87,7 @@ impl Sessions {
             draw: Draw::new(seed, 13),
             told: 0,
             seated: 0,
+            undone: 0,
         }
     }
 
@@ -513,8 +515,8 @@ impl World {
         }
     }
 
-    /// A seat is gone, with the last that it is told.
-    pub(crate) fn seat_ended(&mut self, s: usize, key: Key, last: Vec<u8>) {
+    /// A seat is gone, with the last that it is told, and what its door has to answer in place of its room.
+    pub(crate) fn seat_ended(&mut self, s: usize, key: Key, last: Vec<u8>, undone: &[RoomRequest]) {
         let owner = self.sessions.keys[s].remove(&key.to_u64());
         let Some(Owner::Seat(n, at)) = owner else { panic!("a seat that ends is one: {owner:?}") };
         self.read_mail();
@@ -524,6 +526,11 @@ impl World {
         let session = &mut self.sessions.all[n];
         let seat = &mut session.seats[at];
         seat.ended = true;
+        for request in undone {
+            seat.view.undone(request.nonce.as_deref());
+            self.sessions.undone += 1;
+        }
+        assert!(seat.view.pending.is_empty(), "seat {n}.{at} is answered: {:?}", seat.view.pending);
         if seat.again
             && let Some(room) = seat.view.room
         {

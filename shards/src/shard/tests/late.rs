@@ -1,5 +1,7 @@
 use super::*;
-use crate::{DoorKind, Guise, Profile, RoomId, RoomWish, SeatRequest, StoreReply, UserName};
+use crate::{
+    DoorKind, Guise, Profile, RoomId, RoomWish, SeatRequest, StoreReply, StoreRequest, UserName,
+};
 
 fn outputs(shard: &mut Shard<Lines>) -> Vec<StoreRequest> {
     let mut asked = Vec::new();

@@ -255,7 +255,7 @@ impl Stage {
                     closed.push(key);
                 }
                 // Whoever keeps files is told of each room's end.
-                Output::Attachments(AttachmentNews::RoomOver(_)) => {}
+                Output::Attachments(crate::AttachmentNews::RoomOver(_)) => {}
                 output => panic!("one shard has nothing to ask for: {output:?}"),
             }
         }

@@ -325,6 +325,9 @@ impl Session {
             }
             Answer::Claimed(found) => {
                 let Some((seat, room, mut request)) = self.files.claim.take() else { return };
+                if self.rooms.seat(room) != Some(seat) {
+                    return self.refuse_request(now, room, &request, NOT_IN, link);
+                }
                 match (found, &mut request.command) {
                     (Some(found), RoomCommand::Say { attachments, .. }) => {
                         *attachments = found;

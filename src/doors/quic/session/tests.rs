@@ -10,4 +10,5 @@ mod people;
 mod rooms;
 mod streams;
 mod swarm;
+mod undone;
 mod world;
