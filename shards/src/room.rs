@@ -429,6 +429,8 @@ pub enum RoomFault {
     Limit,
     /// The text is too long for the room.
     TooLong,
+    /// What was kept cannot be looked up at the moment.
+    Unavailable,
 }
 
 /// The answer to a request.

@@ -19,6 +19,9 @@ const MEMBERS_BYTES_MAX: usize = INIT_BYTES_MAX / 2;
 /// Most users named beside a reaction.
 const REACTION_USERS_SHOWN: usize = 20;
 
+/// When it is worth asking again for what the storage did not answer, milliseconds.
+const KEPT_RETRY_MS: u64 = 1_000;
+
 /// Frames that the core's bytes hold for the session alone.
 pub mod mark {
     /// The session's user is known: its name follows.
@@ -462,6 +465,9 @@ fn refused(answer: Answer<'_>, fault: RoomFault, out: &mut Vec<u8>) {
         RoomFault::Muted(ms) => (ErrorCode::Muted, "muted in this room", Some(ms)),
         RoomFault::Limit => (ErrorCode::LimitReached, "a limit is reached", None),
         RoomFault::TooLong => (ErrorCode::TooLarge, "the text is too long", None),
+        RoomFault::Unavailable => {
+            (ErrorCode::ServerError, "what was kept cannot be read now", Some(KEPT_RETRY_MS))
+        }
     };
     let room = match fault {
         RoomFault::Exists(room) => Some(room),

@@ -135,6 +135,14 @@ impl World {
         seat
     }
 
+    /// A session sits down where it was told that its user belongs.
+    fn come(&mut self, session: Key, at: usize, room: RoomId) -> Key {
+        let request = SeatRequest::new(RoomWish::Numbered(room), None, None);
+        let seat = self.shards[at].sit(self.now, session, request).unwrap();
+        self.settle();
+        seat
+    }
+
     fn ask(&mut self, seat: Key, at: usize, command: RoomCommand) {
         let request = Box::new(RoomRequest { nonce: None, kind: 1, command });
         self.shards[at].handle_command(self.now, seat, Command::Room(request));
@@ -218,6 +226,47 @@ fn the_other_of_two_gets_the_room_with_the_first_message() {
 }
 
 #[test]
+fn one_without_an_account_gets_the_room_with_the_first_message() {
+    for shards in 1..4 {
+        let mut world = World::new(shards);
+        let (here, there) = (0, usize::from(shards) - 1);
+        let (a, b) = (world.enter('a', here), world.enter('b', there));
+        let other = world.whom('b');
+        let seat = world.sit(a, here, RoomWish::Direct(other));
+        let room = world.room();
+        // Before the first message nobody lets it in who does not ask.
+        world.come(b, there, room);
+        assert_eq!(std::mem::take(&mut world.ended), [""]);
+        world.ask(seat, here, say("psst"));
+        assert_eq!(world.told(b, there), ["enters"]);
+        let theirs = world.come(b, there, room);
+        assert_eq!(world.told(theirs, there), ["init direct a,b 1"]);
+        assert_eq!(world.belongings(), [('a', room), ('b', room)]);
+        // Two sessions are told of the next message. When the second comes, its user has closed the room again.
+        world.ask(theirs, there, RoomCommand::Leave);
+        world.ended.clear();
+        let second = world.enter('b', here);
+        world.ask(seat, here, say("still there?"));
+        assert_eq!(world.told(b, there), ["enters"]);
+        assert_eq!(world.told(second, here), ["enters"]);
+        let theirs = world.come(b, there, room);
+        world.ask(theirs, there, RoomCommand::Leave);
+        world.ended.clear();
+        world.come(second, here, room);
+        assert_eq!(world.ended, [""], "nobody is let in who was not told of anything since");
+        assert_eq!(world.belongings(), [('a', room)]);
+        // One who is away when something is said finds it on the return.
+        world.lose(b, there);
+        world.lose(second, here);
+        world.ask(seat, here, say("come back"));
+        let b = world.enter('b', there);
+        assert_eq!(world.told(b, there), ["belongs 1"]);
+        let theirs = world.come(b, there, room);
+        assert_eq!(world.told(theirs, there), ["init direct a,b 3"]);
+    }
+}
+
+#[test]
 fn membership_of_accounts_outlives_their_connections() {
     let mut world = World::new(3);
     let (a, b, c) = (world.enter('A', 0), world.enter('B', 1), world.enter('c', 2));
@@ -277,6 +326,26 @@ fn a_dissolved_group_is_told_to_all_and_forgotten_by_all() {
     world.ask(seat, 0, RoomCommand::Dissolve);
     assert_eq!(world.ended, ["closed Deleted\n", "closed Deleted\n"]);
     assert_eq!((world.rooms(), world.belongings()), (0, vec![]));
+}
+
+#[test]
+fn one_who_is_banned_after_they_were_kicked_leaves_once() {
+    let mut world = World::new(2);
+    let (a, b) = (world.enter('A', 0), world.enter('B', 1));
+    let seat = world.group(a, 0, "B");
+    let room = world.room();
+    let theirs = world.sit(b, 1, RoomWish::Numbered(room));
+    world.ask(theirs, 1, say("spam"));
+    world.told(seat, 0);
+    let user = world.whom('B').number;
+    world.ask(seat, 0, RoomCommand::Kick { user, reason: None });
+    assert_eq!(world.told(seat, 0), ["left Kicked"]);
+    // What they said is still to be seen, so they can be banned.
+    world.ask(seat, 0, RoomCommand::Ban { user, ms: 1_000 });
+    assert_eq!(world.told(seat, 0), [""; 0]);
+    world.ended.clear();
+    world.sit(b, 1, RoomWish::Numbered(room));
+    assert_eq!(world.ended, ["refused Banned(1000)\n"]);
 }
 
 #[test]
