@@ -1,8 +1,8 @@
 //! The storage thread: gathers writes into transactions, answers questions, and gets over a disk that refuses.
 
 use super::{
-    Replies, Settings, StorageError, Write, channels, counters::Counters, retention, rooms, users,
-    wall_ms,
+    Replies, Settings, StorageError, Write, channels, counters::Counters, history, retention,
+    rooms, users, wall_ms,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::{Connection, ErrorCode};
@@ -157,6 +157,10 @@ impl Worker {
                     self.write(Write::Revive(channel.clone()));
                 }
                 StoreReply::Channel { channel, found: found.map(Box::new) }
+            }
+            StoreRequest::LoadMessages { ticket, channel, page } => {
+                let found = self.look_up(|db| history::load(db, &channel, &page)).map(Box::new);
+                StoreReply::Messages { ticket, found }
             }
             StoreRequest::Moderate { ticket, .. } => {
                 let made = self.write(Write::Core(Box::new(request)));

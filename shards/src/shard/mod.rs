@@ -26,6 +26,7 @@ mod flush;
 mod gauges;
 mod govern;
 mod hello;
+mod history;
 mod join;
 mod keep;
 mod line;

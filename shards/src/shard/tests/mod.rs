@@ -5,6 +5,7 @@
 
 mod bans;
 mod crown;
+mod history;
 mod joins;
 mod late;
 mod operators;

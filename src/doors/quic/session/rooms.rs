@@ -250,6 +250,7 @@ impl Session {
                 mark::SEATED => self.seated(now, number, payload, link),
                 mark::CLOSED => self.closed(now, number, payload),
                 mark::BUSY => self.busy(now, number, payload),
+                mark::MAY_POST => self.may_upload(now, payload, link),
                 kind::COMMAND_OK | kind::MESSAGE_ACK | kind::ERROR | kind::SERVER_COMMAND => {
                     self.control.push(frame, now.mono_us)
                 }
@@ -441,6 +442,7 @@ impl Session {
 
     fn forget_seat(&mut self, now: Now, number: u32, link: &mut dyn Link) {
         let Some(seat) = self.rooms.seats.remove(&number) else { return };
+        self.forget_asked(now, number, link);
         if let Some(room) = seat.room
             && self.rooms.seat(room) == Some(number)
         {

@@ -7,6 +7,7 @@ mod files;
 mod handshake;
 mod hot;
 mod people;
+mod receiver;
 mod rooms;
 mod streams;
 mod swarm;

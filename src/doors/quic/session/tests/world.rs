@@ -37,6 +37,10 @@ pub(super) struct Wired {
     pub(super) received: BTreeMap<u64, Vec<u8>>,
     pub(super) finished: Vec<u64>,
     delivered: Vec<u64>,
+    /// Whether it is not told yet that what it had finished has arrived.
+    pub(super) is_late: bool,
+    /// Each stream that was opened here, with those that had arrived by then.
+    pub(super) opens: Vec<(u64, Vec<u64>)>,
     pub(super) stopped: Vec<(u64, u32)>,
     pub(super) reset: Vec<(u64, u32)>,
     /// Streams that the client has given up.
@@ -101,8 +105,10 @@ impl Link for Wired {
         if self.opened >= self.opened_max {
             return None;
         }
+        let stream = self.opened * 4 + 3;
         self.opened += 1;
-        Some(StreamId((self.opened - 1) * 4 + 3))
+        self.opens.push((stream, self.delivered.clone()));
+        Some(StreamId(stream))
     }
 
     fn finish(&mut self, stream: StreamId) {
@@ -523,9 +529,10 @@ impl World {
                 busy |= host.is_unsettled();
                 host.settle(now, core, links);
                 core.verify();
-                // Whatever is finished has arrived.
+                // Whatever is finished has arrived, where nothing is late.
                 let delivered: Vec<(u32, u64)> = links
                     .iter_mut()
+                    .filter(|(_, link)| !link.is_late)
                     .flat_map(|(&id, link)| {
                         let new: Vec<u64> = link
                             .finished
