@@ -4,9 +4,9 @@
 
 use crate::{
     Bucket, ChannelInfo, ChannelKind, ChannelName, ChannelView, ChatMessage, Config, ConnId, Crown,
-    DoorKind, Format, Marks, Named, NoteQuota, ParticipantView, Participants, Position, Profile,
-    QuotaPreset, RoomId, Settings, ShardId, UserId, fan_out::FanOut, place_index::PlaceIndex,
-    private::Private, room_state::RoomState,
+    DoorKind, Format, Loaded, Marks, Named, NoteQuota, ParticipantView, Participants, Position,
+    Profile, QuotaPreset, RoomId, Settings, ShardId, UserId, fan_out::FanOut,
+    place_index::PlaceIndex, private::Private, room_state::RoomState,
 };
 use ahash::RandomState;
 use slab::Slab;
@@ -34,6 +34,8 @@ pub(crate) struct Channel {
     /// Whether everyone is about to be sent away.
     pub(crate) closing: bool,
     pub(crate) history: VecDeque<ChatMessage>,
+    /// What of it was kept from before.
+    pub(crate) loaded: Option<Loaded>,
     /// Members on this shard.
     pub(crate) fan: FanOut,
     /// Other shards with members, and how many of each format.
@@ -368,6 +370,7 @@ impl Channel {
             cleared: false,
             closing: false,
             history: VecDeque::new(),
+            loaded: None,
             fan: FanOut::default(),
             away: SmallVec::new(),
             heat: Heat::default(),

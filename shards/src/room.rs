@@ -320,6 +320,11 @@ pub enum RoomCommand {
     },
     /// Is writing, or not any more.
     Typing(bool),
+    /// Asks whether it may post, ahead of a file. Answered by [`RoomEvent::MayPost`], which names the ticket.
+    MayPost {
+        /// The session's own number of the question.
+        ticket: u64,
+    },
     /// Has received or read everything up to a message.
     Receipt {
         /// Which.
@@ -424,6 +429,8 @@ pub enum RoomFault {
     Limit,
     /// The text is too long for the room.
     TooLong,
+    /// What was kept cannot be looked up at the moment.
+    Unavailable,
 }
 
 /// The answer to a request.
@@ -571,6 +578,12 @@ pub enum RoomEvent<'a> {
     Refused {
         answer: Answer<'a>,
         fault: RoomFault,
+    },
+    /// Whether somebody may post who asked.
+    MayPost {
+        answer: Answer<'a>,
+        ticket: u64,
+        fault: Option<RoomFault>,
     },
     /// Behind this the seat is gone.
     Closed {

@@ -2,7 +2,8 @@
 //! know, and it never waits: questions pause those who depend on the answer, nobody else.
 
 use crate::{
-    ChannelName, ChatMessage, Invitation, Profile, Role, RoomId, RoomMember, Settings, UserId,
+    ChannelName, ChatMessage, Invitation, MessageId, Profile, Role, RoomId, RoomMember, Settings,
+    UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,15 @@ pub enum StoreRequest {
         room: RoomId,
         /// How many of the last messages.
         history: u32,
+    },
+    /// A part of what was said in a channel. Answered by [`StoreReply::Messages`].
+    LoadMessages {
+        /// Names it in the answer.
+        ticket: u64,
+        /// Where.
+        channel: ChannelName,
+        /// Which part.
+        page: Page,
     },
     /// A user's record as it is now.
     SaveUser {
@@ -101,6 +111,49 @@ pub enum StoreRequest {
     },
 }
 
+/// A part of what was said in a channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// Where it begins.
+    pub from: PageFrom,
+    /// At most so many messages.
+    pub limit: u32,
+    /// Those that were there when the room began to count.
+    pub loaded: Option<Loaded>,
+}
+
+/// Where a part begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PageFrom {
+    /// At the last message, backwards.
+    End,
+    /// Right before a message, backwards.
+    Before(MessageId),
+    /// Behind this number of the room, forwards.
+    After(u64),
+}
+
+/// What a room found when it began to count anew: messages that it numbered one by one. What was kept before them has
+/// no number any more, and what is kept behind them has its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Loaded {
+    /// The last of them.
+    pub last: MessageId,
+    /// Its number.
+    pub seq: u64,
+    /// How many there were, the last included.
+    pub count: u64,
+}
+
+/// A part of what was said, oldest first.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct StoredPage {
+    /// The messages, each with its number in the room, or 0.
+    pub messages: Vec<ChatMessage>,
+    /// Whether there are more in the direction of the question.
+    pub more: bool,
+}
+
 /// What the moderator of a channel did.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ModerationAct {
@@ -150,6 +203,8 @@ pub enum StoreReply {
         room: RoomId,
         /// Its name, and what it was.
         found: Option<Box<(ChannelName, StoredChannel)>>,
+        /// Whether it was looked for; otherwise nobody knows.
+        looked: bool,
     },
     /// What a channel was; `None` for one that is not kept.
     Channel {
@@ -157,6 +212,13 @@ pub enum StoreReply {
         channel: ChannelName,
         /// What it was.
         found: Option<Box<StoredChannel>>,
+    },
+    /// A part of what was said; `None` when it cannot be read.
+    Messages {
+        /// Which question.
+        ticket: u64,
+        /// The part.
+        found: Option<Box<StoredPage>>,
     },
     /// What became of a moderator's act.
     Kept {
@@ -206,10 +268,13 @@ impl StoreRequest {
                 Some(StoreReply::User { user: *user, found: None, rooms: Vec::new() })
             }
             StoreRequest::LoadRoom { room, .. } => {
-                Some(StoreReply::Room { room: *room, found: None })
+                Some(StoreReply::Room { room: *room, found: None, looked: false })
             }
             StoreRequest::LoadChannel { channel, .. } => {
                 Some(StoreReply::Channel { channel: channel.clone(), found: None })
+            }
+            StoreRequest::LoadMessages { ticket, .. } => {
+                Some(StoreReply::Messages { ticket: *ticket, found: None })
             }
             StoreRequest::Moderate { ticket, .. } => {
                 Some(StoreReply::Kept { ticket: *ticket, lasts: false })

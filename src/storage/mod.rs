@@ -23,6 +23,7 @@ mod audit;
 mod bans;
 mod channels;
 mod counters;
+mod history;
 mod json;
 mod retention;
 mod rooms;

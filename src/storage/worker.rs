@@ -1,8 +1,8 @@
 //! The storage thread: gathers writes into transactions, answers questions, and gets over a disk that refuses.
 
 use super::{
-    Replies, Settings, StorageError, Write, channels, counters::Counters, retention, rooms, users,
-    wall_ms,
+    Replies, Settings, StorageError, Write, channels, counters::Counters, history, retention,
+    rooms, users, wall_ms,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::{Connection, ErrorCode};
@@ -146,8 +146,9 @@ impl Worker {
                 StoreReply::User { user, found, rooms }
             }
             StoreRequest::LoadRoom { room, history } => {
-                let found = self.look_up(|db| rooms::load(db, room, history, wall_ms())).flatten();
-                StoreReply::Room { room, found: found.map(Box::new) }
+                let found = self.look_up(|db| rooms::load(db, room, history, wall_ms()));
+                let looked = found.is_some();
+                StoreReply::Room { room, found: found.flatten().map(Box::new), looked }
             }
             StoreRequest::LoadChannel { channel, history } => {
                 let found =
@@ -156,6 +157,10 @@ impl Worker {
                     self.write(Write::Revive(channel.clone()));
                 }
                 StoreReply::Channel { channel, found: found.map(Box::new) }
+            }
+            StoreRequest::LoadMessages { ticket, channel, page } => {
+                let found = self.look_up(|db| history::load(db, &channel, &page)).map(Box::new);
+                StoreReply::Messages { ticket, found }
             }
             StoreRequest::Moderate { ticket, .. } => {
                 let made = self.write(Write::Core(Box::new(request)));

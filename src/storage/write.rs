@@ -82,7 +82,8 @@ fn apply(request: &StoreRequest, db: &Connection, retention: &Retention) -> rusq
         StoreRequest::Moderate { act, .. } => channels::moderate(db, act),
         StoreRequest::LoadUser { .. }
         | StoreRequest::LoadChannel { .. }
-        | StoreRequest::LoadRoom { .. } => {
+        | StoreRequest::LoadRoom { .. }
+        | StoreRequest::LoadMessages { .. } => {
             unreachable!("questions are answered, not written")
         }
     }

@@ -3,13 +3,14 @@
 import time
 
 from client import (
-    DELETE, EDIT, INIT, INVITE, JOIN, MESSAGE, OPEN_DIRECT, REACT, ROOM_INVITE, SET_ROLE, UPDATE_ROOM,
+    DELETE, EDIT, FETCH_HISTORY, HISTORY, INIT, INVITE, JOIN, MESSAGE, OPEN_DIRECT, REACT, ROOM_INVITE, SEND,
+    SET_ROLE, UPDATE_ROOM,
 )
 from test_private import Accounts
 
 
-class KeptRooms(Accounts):
-    shards = 2
+class Kept(Accounts):
+    """A server that ends and starts again on what it has kept."""
 
     def again_with(self, shards, force):
         if force:
@@ -21,6 +22,10 @@ class KeptRooms(Accounts):
             self.server.stop()
         self.server.shards = shards
         self.server.start()
+
+
+class KeptRooms(Kept):
+    shards = 2
 
     async def test_037_a_channel_is_what_it_was(self):
         for shards, force in ((3, False), (1, True)):
@@ -98,3 +103,124 @@ class KeptRooms(Accounts):
             first, inits = await self.again(numbers[0])
             self.assertEqual([one["content"] for one in inits[room]["recent_messages"]], ["between us", "still here"])
             self.assertEqual((await first.done(OPEN_DIRECT, {"user_id": numbers[1]}))["room_id"], room)
+
+
+class KeptHistory(Kept):
+    """What is older than the ring of a hundred messages."""
+
+    shards = 1
+
+    async def part(self, client, room, **more):
+        """A part of what was said, and whether there is more."""
+        nonce = client.chat(FETCH_HISTORY, {"room_id": room, **more})
+        got = await client.expect(HISTORY, room_id=room, nonce=nonce)
+        return got["messages"], got["more"]
+
+    async def all_of(self, client, room, limit):
+        """All that was said, a part at a time from the end."""
+        found, more, where = [], True, {}
+        while more:
+            part, more = await self.part(client, room, limit=limit, **where)
+            self.assertTrue(len(part) == limit if more else len(part) <= limit, f"{len(part)} of {limit}, {more}")
+            found[:0] = part
+            where = {"before_id": part[0]["message_id"]}
+        return found
+
+    async def say_all(self, client, room, texts):
+        """Says all of it at once; the numbers of the messages."""
+        nonces = [client.chat(SEND, {"room_id": room, "content": text}) for text in texts]
+        return [(await client.answer(nonce))["message_id"] for nonce in nonces]
+
+    async def rooms(self, first, second):
+        """A room of each kind with both in it, and the name of the channel."""
+        name = self.room()
+        channel = (await first.join(name))["room_id"]
+        await second.join(name)
+        direct = (await first.done(OPEN_DIRECT, {"user_id": second.user_id}))["room_id"]
+        return [channel, await self.group(first, second), direct], name
+
+    async def test_061_062_history_goes_back_as_far_as_it_is_kept(self):
+        numbers = self.account(), self.account()
+        first, second = [await self.member(number) for number in numbers]
+        rooms, name = await self.rooms(first, second)
+        known = {}
+        for room in rooms:
+            ids = await self.say_all(first, room, [f"{n}" for n in range(120)])
+            await second.expect(MESSAGE, room_id=room, content="119")
+            await first.done(EDIT, {"room_id": room, "message_id": ids[30], "content": "edited"})
+            await first.done(DELETE, {"room_id": room, "message_id": ids[31]})
+            await second.done(REACT, {"room_id": room, "message_id": ids[32], "emoji": "+"})
+            ids.append((await second.say(room, "an answer", reply_to=ids[3]))["message_id"])
+            ids += await self.say_all(second, room, [f"{n}" for n in range(121, 250)])
+            known[room] = ids
+        for shards, force in ((None, False), (self.shards + 1, False), (self.shards, True)):
+            if shards is not None:
+                self.again_with(shards, force)
+                first, second = [await self.member(number) for number in numbers]
+                await first.join(name)
+            for room in rooms:
+                await self.look_through(first, second, room, known[room], begun_here=shards is None)
+
+    async def look_through(self, client, other, room, ids, begun_here):
+        for limit in (100, 33):
+            found = await self.all_of(client, room, limit)
+            self.assertEqual([one["message_id"] for one in found], ids)
+        seqs = [one["seq"] for one in found]
+        told = [seq for seq in seqs if seq > 0]
+        self.assertEqual(told, sorted(set(told)), "numbers rise")
+        self.assertEqual(seqs[-len(told):], told, "what has no number any more comes first")
+        self.assertGreaterEqual(len(told), 100, "all of the ring is numbered")
+        self.assertEqual(len(told) == len(ids), begun_here)
+        texts = [one["content"] for one in found]
+        self.assertEqual((texts[0], texts[29:33]), ("0", ["29", "edited", "", "32"]))
+        self.assertEqual([one["deleted"] for one in found], [n == 31 for n in range(250)])
+        self.assertIsNotNone(found[30]["edited_at"])
+        self.assertEqual(found[32]["reactions"], [{"emoji": "+", "count": 1, "user_ids": [other.user_id]}])
+        self.assertEqual((found[120]["reply_to"], found[120]["content"]), (ids[3], "an answer"))
+        self.assertEqual(found[120]["sender"]["user_id"], other.user_id)
+        # Over the edge of the ring, before the first of all, and between.
+        for before, limit, span in ((200, 100, (100, 200)), (0, 5, (0, 0)), (3, 3, (0, 3)), (60, 10, (50, 60))):
+            part, more = await self.part(client, room, limit=limit, before_id=ids[before])
+            self.assertEqual([one["message_id"] for one in part], ids[slice(*span)])
+            self.assertEqual(more, span[0] > 0)
+        # Forwards, by number.
+        start = len(ids) - len(told)
+        part, more = await self.part(client, room, limit=20, after_seq=told[5])
+        self.assertEqual([one["message_id"] for one in part], ids[start + 6 : start + 26])
+        self.assertTrue(more)
+        part, more = await self.part(client, room, limit=20, after_seq=told[-4])
+        self.assertEqual(([one["message_id"] for one in part], more), (ids[-3:], False))
+
+    async def test_what_was_acknowledged_is_there_after_a_kill(self):
+        """Somebody goes on speaking while the server is killed: what it had acknowledged for a second is there, once."""
+        number = self.account()
+        client = await self.member(number)
+        name = self.room()
+        room = (await client.join(name))["room_id"]
+        await self.say_all(client, room, [f"{n}" for n in range(150)])
+        acknowledged = []
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            got = await client.say(room, f"{150 + len(acknowledged)}")
+            acknowledged.append((got["message_id"], time.monotonic()))
+        self.server.child.kill()
+        killed = time.monotonic()
+        self.server.child.wait()
+        self.server.start()
+        lasts = [one for one, at in acknowledged if killed - at > 1]
+        self.assertGreater(len(lasts), 10)
+        client = await self.member(number)
+        await client.join(name)
+        found = await self.all_of(client, room, 100)
+        ids = [one["message_id"] for one in found]
+        self.assertEqual(ids, sorted(set(ids)))
+        self.assertEqual([one["content"] for one in found], [f"{n}" for n in range(len(found))])
+        self.assertEqual([one for one in ids if one in lasts], lasts)
+        new = (await client.say(room, "new"))["message_id"]
+        self.assertNotIn(new, ids)
+        part, more = await self.part(client, room, limit=100)
+        self.assertEqual(([one["message_id"] for one in part], more), (ids[-99:] + [new], True))
+
+
+class KeptHistoryOfMany(KeptHistory):
+    shards = 4

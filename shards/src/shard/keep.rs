@@ -7,11 +7,11 @@
 //! A channel is kept from the first moment in which there is something to keep: its settings were changed by a person,
 //! something was said, somebody was banned. It is forgotten when it ends because nobody is there.
 
-use super::{Output, Shard};
+use super::{Output, Shard, history::Fetch};
 use crate::{
-    ChannelName, ChatMessage, ConnId, Crown, DoorKind, Event, Guise, Invitation, ModerationAct,
-    ModerationKind, Nick, Notice, Now, Position, Profile, RoomId, RoomKind, SeatRequest, Settings,
-    ShardId, StoreReply, StoreRequest, StoredChannel, UserId, Whom, Wire,
+    ChannelName, ChatMessage, ConnId, Crown, DoorKind, Event, Guise, Invitation, Loaded,
+    ModerationAct, ModerationKind, Nick, Notice, Now, Position, Profile, RoomId, RoomKind,
+    SeatRequest, Settings, ShardId, StoreReply, StoreRequest, StoredChannel, UserId, Whom, Wire,
     channel::{Ban, dropped_at},
     conn::{Awaits, JoinRequest},
     fan_out::Class,
@@ -36,6 +36,7 @@ pub(super) struct Asked {
     /// Direct and group rooms that are known by their numbers alone.
     rooms: HashMap<RoomId, LoadingRoom, RandomState>,
     acts: HashMap<u64, Unconfirmed, RandomState>,
+    pub(super) histories: HashMap<u64, Fetch, RandomState>,
     /// Until when each is waited for, soonest first. Those that were answered are still in here.
     until: VecDeque<(u64, Question)>,
     /// Whether the last that was waited for did not come: then nobody waits before something is answered again, or
@@ -45,11 +46,12 @@ pub(super) struct Asked {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Question {
+pub(super) enum Question {
     User(UserId),
     Channel(ChannelName),
     Room(RoomId),
     Act(u64),
+    History(u64),
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +69,8 @@ struct LoadingRoom {
     seats: Vec<SeatWish>,
     /// Whether the answer is here, and they sit down now.
     answered: bool,
+    /// Whether the answer is that there is no such room.
+    is_none: bool,
 }
 
 #[derive(Debug, Default)]
@@ -106,6 +110,7 @@ impl Asked {
             channels: HashMap::with_hasher(hasher()),
             rooms: HashMap::with_hasher(hasher()),
             acts: HashMap::with_hasher(hasher()),
+            histories: HashMap::with_hasher(hasher()),
             until: VecDeque::new(),
             silent: false,
             tickets: 0,
@@ -114,7 +119,19 @@ impl Asked {
 
     /// How many answers are waited for.
     pub(super) fn len(&self) -> usize {
-        self.users.len() + self.channels.len() + self.rooms.len() + self.acts.len()
+        let loading = self.users.len() + self.channels.len() + self.rooms.len();
+        loading + self.acts.len() + self.histories.len()
+    }
+
+    /// Whether nobody waits for the storage at the moment, because it does not answer.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Names a question.
+    pub(super) fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
     }
 }
 
@@ -133,8 +150,9 @@ impl<W: Wire> Shard<W> {
         self.asked.silent = false;
         match reply {
             StoreReply::User { user, found, rooms } => self.user_loaded(now, user, found, rooms),
-            StoreReply::Room { room, found } => self.room_loaded(now, room, found),
+            StoreReply::Room { room, found, looked } => self.room_loaded(now, room, found, looked),
             StoreReply::Channel { channel, found } => self.channel_loaded(now, &channel, found),
+            StoreReply::Messages { ticket, found } => self.history_loaded(ticket, found),
             StoreReply::Kept { ticket, lasts } => self.act_kept(ticket, lasts),
         }
     }
@@ -145,7 +163,7 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    fn ask(&mut self, now_us: u64, question: Question, request: StoreRequest) {
+    pub(super) fn ask(&mut self, now_us: u64, question: Question, request: StoreRequest) {
         let Some(patience) = self.config.storage else { return };
         let until = now_us + patience.as_micros() as u64;
         if self.asked.until.is_empty() {
@@ -165,6 +183,7 @@ impl<W: Wire> Shard<W> {
                 Question::Channel(channel) => self.asked.channels.contains_key(channel),
                 Question::Room(room) => self.asked.rooms.contains_key(room),
                 Question::Act(ticket) => self.asked.acts.contains_key(ticket),
+                Question::History(ticket) => self.asked.histories.contains_key(ticket),
             };
             if !late {
                 continue;
@@ -173,9 +192,10 @@ impl<W: Wire> Shard<W> {
             self.asked.silent = true;
             match question {
                 Question::User(user) => self.user_loaded(now, user, None, Vec::new()),
-                Question::Room(room) => self.room_loaded(now, room, None),
+                Question::Room(room) => self.room_loaded(now, room, None, false),
                 Question::Channel(channel) => self.channel_loaded(now, &channel, None),
                 Question::Act(ticket) => self.act_kept(ticket, false),
+                Question::History(ticket) => self.history_loaded(ticket, None),
             }
         }
         if let Some(&(until, _)) = self.asked.until.front() {
@@ -493,6 +513,9 @@ impl<W: Wire> Shard<W> {
             for n in 0..channel.history.len() {
                 channel.history[n].seq = channel.room.next_seq();
             }
+            let count = channel.history.len() as u64;
+            let last = channel.history.back();
+            channel.loaded = last.map(|last| Loaded { last: last.id, seq: last.seq, count });
         }
         let serial = channel.serial;
         for (user, until_ms) in bans {
@@ -617,7 +640,7 @@ impl<W: Wire> Shard<W> {
             Some(loading) if loading.answered => return false,
             Some(loading) => loading.seats.push(wish),
             None => {
-                let loading = LoadingRoom { seats: vec![wish], answered: false };
+                let loading = LoadingRoom { seats: vec![wish], ..LoadingRoom::default() };
                 self.asked.rooms.insert(room, loading);
                 let history = self.config.history_kept();
                 let request = StoreRequest::LoadRoom { room, history };
@@ -632,9 +655,10 @@ impl<W: Wire> Shard<W> {
         now: Now,
         room: RoomId,
         found: Option<Box<(ChannelName, StoredChannel)>>,
+        looked: bool,
     ) {
         let Some(loading) = self.asked.rooms.get_mut(&room) else { return };
-        loading.answered = true;
+        (loading.answered, loading.is_none) = (true, looked && found.is_none());
         let wishes = std::mem::take(&mut loading.seats);
         if let Some((name, found)) = found.map(|found| *found)
             && !self.stopping
@@ -650,6 +674,14 @@ impl<W: Wire> Shard<W> {
         {
             self.arm_empty(now, idx);
         }
+    }
+
+    /// Whether it is certain what a room of this number is, or that there is none: not so while the storage is silent,
+    /// and where there is no place for one more.
+    pub(super) fn is_sure_of_room(&self, room: RoomId) -> bool {
+        self.config.storage.is_none()
+            || self.by_number.contains_key(&room)
+            || self.asked.rooms.get(&room).is_some_and(|loading| loading.is_none)
     }
 
     /// What seats had to wait for is known.
@@ -703,8 +735,7 @@ impl<W: Wire> Shard<W> {
         {
             self.keep_channel(idx);
         }
-        self.asked.tickets += 1;
-        let ticket = self.asked.tickets;
+        let ticket = self.asked.ticket();
         self.asked.acts.insert(ticket, unconfirmed);
         let request = StoreRequest::Moderate { ticket, act: Box::new(act) };
         self.ask(now.mono_us, Question::Act(ticket), request);

@@ -115,7 +115,7 @@ impl<W: Wire> Shard<W> {
                 if self.renew_person(idx, &profile) {
                     self.tell_updated(idx, profile.user, None);
                 }
-                return;
+                return self.tell_belonging(now, profile.user, room, Belonging::Stays);
             }
             Standing::Closed => {
                 let person = private.get_mut(profile.user).expect("it was there a moment ago");
@@ -159,16 +159,16 @@ impl<W: Wire> Shard<W> {
         let Some(person) = person else { return };
         if !person.lasts() {
             self.strike_off(idx, user, Departure::Disconnected);
-            self.tell_struck_off(now, idx, profile);
+            self.tell_struck_off(now, idx, profile, true);
         }
     }
 
-    /// Takes somebody off the list of a room.
-    fn strike_off(&mut self, idx: u32, user: UserId, how: Departure) -> Option<Profile> {
+    /// Takes somebody off the list of a room: who that was, and whether as one of its members.
+    fn strike_off(&mut self, idx: u32, user: UserId, how: Departure) -> Option<(Profile, bool)> {
         let private = self.private_mut(idx);
         let kind = private.kind;
         let person = private.get_mut(user)?;
-        let profile = person.profile.clone();
+        let (profile, was_listed) = (person.profile.clone(), person.is_listed());
         if kind == RoomKind::Direct {
             // Both stay what they are to each other; the next message opens it again.
             person.standing = Standing::Closed;
@@ -179,13 +179,14 @@ impl<W: Wire> Shard<W> {
             private.remove(user);
         }
         self.keep_person(idx, user);
-        Some(profile)
+        Some((profile, was_listed))
     }
 
-    /// Tells those who stay that somebody is off the list, and what follows from it.
-    fn tell_struck_off(&mut self, now: Now, idx: u32, profile: &Profile) {
+    /// Tells those who stay that somebody is off the list, and what follows from it. Nobody knew of those who were not
+    /// listed: one who was only invited, or was sent out before.
+    fn tell_struck_off(&mut self, now: Now, idx: u32, profile: &Profile, was_listed: bool) {
         let room = self.channels[idx as usize].room.id;
-        if self.private_mut(idx).kind == RoomKind::Group {
+        if was_listed && self.private_mut(idx).kind == RoomKind::Group {
             self.tell_left(now, idx, profile);
         }
         self.tell_belonging(now, profile.user, room, Belonging::Out);
@@ -240,8 +241,8 @@ impl<W: Wire> Shard<W> {
         self.departure = how;
         let struck = self.strike_off(idx, user, how);
         self.take_all_seats(now, idx, user, RoomEvent::Closed { how, by, until_ms }, asked);
-        if let Some(profile) = struck {
-            self.tell_struck_off(now, idx, &profile);
+        if let Some((profile, was_listed)) = struck {
+            self.tell_struck_off(now, idx, &profile, was_listed);
         }
         self.departure = Departure::default();
         if self.private_mut(idx).count() == 0 {
@@ -332,7 +333,9 @@ impl<W: Wire> Shard<W> {
         }
         for user in absent {
             let person = self.private_mut(idx).get_mut(user).expect("it was there a moment ago");
-            if person.standing == Standing::Closed && person.lasts() {
+            if person.standing == Standing::Closed {
+                // Also of one without an account: whoever is told to come is let in. A second session that is told
+                // late, when its user has closed the room again, is not.
                 person.standing = Standing::In;
                 self.keep_person(idx, user);
             }
@@ -357,6 +360,7 @@ impl<W: Wire> Shard<W> {
         }
         let room = channel.room.id;
         self.outranks(actor, Role::Moderator, Role::Member)?;
+        self.asking.invites(actor.conn, nonce, kind);
         let seek = Seek::Invite { room, nonce: nonce.map(Into::into), kind: Some(kind) };
         let finder = self.finder(actor.conn, seek);
         self.find_user(now, whom, finder);
@@ -382,7 +386,9 @@ impl<W: Wire> Shard<W> {
         (nonce, kind): (Option<&str>, Option<u8>),
         found: Option<Box<Profile>>,
     ) {
+        let is_open = kind.is_some_and(|kind| self.asking.invited(conn, nonce, kind));
         let Some(&idx) = self.by_number.get(&room) else { return };
+        // One who has gone meanwhile was answered then.
         let Some((participant, member)) = self.channels[idx as usize].find_member(conn) else {
             return;
         };
@@ -391,7 +397,7 @@ impl<W: Wire> Shard<W> {
             let by = self.channels[idx as usize].roster[participant].profile.clone();
             self.put_invitation(now, idx, &by, &found)
         });
-        let Some(kind) = kind else { return };
+        let Some(kind) = kind.filter(|_| is_open) else { return };
         let answer = Answer { nonce, kind, room: Some(room) };
         let event = match done {
             Ok(()) => RoomEvent::Done { answer, message: None },

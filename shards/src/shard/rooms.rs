@@ -3,7 +3,7 @@
 //! All of it happens at the owner of the channel, which numbers each event; people at other doors see of it what their
 //! doors show.
 
-use super::{Actor, Output, Shard, moderate::Update, private::Going};
+use super::{Actor, Output, Shard, history::Part, moderate::Update, private::Going};
 use crate::{
     Answer, Attachment, AttachmentNews, ChatMessage, ChatText, ConnId, Departure, Emoji, Event,
     MessageId, MessageRef, Now, Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault,
@@ -93,11 +93,19 @@ impl<W: Wire> Shard<W> {
             }
             RoomCommand::Invite(whom) => self.invite(now, actor, whom, (nonce.as_deref(), kind)),
             RoomCommand::History { before, after, limit } => {
-                self.tell_history(actor, before, after, limit, nonce.as_deref());
-                Ok(Outcome::Silent)
+                let part = Part { before, after, limit };
+                self.fetch_history(now, actor, part, (nonce.as_deref(), kind))
             }
             RoomCommand::Typing(on) => {
                 self.typing(actor, on);
+                Ok(Outcome::Silent)
+            }
+            RoomCommand::MayPost { ticket } => {
+                let fault = self.may_post(now, actor).err();
+                let room = Some(self.channels[actor.channel as usize].room.id);
+                let answer = Answer { nonce: nonce.as_deref(), kind, room };
+                let event = RoomEvent::MayPost { answer, ticket, fault };
+                self.answer(actor, &[Event::Room(event)]);
                 Ok(Outcome::Silent)
             }
             RoomCommand::Receipt { message, read } => {
@@ -466,39 +474,6 @@ impl<W: Wire> Shard<W> {
         let emoji = emoji.as_str();
         let event = RoomEvent::Reaction { room, message, user, emoji, added, seq };
         self.tell_room(idx, None, event);
-    }
-
-    fn tell_history(
-        &mut self,
-        actor: Actor,
-        before: Option<MessageId>,
-        after: Option<u64>,
-        limit: u32,
-        nonce: Option<&str>,
-    ) {
-        let channel = &self.channels[actor.channel as usize];
-        let (history, limit) = (&channel.history, limit as usize);
-        let end = match before {
-            Some(id) => history.iter().position(|said| said.id == id).unwrap_or(0),
-            None => history.len(),
-        };
-        let (from, more) = match after {
-            Some(seq) => {
-                let from = history.iter().position(|said| said.seq > seq).unwrap_or(end);
-                (from, from + limit < end)
-            }
-            None => (end.saturating_sub(limit), end > limit),
-        };
-        let to = if after.is_some() { end.min(from + limit) } else { end };
-        let messages: Vec<&ChatMessage> = history.range(from..to.max(from)).collect();
-        let room = channel.room.id;
-        let event = RoomEvent::History { room, messages: &messages, more, nonce };
-        let bytes = {
-            let mut bytes = Vec::new();
-            self.wire.encode(crate::Format::QUIC, &[Event::Room(event)], &mut bytes);
-            bytes
-        };
-        self.deliver_member(actor.channel, actor.conn, actor.at, &bytes, 1);
     }
 
     fn typing(&mut self, actor: Actor, on: bool) {

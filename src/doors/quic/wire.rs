@@ -19,6 +19,9 @@ const MEMBERS_BYTES_MAX: usize = INIT_BYTES_MAX / 2;
 /// Most users named beside a reaction.
 const REACTION_USERS_SHOWN: usize = 20;
 
+/// When it is worth asking again for what the storage did not answer, milliseconds.
+const KEPT_RETRY_MS: u64 = 1_000;
+
 /// Frames that the core's bytes hold for the session alone.
 pub mod mark {
     /// The session's user is known: its name follows.
@@ -35,6 +38,8 @@ pub mod mark {
     pub const PRESENCE: u8 = 0xe5;
     /// To a session: its user belongs to these rooms, 8 bytes each.
     pub const BELONGS: u8 = 0xe6;
+    /// Whether the seat may post: which question (8), and an error frame if it may not.
+    pub const MAY_POST: u8 = 0xe7;
 }
 
 /// The encoder.
@@ -358,6 +363,14 @@ impl QuicWire {
             }
             RoomEvent::Enters(room) => belongs(&[room], out),
             RoomEvent::Belongs(rooms) => belongs(rooms, out),
+            RoomEvent::MayPost { answer, ticket, fault } => {
+                frame::append(mark::MAY_POST, out, |out| {
+                    out.extend_from_slice(&ticket.to_be_bytes());
+                    if let Some(fault) = fault {
+                        refused(answer, fault, out);
+                    }
+                });
+            }
             RoomEvent::Closed { how, by, until_ms } => {
                 frame::append(mark::CLOSED, out, |out| {
                     out.push(how as u8);
@@ -459,6 +472,9 @@ fn refused(answer: Answer<'_>, fault: RoomFault, out: &mut Vec<u8>) {
         RoomFault::Muted(ms) => (ErrorCode::Muted, "muted in this room", Some(ms)),
         RoomFault::Limit => (ErrorCode::LimitReached, "a limit is reached", None),
         RoomFault::TooLong => (ErrorCode::TooLarge, "the text is too long", None),
+        RoomFault::Unavailable => {
+            (ErrorCode::ServerError, "what was kept cannot be read now", Some(KEPT_RETRY_MS))
+        }
     };
     let room = match fault {
         RoomFault::Exists(room) => Some(room),

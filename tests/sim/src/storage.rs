@@ -4,8 +4,9 @@
 use crate::draw::Draw;
 use std::collections::{BTreeMap, VecDeque};
 use tutti_shards::{
-    ChannelName, ChatMessage, Invitation, ModerationKind, Profile, RoomId, RoomMember, Settings,
-    Standing, StoreReply, StoreRequest, StoredChannel, StoredRoom, UserId,
+    ChannelName, ChatMessage, Invitation, ModerationKind, Page, PageFrom, Profile, RoomId,
+    RoomMember, Settings, Standing, StoreReply, StoreRequest, StoredChannel, StoredPage,
+    StoredRoom, UserId,
 };
 
 /// How good the storage of a run is.
@@ -122,12 +123,17 @@ impl Storage {
                     let name = ChannelName::parse_kept(name).expect("names are kept as they are");
                     Box::new((name, kept.load(*history, wall_ms)))
                 });
-                StoreReply::Room { room: *room, found }
+                StoreReply::Room { room: *room, found, looked: true }
             }
             StoreRequest::LoadChannel { channel, history } => {
                 let kept = self.state.channels.get(channel.as_str());
                 let found = kept.map(|kept| Box::new(kept.load(*history, wall_ms)));
                 StoreReply::Channel { channel: channel.clone(), found }
+            }
+            StoreRequest::LoadMessages { ticket, channel, page } => {
+                let kept = self.state.channels.get(channel.as_str());
+                let found = kept.map(|kept| kept.page(page)).unwrap_or_default();
+                StoreReply::Messages { ticket: *ticket, found: Some(Box::new(found)) }
             }
             StoreRequest::Moderate { ticket, .. } => {
                 self.waiting.push((from, *ticket));
@@ -218,6 +224,30 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// A part of what was said. Numbers are those that were kept: the runs ask for none by them.
+    fn page(&self, page: &Page) -> StoredPage {
+        let limit = page.limit as usize;
+        let end = match page.from {
+            PageFrom::End => self.messages.len(),
+            PageFrom::Before(id) => {
+                let found = self.messages.iter().position(|(_, said)| said.id == id);
+                found.unwrap_or_else(|| {
+                    self.messages.iter().filter(|(_, said)| said.id.count() < id.count()).count()
+                })
+            }
+            PageFrom::After(seq) => {
+                let all: Vec<_> = self.messages.iter().filter(|(_, m)| m.seq > seq).collect();
+                let messages = all.iter().take(limit).map(|(_, said)| said.clone()).collect();
+                return StoredPage { messages, more: all.len() > limit };
+            }
+        };
+        let from = end.saturating_sub(limit);
+        let messages = self.messages[from..end].iter().map(|(_, said)| said.clone()).collect();
+        StoredPage { messages, more: from > 0 }
+    }
+}
+
 impl State {
     fn channel(&mut self, name: &ChannelName) -> &mut Kept {
         self.channels.entry(name.as_str().to_owned()).or_default()
@@ -264,7 +294,8 @@ impl State {
         match request {
             StoreRequest::LoadUser { .. }
             | StoreRequest::LoadChannel { .. }
-            | StoreRequest::LoadRoom { .. } => {}
+            | StoreRequest::LoadRoom { .. }
+            | StoreRequest::LoadMessages { .. } => {}
             StoreRequest::SaveRoom { channel, number, room } => {
                 let kept = self.channel(channel);
                 (kept.number, kept.room) = (*number, Some((**room).clone()));

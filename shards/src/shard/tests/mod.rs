@@ -5,6 +5,7 @@
 
 mod bans;
 mod crown;
+mod history;
 mod joins;
 mod late;
 mod operators;
@@ -255,7 +256,7 @@ impl Stage {
                     closed.push(key);
                 }
                 // Whoever keeps files is told of each room's end.
-                Output::Attachments(AttachmentNews::RoomOver(_)) => {}
+                Output::Attachments(crate::AttachmentNews::RoomOver(_)) => {}
                 output => panic!("one shard has nothing to ask for: {output:?}"),
             }
         }

@@ -1,0 +1,325 @@
+//! Histories that go back beyond the ring of a room: asked of a storage that answers when the test says so.
+
+use super::*;
+use crate::{
+    ChatMessage, DoorKind, Guise, MessageId, Page, PageFrom, RoomCommand, RoomEvent, RoomRequest,
+    RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredChannel, StoredPage, UserName,
+};
+
+/// Writes what a seat is told of histories, a line each.
+#[derive(Debug)]
+struct Told;
+
+impl Wire for Told {
+    fn encode(&self, _: Format, events: &[Event<'_>], out: &mut Vec<u8>) {
+        for event in events {
+            let line = match event {
+                Event::Room(RoomEvent::History { messages, more, nonce, .. }) => {
+                    let texts = messages.iter().map(|m| format!("{}#{}", m.text.as_str(), m.seq));
+                    let texts: Vec<String> = texts.collect();
+                    let more = if *more { " and more" } else { "" };
+                    format!("{}: {}{more}", nonce.unwrap_or_default(), texts.join(" "))
+                }
+                Event::Room(RoomEvent::Refused { answer, fault }) => {
+                    format!("{}: {fault:?}", answer.nonce.unwrap_or_default())
+                }
+                _ => continue,
+            };
+            out.extend_from_slice(line.as_bytes());
+            out.push(b'\n');
+        }
+    }
+
+    fn encode_unaddressed(&self, _: Format, _: ChannelView<'_>, _: &mut Vec<u8>) -> usize {
+        0
+    }
+
+    fn address(&self, _: Format, _: &mut [u8], _: usize, _: UserId) {}
+
+    fn ping(&self, _: Format, _: &mut Vec<u8>) {}
+}
+
+/// A shard, one seat in a room of it, and what the storage knows.
+struct World {
+    shard: Shard<Told>,
+    now: Now,
+    sockets: Sockets,
+    session: Key,
+    seat: Key,
+    /// What the storage was told was said.
+    kept: Vec<ChatMessage>,
+    /// What it was asked for and has not answered.
+    asked: Vec<(u64, Page)>,
+}
+
+fn config(storage: bool) -> Config {
+    let storage = storage.then_some(Duration::from_millis(100));
+    // The least ring there is: fifty messages.
+    Config { storage, ring_messages: 0, chat_history: 1, ..Config::default() }
+}
+
+impl World {
+    /// One who sits in a room of which the storage knows `before`.
+    fn new(config: Config, before: &[ChatMessage]) -> Self {
+        let seeds = Seeds { placement: [1, 2, 3, 4], local: 5 };
+        let mut shard = Shard::new(ShardId(0), 1, Arc::new(config), seeds, Told);
+        let now = Now { mono_us: 1_000_000_000, wall_ms: 1_700_000_000_000 };
+        let (session, _) = shard.open_session(now);
+        let mut world = World {
+            shard,
+            now,
+            sockets: Sockets::default(),
+            session,
+            seat: session,
+            kept: before.to_vec(),
+            asked: Vec::new(),
+        };
+        let name = UserName::parse("a", 40).unwrap();
+        let guise = Guise { door: DoorKind::Quic, account: None, name, tag: None, alone: false };
+        let enter = Command::Enter { user: user("a"), guise: Box::new(guise) };
+        world.shard.handle_command(now, session, enter);
+        world.settle();
+        let name = ChannelName::parse("r").unwrap();
+        let request = SeatRequest::new(RoomWish::named(name), None, Some(1));
+        world.seat = world.shard.sit(now, world.session, request).unwrap();
+        world.settle();
+        world.told();
+        world
+    }
+
+    fn settle(&mut self) {
+        self.shard.flush(self.now, &mut self.sockets, false);
+        while let Some(output) = self.shard.poll_output() {
+            let Output::Store(request) = output else { continue };
+            let reply = match request {
+                StoreRequest::LoadUser { user } => {
+                    StoreReply::User { user, found: None, rooms: Vec::new() }
+                }
+                StoreRequest::LoadChannel { channel, history } => {
+                    let from = self.kept.len().saturating_sub(history as usize);
+                    let history = self.kept[from..].to_vec();
+                    let found = StoredChannel { history, ..StoredChannel::default() };
+                    let found = (!self.kept.is_empty()).then(|| Box::new(found));
+                    StoreReply::Channel { channel, found }
+                }
+                StoreRequest::LoadMessages { ticket, page, .. } => {
+                    self.asked.push((ticket, page));
+                    continue;
+                }
+                StoreRequest::SaveMessage { message, .. } => {
+                    let known = self.kept.iter_mut().find(|said| said.id == message.id);
+                    match known {
+                        Some(known) => *known = *message,
+                        None => self.kept.push(*message),
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            self.shard.stored(self.now, reply);
+        }
+        self.shard.flush(self.now, &mut self.sockets, false);
+        self.shard.verify();
+    }
+
+    fn room(&mut self, nonce: &str, command: RoomCommand) {
+        let request = Box::new(RoomRequest { nonce: Some(nonce.into()), kind: 1, command });
+        self.shard.handle_command(self.now, self.seat, Command::Room(request));
+        self.settle();
+    }
+
+    /// Says numbers as words; the number of the message of each.
+    fn say(&mut self, numbers: std::ops::Range<u32>) -> Vec<MessageId> {
+        for n in numbers.clone() {
+            let text = RoomText::parse(&n.to_string(), 100).unwrap();
+            let attachments = Vec::new();
+            let command = RoomCommand::Say { text, reply_to: None, action: false, attachments };
+            self.room(&n.to_string(), command);
+        }
+        self.told();
+        let idx = self.shard.by_name[&ChannelName::parse("r").unwrap()];
+        let said = self.shard.channels[idx as usize].history.iter();
+        let ids: Vec<MessageId> = said.map(|said| said.id).collect();
+        ids[ids.len().saturating_sub(numbers.len())..].to_vec()
+    }
+
+    fn fetch(&mut self, nonce: &str, before: Option<MessageId>, after: Option<u64>, limit: u32) {
+        self.room(nonce, RoomCommand::History { before, after, limit });
+    }
+
+    /// The storage answers the oldest question from all that it knows.
+    fn answer(&mut self) {
+        let (ticket, page) = self.asked.remove(0);
+        let (limit, kept) = (page.limit as usize, &self.kept);
+        let end = match page.from {
+            PageFrom::End => kept.len(),
+            PageFrom::Before(id) => kept.iter().position(|said| said.id == id).unwrap(),
+            PageFrom::After(seq) => {
+                let all: Vec<_> = kept.iter().filter(|said| said.seq > seq).cloned().collect();
+                let more = all.len() > limit;
+                let messages = all.into_iter().take(limit).collect();
+                return self.find(ticket, Some(StoredPage { messages, more }));
+            }
+        };
+        let from = end.saturating_sub(limit);
+        let messages = kept[from..end].to_vec();
+        self.find(ticket, Some(StoredPage { messages, more: from > 0 }));
+    }
+
+    fn find(&mut self, ticket: u64, found: Option<StoredPage>) {
+        let found = found.map(Box::new);
+        self.shard.stored(self.now, StoreReply::Messages { ticket, found });
+        self.settle();
+    }
+
+    fn told(&mut self) -> Vec<String> {
+        let bytes = self.sockets.0.remove(&self.seat.to_u64()).unwrap_or_default();
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+/// Numbers as they are told, the event of each being one later than it.
+fn numbers(range: std::ops::Range<u32>, off: u64) -> String {
+    let all: Vec<String> = range.map(|n| format!("{n}#{}", u64::from(n) + off)).collect();
+    all.join(" ")
+}
+
+#[test]
+fn it_goes_back_beyond_the_ring() {
+    let mut world = World::new(config(true), &[]);
+    world.say(0..30);
+    let ids = world.say(30..80);
+    // The first event was the coming of the one who speaks.
+    let off = 2;
+    world.fetch("ring", Some(ids[40]), None, 39);
+    assert_eq!(world.told(), [format!("ring: {} and more", numbers(31..70, off))]);
+    assert_eq!(world.asked, [], "the ring has enough, and one more");
+    world.fetch("both", Some(ids[10]), None, 30);
+    assert_eq!(world.told(), [""; 0]);
+    world.answer();
+    assert_eq!(world.told(), [format!("both: {} and more", numbers(10..40, off))]);
+    world.fetch("all", Some(ids[10]), None, 40);
+    world.answer();
+    assert_eq!(world.told(), [format!("all: {}", numbers(0..40, off))], "and no more");
+    let first = world.kept[5].id;
+    world.fetch("old", Some(first), None, 10);
+    world.answer();
+    assert_eq!(world.told(), [format!("old: {}", numbers(0..5, off))]);
+    world.fetch("after", None, Some(21), 10);
+    world.answer();
+    assert_eq!(world.told(), [format!("after: {} and more", numbers(20..30, off))]);
+    world.fetch("last", None, Some(71), 40);
+    assert_eq!(world.told(), [format!("last: {}", numbers(70..80, off))]);
+}
+
+#[test]
+fn what_happens_meanwhile_is_neither_lost_nor_doubled() {
+    let mut world = World::new(config(true), &[]);
+    let ids = world.say(0..50);
+    world.fetch("whole", None, None, 60);
+    let page = StoredPage { messages: world.kept.clone(), more: false };
+    // Ten leave the ring, and one that is in it is another before the storage answers.
+    world.say(50..60);
+    let text = RoomText::parse("edited", 100).unwrap();
+    world.room("edit", RoomCommand::Edit { message: ids[20], text });
+    world.told();
+    let (ticket, _) = world.asked.remove(0);
+    world.find(ticket, Some(page));
+    let expected = format!("whole: {}", numbers(0..60, 2)).replace("20#22", "edited#22");
+    assert_eq!(world.told(), [expected]);
+    // What never got to the disk is in the ring.
+    world.fetch("lost", None, None, 50);
+    world.fetch("lost", None, None, 51);
+    let (ticket, _) = world.asked.remove(0);
+    world.find(ticket, Some(StoredPage { messages: world.kept[..30].to_vec(), more: false }));
+    let (ticket, _) = world.asked.pop().expect("both go back to the end of the ring");
+    world.find(ticket, Some(StoredPage { messages: world.kept[..5].to_vec(), more: false }));
+    let told: Vec<String> = world.told().iter().map(|line| line.replace("edited", "20")).collect();
+    let more = format!("lost: {} and more", numbers(10..60, 2));
+    let mut rest = numbers(10..60, 2);
+    rest.insert_str(0, "4#6 ");
+    assert_eq!(told, [more, format!("lost: {rest} and more")]);
+}
+
+#[test]
+fn a_room_that_was_kept_numbers_what_it_found() {
+    let mut world = World::new(config(true), &[]);
+    world.say(0..70);
+    let kept = std::mem::take(&mut world.kept);
+    let mut world = World::new(config(true), &kept);
+    world.fetch("ring", None, None, 49);
+    // The fifty that it found have the first of its numbers.
+    let found: Vec<String> = (21..70).map(|n| format!("{n}#{}", n - 19)).collect();
+    assert_eq!(world.told(), [format!("ring: {} and more", found.join(" "))]);
+    world.fetch("more", None, None, 60);
+    let (_, page) = world.asked[0];
+    let loaded = page.loaded.expect("it was kept");
+    assert_eq!((loaded.last, loaded.seq, loaded.count), (kept[69].id, 50, 50));
+    world.answer();
+    assert_eq!(world.told().len(), 1);
+}
+
+#[test]
+fn a_storage_that_does_not_answer_is_told_of() {
+    let mut world = World::new(config(true), &[]);
+    world.say(0..10);
+    world.fetch("late", None, None, 10);
+    let (ticket, _) = world.asked[0];
+    world.now.mono_us += 100_000;
+    world.shard.handle_timeout(world.now);
+    world.settle();
+    assert_eq!(world.told(), ["late: Unavailable"]);
+    // Now nobody waits for it; what the ring has is told all the same.
+    world.fetch("silent", None, None, 10);
+    world.fetch("ring", None, None, 9);
+    assert_eq!(
+        world.told(),
+        ["silent: Unavailable".into(), format!("ring: {} and more", numbers(1..10, 2))]
+    );
+    // What comes too late is for nobody, but shows that it is there.
+    world.find(ticket, Some(StoredPage::default()));
+    assert_eq!(world.told(), [""; 0]);
+    world.fetch("again", None, None, 10);
+    world.asked.remove(0);
+    world.answer();
+    assert_eq!(world.told(), [format!("again: {}", numbers(0..10, 2))]);
+    world.fetch("full", None, None, 10);
+    let (ticket, _) = world.asked.remove(0);
+    world.find(ticket, None);
+    assert_eq!(world.told(), ["full: Unavailable"]);
+}
+
+#[test]
+fn not_too_many_are_looked_up_at_a_time() {
+    let mut world = World::new(config(true), &[]);
+    world.say(0..3);
+    let most = 64;
+    for n in 0..=most {
+        world.fetch(&n.to_string(), None, None, 5);
+    }
+    assert_eq!((world.asked.len(), world.told()), (most, vec![format!("{most}: Unavailable")]));
+    while !world.asked.is_empty() {
+        world.answer();
+    }
+    assert_eq!(world.told().len(), most);
+    world.fetch("again", None, None, 5);
+    assert_eq!(world.asked.len(), 1);
+    // Whoever has left is told nothing.
+    world.shard.end_session(world.now, world.session, Departure::Left);
+    world.answer();
+}
+
+#[test]
+fn without_a_storage_the_ring_is_all_there_is() {
+    let mut world = World::new(config(false), &[]);
+    let ids = world.say(0..60);
+    world.fetch("all", None, None, 100);
+    world.fetch("none", Some(MessageId(ids[0].0 - 1)), None, 100);
+    world.fetch("gap", None, Some(1), 10);
+    let told = [
+        format!("all: {}", numbers(10..60, 2)),
+        "none: ".to_owned(),
+        format!("gap: {} and more", numbers(10..20, 2)),
+    ];
+    assert_eq!(world.told(), told);
+}
