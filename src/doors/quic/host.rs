@@ -313,8 +313,8 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                 Ask::Upload(stream, request) => self.uploads.push_back((id, stream, request)),
                 Ask::List(listing) => {
                     let filter = listing.filter.as_deref();
-                    let rooms = core.rooms_listed(listing.after(), filter, listing.limit + 1);
-                    entry.session.listed(now, &listing, &rooms);
+                    let page = core.rooms_listed(listing.after(), filter, listing.limit);
+                    entry.session.listed(now, &listing, &page);
                     mark(&mut self.dirty, id, entry);
                 }
             }
