@@ -138,7 +138,7 @@ impl Connection {
         self.address
     }
 
-    /// Notes that a datagram came and was handled; whether the client seems to have moved to another IP address with it.
+    /// Notes that a datagram came and was handled; whether the client seems to have moved to another IP address.
     pub(super) fn heard(&mut self, now_us: u64, from: SocketAddr, bytes: usize) -> bool {
         self.heard_us = now_us;
         if let Some(unproven) = &mut self.unproven {
@@ -162,10 +162,11 @@ impl Connection {
 
     /// The next datagrams that may be sent, at most `max` as one, in place of what is in `into`.
     ///
-    /// An address that has not shown that it hears us is sent at most three times what came from there (RFC 9000, section
-    /// 8): what is more is counted in `withheld` and lost, which QUIC repairs. quinn-proto by itself stops when three times
-    /// as much *has been* sent, which is up to a datagram more. Another port of the client's address is as good as proven:
-    /// it is the same host, or one behind the same NAT, and most are rebindings, which nobody should notice.
+    /// An address that has not shown that it hears us is sent at most three times what came from there (RFC 9000,
+    /// section 8): what is more is counted in `withheld` and lost, which QUIC repairs. quinn-proto by itself stops when
+    /// three times as much *has been* sent, which is up to a datagram more. Another port of the client's address is as
+    /// good as proven: it is the same host, or one behind the same NAT, and most are rebindings, which nobody should
+    /// notice.
     pub(super) fn poll_transmit(
         &mut self,
         now: Instant,
@@ -189,8 +190,8 @@ impl Connection {
             let (at, remote) = (elsewhere.at, self.proto.remote_address());
             let is_near = remote.ip() == self.address.ip();
             let is_cut = !is_near || (elsewhere.is_new && at.ip() != self.address.ip());
-            // Until it is validated, quinn-proto challenges a path with all that it sends there, but for what probes how long
-            // datagrams may be.
+            // Until it is validated, quinn-proto challenges a path with all that it sends there, but for what probes
+            // how long datagrams may be.
             let challenges = |proto: &quinn_proto::Connection| {
                 (remote == at).then(|| {
                     let stats = proto.stats();

@@ -66,7 +66,6 @@ pub struct Endpoint {
     /// Answers of the endpoint itself.
     replies: VecDeque<(Transmit, Vec<u8>)>,
     forwards: VecDeque<(ShardId, Arrival)>,
-    scratch: Vec<u8>,
     segments_max: usize,
     counts: Counts,
     stopping: bool,
@@ -115,7 +114,6 @@ impl Endpoint {
             senders: VecDeque::new(),
             replies: VecDeque::new(),
             forwards: VecDeque::new(),
-            scratch: Vec::new(),
             segments_max: 1,
             counts: Counts::default(),
             stopping: false,
@@ -199,8 +197,8 @@ impl Endpoint {
         }
     }
 
-    /// Asks a new address whether it hears us before the session writes anything: what is sent together with that may be
-    /// more than the address may be sent.
+    /// Asks a new address whether it hears us before the session writes anything: what is sent together with that may
+    /// be more than the address may be sent.
     fn challenge(&mut self, now_us: u64, slot: u32) {
         let now = self.clock.instant(now_us);
         let mut bytes = Vec::new();
@@ -394,7 +392,7 @@ impl Endpoint {
     pub fn transmit(&mut self, now_us: u64, batch: &mut Batch) -> bool {
         while !batch.is_full() {
             if let Some((transmit, bytes)) = self.replies.pop_front() {
-                batch.push(&transmit, &bytes[..transmit.size]);
+                batch.push(&transmit, bytes);
                 continue;
             }
             let Some(slot) = self.senders.pop_front() else { return false };
@@ -410,13 +408,13 @@ impl Endpoint {
             return;
         }
         while !batch.is_full() {
-            let mut bytes = std::mem::take(&mut self.scratch);
+            let mut bytes = batch.buffer();
             let transmit = self.poll_transmit(now, slot, self.segments_max, &mut bytes);
-            self.scratch = bytes;
             let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_mut) else {
                 return;
             };
             let Some(transmit) = transmit else {
+                batch.give_back(bytes);
                 conn.may_send = false;
                 if self.stopping && conn.phase == Phase::Closed {
                     // The client has been told, and nobody will be here to answer what comes late.
@@ -431,7 +429,7 @@ impl Endpoint {
                 Some(size) => transmit.size.div_ceil(size) as u64,
                 None => 1,
             };
-            batch.push(&transmit, &self.scratch[..transmit.size]);
+            batch.push(&transmit, bytes);
         }
         self.senders.push_front(slot);
     }

@@ -99,8 +99,8 @@ impl Session for Handshake {
     }
 
     fn handshake_data(&self) -> Option<Box<dyn Any>> {
-        // What the client has chosen is of no consequence: all protocols that are offered are the same. So this is the way
-        // for a connection to reach its keys.
+        // What the client has chosen is of no consequence: all protocols that are offered are the same. So this is the
+        // way for a connection to reach its keys.
         Some(Box::new(self.trim.clone()))
     }
 

@@ -1,9 +1,9 @@
 //! Padding, cut off where an address may not be sent as much.
 //!
-//! quinn-proto fills up each datagram that probes a path, as RFC 9000, section 8.2.1, has it, but for the exception there:
-//! not beyond three times what came from an address that has not shown that it hears us. What is filled in is nothing
-//! but zeros behind the last frame, so the key that seals the packet can leave them out, and a packet with a short
-//! header ends where its datagram ends.
+//! quinn-proto fills up each datagram that probes a path, as RFC 9000, section 8.2.1, has it, but for the exception
+//! there: not beyond three times what came from an address that has not shown that it hears us. What is filled in is
+//! nothing but zeros behind the last frame, so the key that seals the packet can leave them out, and a packet with a
+//! short header ends where its datagram ends.
 
 use bytes::BytesMut;
 use quinn_proto::crypto::{CryptoError, PacketKey};
@@ -12,8 +12,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
-/// Between a connection and the keys that seal what it sends. Both are of one thread; the atomics are only there because
-/// keys have to be shareable.
+/// Between a connection and the keys that seal what it sends. Both are of one thread; the atomics are only there
+/// because keys have to be shareable.
 #[derive(Default)]
 pub(super) struct Trim {
     is_wanted: AtomicBool,

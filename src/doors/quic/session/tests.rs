@@ -11,4 +11,5 @@ mod receiver;
 mod rooms;
 mod streams;
 mod swarm;
+mod undone;
 mod world;
