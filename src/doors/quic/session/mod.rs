@@ -235,6 +235,8 @@ pub struct Session {
     account: Option<Account>,
     /// What was answered to early data and is still to be done.
     early: bool,
+    /// Whether the client has said goodbye in early data.
+    early_goodbye: bool,
     control: Outlet,
     /// In boxes, because a tree makes room for many where most have one or two.
     inlets: BTreeMap<StreamId, Box<Inlet>>,
@@ -275,6 +277,7 @@ impl Session {
             unknown_frames: 0,
             account: None,
             early: false,
+            early_goodbye: false,
             control: Outlet::new(CONTROL),
             inlets: BTreeMap::new(),
             lanes: Vec::new(),

@@ -7,6 +7,7 @@ use crate::{
 };
 use serde_json::json;
 use std::collections::BTreeSet;
+use tutti_shards::Rate;
 
 #[test]
 fn what_all_members_get_is_in_memory_once() {
@@ -83,5 +84,36 @@ fn a_room_that_was_gone_counts_on() {
             world.lane(ann, room);
             world.pass(60_000);
         }
+    }
+}
+
+/// Each stream is one piece of 12 KB: what is counted begins with the first byte.
+#[test]
+fn bytes_are_counted_over_all_streams_from_the_first_on() {
+    for split in [0, 3, 5] {
+        let mut world =
+            World::with(1, |_| {}, |session| session.rates.bytes = Rate::new(16 << 10, 1_000));
+        let ann = world.enter(0, "Ann");
+        let answered = |world: &mut World| {
+            let control = world.control(ann);
+            control.iter().filter(|(kind, _)| *kind == kind::ROOM_LIST).count()
+        };
+        let list = frame(kind::LIST_ROOMS, &json!({ "limit": 1, "pad": "x".repeat(12_000) }));
+        let (head, rest) = list.split_at(split);
+        for n in 0..10 {
+            let stream = 2 + 4 * n;
+            if !head.is_empty() {
+                world.write(ann, stream, head);
+            }
+            world.write(ann, stream, rest);
+            world.end(ann, stream);
+        }
+        let at_once = answered(&mut world);
+        assert!((1..=3).contains(&at_once), "{at_once}");
+        world.pass(3_000);
+        let later = at_once + answered(&mut world);
+        assert!((3..=7).contains(&later), "{later}");
+        world.pass(7_000);
+        assert_eq!(later + answered(&mut world), 10);
     }
 }
