@@ -160,6 +160,7 @@ impl Session {
                     return self.farewell(now, link, CloseCode::TooLarge, "a frame is too large");
                 }
             };
+            self.frames.came(frame.kind);
             if stream == CONTROL {
                 self.control_frame(now, &frame, link);
             } else if let Verdict::Stops(code) = self.frame(now, stream, &frame, link) {
@@ -259,8 +260,10 @@ impl Session {
             if !self.is_live(link) {
                 continue;
             }
-            let signal =
-                frame::datagram(&bytes).and_then(|frame| Signal::parse(frame.kind, &frame.payload));
+            let signal = frame::datagram(&bytes).and_then(|frame| {
+                self.frames.came(frame.kind);
+                Signal::parse(frame.kind, &frame.payload)
+            });
             if let Some(signal) = signal {
                 self.signal(now, signal);
             }
