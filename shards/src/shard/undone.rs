@@ -119,7 +119,9 @@ impl<W: Wire> Shard<W> {
     /// What a member that is about to go has asked and is not answered yet, as refusals.
     pub(super) fn refuse_rest(&mut self, conn: ConnId, room: RoomId) -> Vec<u8> {
         let rest = self.asking.invitations.extract_if(.., |inviting| inviting.conn == conn);
-        let rest: Vec<Inviting> = rest.collect();
+        let mut rest: Vec<Inviting> = rest.collect();
+        let unsent = self.forget_outgoing(conn, room).into_iter();
+        rest.extend(unsent.map(|(nonce, kind)| Inviting { conn, nonce, kind }));
         let events: Vec<_> = rest
             .iter()
             .map(|Inviting { nonce, kind, .. }| {
