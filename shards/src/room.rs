@@ -195,7 +195,9 @@ impl Emoji {
     /// Takes 1 to 32 bytes; that they are one cluster of characters is for the door to know.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        let valid = (1..=32).contains(&text.len()) && !text.chars().any(crate::is_forbidden);
+        let valid = (1..=32).contains(&text.len())
+            && !text.chars().any(crate::is_forbidden)
+            && !text.chars().all(crate::is_invisible);
         valid.then(|| Emoji(text.into()))
     }
 

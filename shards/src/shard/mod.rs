@@ -59,6 +59,7 @@ pub(crate) use receipts::Gathered;
 
 pub use flush::{Pending, Sent, Transport};
 pub use output::Output;
+pub use seat::{ROOMS_LOOKED_AT, RoomPage};
 pub use verify::RoomSeen;
 
 pub(crate) use announce::Announcement;

@@ -600,27 +600,47 @@ impl<W: Wire> Shard<W> {
 
     /// The listed channels behind `after`, most people first, then by name: for doors whose peers ask for pages.
     ///
-    /// `after` is the count and name at which the last page ended.
+    /// `after` is the count and name at which the last page ended. With a `filter`, at most [`ROOMS_LOOKED_AT`] are
+    /// looked at for it, whatever of them is found.
     pub fn rooms_listed(
         &self,
         after: Option<(u32, &str)>,
         filter: Option<&str>,
         limit: usize,
-    ) -> Vec<&crate::ChannelInfo> {
-        let mut found: Vec<&crate::ChannelInfo> = self
-            .directory
-            .listed_after(None)
-            .filter(|info| filter.is_none_or(|part| info.name.as_str().contains(part)))
-            .filter(|info| {
-                after.is_none_or(|(count, name)| {
-                    info.count < count || (info.count == count && info.name.as_str() > name)
-                })
-            })
-            .collect();
-        found.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
-        found.truncate(limit);
-        found
+    ) -> RoomPage<'_> {
+        let mut page = RoomPage { rooms: Vec::new(), next: None };
+        let (mut looked_at, mut shown) = (None, None);
+        for (n, (count, name)) in self.directory.ranked_after(after).enumerate() {
+            if n >= ROOMS_LOOKED_AT {
+                page.next = looked_at;
+                break;
+            }
+            looked_at = Some((count, name.as_str()));
+            if !filter.is_none_or(|part| name.as_str().contains(part)) {
+                continue;
+            }
+            if page.rooms.len() >= limit {
+                page.next = shown;
+                break;
+            }
+            shown = looked_at;
+            page.rooms.extend(self.directory.get(name));
+        }
+        page
     }
+}
+
+/// Most channels that are looked at for one page of the list. A page costs no more than that, however many there are;
+/// names that contain what is looked for may then be on a later page.
+pub const ROOMS_LOOKED_AT: usize = 2_000;
+
+/// A page of the list of channels.
+#[derive(Debug)]
+pub struct RoomPage<'a> {
+    /// What is on it.
+    pub rooms: Vec<&'a crate::ChannelInfo>,
+    /// The count and name of the channel behind which the next page begins; `None` on the last.
+    pub next: Option<(u32, &'a str)>,
 }
 
 impl crate::channel::Channel {

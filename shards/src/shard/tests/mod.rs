@@ -8,6 +8,7 @@ mod crown;
 mod history;
 mod joins;
 mod late;
+mod listing;
 mod operators;
 mod private;
 mod talk;

@@ -319,8 +319,8 @@ fn check_shown(shown: &[Shown], streams: &Written, (from, has_ended): (u64, bool
 
 #[test]
 fn whatever_the_streams_do_both_receivers_show_everything_once_and_in_order() {
-    // What never happens is not checked either: promotions, demotions, hot rooms that were left, memberships, promotions
-    // behind others of the room.
+    // What never happens is not checked either: promotions, demotions, hot rooms that were left, memberships,
+    // promotions behind others of the room.
     let seen = [const { Cell::new(0u64) }; 5];
     let count = |what: usize, n: usize| seen[what].set(seen[what].get() + n as u64);
     let config = ProptestConfig { cases: 160, failure_persistence: None, ..Default::default() };
