@@ -150,6 +150,14 @@ impl<W: Wire> Shard<W> {
         self.deliver_member(idx, conn, member.at, &bytes, 1);
     }
 
+    /// A member is about to go: the questions of its that the storage has not answered, by nonce and kind.
+    pub(super) fn forget_fetches(&mut self, conn: ConnId) -> Vec<(Option<Box<str>>, u8)> {
+        let gone = self.asked.histories.extract_if(|_, fetch| fetch.conn == conn);
+        let mut gone: Vec<(u64, Fetch)> = gone.collect();
+        gone.sort_unstable_by_key(|(ticket, _)| *ticket);
+        gone.into_iter().map(|(_, fetch)| (fetch.nonce, fetch.kind)).collect()
+    }
+
     fn history_bytes(&self, event: RoomEvent<'_>) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.wire.encode(crate::Format::QUIC, &[Event::Room(event)], &mut bytes);

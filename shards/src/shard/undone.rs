@@ -121,6 +121,7 @@ impl<W: Wire> Shard<W> {
         let rest = self.asking.invitations.extract_if(.., |inviting| inviting.conn == conn);
         let mut rest: Vec<Inviting> = rest.collect();
         let unsent = self.forget_outgoing(conn, room).into_iter();
+        let unsent = unsent.chain(self.forget_fetches(conn));
         rest.extend(unsent.map(|(nonce, kind)| Inviting { conn, nonce, kind }));
         let events: Vec<_> = rest
             .iter()
