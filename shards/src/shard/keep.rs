@@ -16,6 +16,7 @@ use crate::{
     conn::{Awaits, JoinRequest},
     fan_out::Class,
     mesh::{Belonging, Finder, Seeker},
+    private::Private,
     timers::Timer,
     users::Presence,
 };
@@ -595,7 +596,10 @@ impl<W: Wire> Shard<W> {
 
     /// Keeps what was said.
     pub(super) fn keep_message(&mut self, idx: u32, message: &ChatMessage) {
-        if self.config.storage.is_none() {
+        let private = self.channels[idx as usize].private.as_deref();
+        let is_between = private.and_then(Private::at_another_door).is_some();
+        // What goes to another door is kept nowhere, as between people there.
+        if self.config.storage.is_none() || is_between {
             return;
         }
         if !self.channels[idx as usize].kept {

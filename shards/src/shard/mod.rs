@@ -21,6 +21,7 @@
 //! `relay` for members on other shards, `flush` for how bytes leave.
 
 mod announce;
+mod between;
 mod ending;
 mod flush;
 mod gauges;
@@ -53,6 +54,7 @@ mod tick;
 mod undone;
 mod verify;
 
+pub(crate) use between::Outgoing;
 pub(crate) use receipts::Gathered;
 
 pub use flush::{Pending, Sent, Transport};

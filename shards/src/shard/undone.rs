@@ -77,9 +77,8 @@ impl Asking {
         self.ending.remove(&slot);
     }
 
-    /// A seat of another shard, or one of this shard in a room that is owned here, is gone: how many requests of it
-    /// were heard across the mesh.
-    pub(super) fn forget_member(&mut self, conn: ConnId) -> u32 {
+    /// How many requests of a member that is gone were heard across the mesh.
+    fn forget_member(&mut self, conn: ConnId) -> u32 {
         self.invitations.retain(|inviting| inviting.conn != conn);
         self.heard.remove(&conn).unwrap_or_default()
     }
@@ -119,15 +118,23 @@ impl<W: Wire> Shard<W> {
     /// What a member that is about to go has asked and is not answered yet, as refusals.
     pub(super) fn refuse_rest(&mut self, conn: ConnId, room: RoomId) -> Vec<u8> {
         let rest = self.asking.invitations.extract_if(.., |inviting| inviting.conn == conn);
-        let rest: Vec<Inviting> = rest.collect();
+        let mut rest: Vec<_> = rest.map(|inviting| (inviting.nonce, inviting.kind)).collect();
+        rest.extend(self.asked.take_fetches(conn));
+        rest.extend(self.forget_outgoing(conn, room));
         let events: Vec<_> = rest
             .iter()
-            .map(|Inviting { nonce, kind, .. }| {
+            .map(|(nonce, kind)| {
                 let answer = Answer { nonce: nonce.as_deref(), kind: *kind, room: Some(room) };
                 RoomEvent::Refused { answer, fault: RoomFault::NotFound }
             })
             .collect();
         self.room_bytes(&events)
+    }
+
+    /// A member is gone: how many requests of it were heard across the mesh.
+    pub(super) fn forget_requests(&mut self, conn: ConnId) -> u32 {
+        self.asked.take_fetches(conn);
+        self.asking.forget_member(conn)
     }
 
     // At home.

@@ -50,6 +50,8 @@ struct World {
     kept: Vec<ChatMessage>,
     /// What it was asked for and has not answered.
     asked: Vec<(u64, Page)>,
+    /// What the seat was told last.
+    last: Vec<u8>,
 }
 
 fn config(storage: bool) -> Config {
@@ -73,6 +75,7 @@ impl World {
             seat: session,
             kept: before.to_vec(),
             asked: Vec::new(),
+            last: Vec::new(),
         };
         let name = UserName::parse("a", 40).unwrap();
         let guise = Guise { door: DoorKind::Quic, account: None, name, tag: None, alone: false };
@@ -90,7 +93,14 @@ impl World {
     fn settle(&mut self) {
         self.shard.flush(self.now, &mut self.sockets, false);
         while let Some(output) = self.shard.poll_output() {
-            let Output::Store(request) = output else { continue };
+            let request = match output {
+                Output::Store(request) => request,
+                Output::SeatEnded { last, .. } => {
+                    self.last = last;
+                    continue;
+                }
+                _ => continue,
+            };
             let reply = match request {
                 StoreRequest::LoadUser { user } => {
                     StoreReply::User { user, found: None, rooms: Vec::new() }
@@ -287,6 +297,25 @@ fn a_storage_that_does_not_answer_is_told_of() {
     let (ticket, _) = world.asked.remove(0);
     world.find(ticket, None);
     assert_eq!(world.told(), ["full: Unavailable"]);
+}
+
+#[test]
+fn whoever_leaves_does_not_wait_for_it() {
+    let mut world = World::new(config(true), &[]);
+    world.say(0..10);
+    for nonce in ["first", "second"] {
+        world.fetch(nonce, None, None, 10);
+    }
+    let tickets: Vec<u64> = world.asked.iter().map(|(ticket, _)| *ticket).collect();
+    world.room("leave", RoomCommand::Leave);
+    assert_eq!(
+        String::from_utf8(world.last.clone()).unwrap(),
+        "first: NotFound\nsecond: NotFound\n"
+    );
+    for ticket in tickets {
+        world.find(ticket, Some(StoredPage::default()));
+    }
+    assert_eq!(world.told(), [""; 0]);
 }
 
 #[test]

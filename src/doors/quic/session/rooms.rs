@@ -428,9 +428,13 @@ impl Session {
 
     /// Nobody answers what a seat asked, because it was gone by then.
     pub fn undone(&mut self, now: Now, number: u32, request: &RoomRequest, link: &mut dyn Link) {
+        // An upload that waits for its seat is refused when the seat is forgotten, and its stream stopped.
         let is_silent = matches!(
             request.command,
-            RoomCommand::Typing(_) | RoomCommand::Receipt { .. } | RoomCommand::Unseat
+            RoomCommand::Typing(_)
+                | RoomCommand::Receipt { .. }
+                | RoomCommand::Unseat
+                | RoomCommand::MayPost { .. }
         );
         let room = self.rooms.seats.get(&number).and_then(|seat| seat.room);
         if let Some(room) = room.filter(|_| !is_silent)
