@@ -12,6 +12,7 @@ mod listing;
 mod operators;
 mod private;
 mod talk;
+mod terminals;
 
 use super::*;
 use crate::{
