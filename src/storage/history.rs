@@ -1,7 +1,7 @@
 //! Parts of what was said in a channel, in the order in which it was said.
 //!
-//! That order is the one of `place`. Messages numbered by one shard rise with it; those of another shard, which owned the
-//! channel before a restart, need not.
+//! That order is the one of `place`. Messages numbered by one shard rise with it; those of another shard, which owned
+//! the channel before a restart, need not.
 
 use super::json;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
