@@ -5,11 +5,11 @@
 
 mod bans;
 mod crown;
-mod history;
 mod joins;
 mod late;
 mod operators;
 mod private;
+mod stored;
 mod talk;
 
 use super::*;
