@@ -155,12 +155,15 @@ impl Serving {
         match head.path() {
             "/metrics" => {
                 let reports = self.control.reports(REPORT_TIME);
-                let text = metrics::render(
+                let mut text = metrics::render(
                     &reports,
                     self.control.admissions(),
                     &self.storage.counts(),
                     &self.operator,
                 );
+                if let Some(uploads) = self.control.uploads() {
+                    metrics::uploads(&mut text, &uploads.counts());
+                }
                 let response = Response {
                     status: Status::Ok,
                     content_type: "text/plain; version=0.0.4; charset=utf-8",

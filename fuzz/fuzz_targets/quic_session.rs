@@ -640,7 +640,9 @@ impl World {
                             self.mesh.push_back((ShardId(n as u16), to, message));
                         }
                         Output::Attachments(_) => {}
-                        Output::SeatEnded { key, last } => host.seat_ended(key, last),
+                        Output::SeatEnded { key, last, undone } => {
+                            host.seat_ended(key, last, undone)
+                        }
                         Output::Close { key, reason, unsent, .. } => {
                             host.closed(key, reason, unsent);
                         }

@@ -6,7 +6,8 @@
 use crate::{ChannelInfo, ChannelName, ShardId, UserId};
 use ahash::RandomState;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ops::Bound,
     sync::Arc,
 };
@@ -26,7 +27,8 @@ struct Listed {
 #[derive(Debug)]
 pub(crate) struct Directory {
     channels: BTreeMap<ChannelName, Listed>,
-    n_listed: usize,
+    /// The listed ones, most people first, then by name.
+    ranked: BTreeSet<(Reverse<u32>, ChannelName)>,
     /// The last batch of each shard.
     seen: Vec<u64>,
     gone: VecDeque<(u64, ChannelName)>,
@@ -42,7 +44,7 @@ impl Directory {
     pub(crate) fn new(shards: u16, hasher: RandomState) -> Self {
         Directory {
             channels: BTreeMap::new(),
-            n_listed: 0,
+            ranked: BTreeSet::new(),
             seen: vec![0; usize::from(shards)],
             gone: VecDeque::new(),
             forgotten: vec![0; usize::from(shards)],
@@ -55,10 +57,10 @@ impl Directory {
     pub(crate) fn seed(&mut self, from: ShardId, info: ChannelInfo) {
         assert!(Self::belongs(&info), "only permanent channels are there from the start");
         let name = info.name.clone();
+        self.ranked.insert((Reverse(info.count), name.clone()));
         let entry = Listed { info: Arc::new(info), from, sequence: 0, since_us: 0, listed: true };
         let before = self.channels.insert(name, entry);
         assert!(before.is_none(), "each of them once");
-        self.n_listed += 1;
     }
 
     /// Whether a channel belongs into the list.
@@ -82,11 +84,11 @@ impl Directory {
             let entry = Listed { info: info.clone(), from, sequence, listed, since_us: now_us };
             let before = self.channels.insert(info.name.clone(), entry);
             if let Some(before) = before.filter(|before| before.listed) {
-                self.n_listed -= 1;
+                self.ranked.remove(&(Reverse(before.info.count), before.info.name.clone()));
                 self.count_bans(&before.info.banned, false);
             }
             if listed {
-                self.n_listed += 1;
+                self.ranked.insert((Reverse(info.count), info.name.clone()));
                 self.count_bans(&info.banned, true);
             } else {
                 self.gone.push_back((now_us, info.name.clone()));
@@ -118,7 +120,7 @@ impl Directory {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.n_listed
+        self.ranked.len()
     }
 
     pub(crate) fn get(&self, name: &ChannelName) -> Option<&ChannelInfo> {
@@ -140,6 +142,16 @@ impl Directory {
             .range::<ChannelName, _>((start, Bound::Unbounded))
             .filter(|(_, entry)| entry.listed)
             .map(|(_, entry)| &*entry.info)
+    }
+
+    /// How many people are in the listed channels behind a count and name: most people first, then by name.
+    pub(crate) fn ranked_after(
+        &self,
+        after: Option<(u32, &str)>,
+    ) -> impl Iterator<Item = (u32, &ChannelName)> {
+        let after = after.map(|(count, name)| (Reverse(count), ChannelName::unchecked(name)));
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.ranked.range((start, Bound::Unbounded)).map(|(Reverse(count), name)| (*count, name))
     }
 
     /// Which batch of each shard is the last here.
@@ -178,4 +190,39 @@ fn batch_of(batches: &[u64], shard: usize) -> u64 {
 
 fn is_ahead(batches: &[u64], of: &[u64]) -> bool {
     batches.iter().enumerate().any(|(shard, &batch)| batch > batch_of(of, shard))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChannelKind, Settings};
+
+    fn info(name: &str, count: u32, visible: bool) -> Arc<ChannelInfo> {
+        let settings = Settings { visible, ..Settings::new(ChannelKind::Normal) };
+        let name = ChannelName::parse(name).unwrap();
+        Arc::new(ChannelInfo { name, settings, count, crown: None, banned: [].into() })
+    }
+
+    #[test]
+    fn channels_are_ranked_by_people_and_by_name() {
+        let mut directory = Directory::new(2, RandomState::with_seeds(1, 2, 3, 4));
+        let first =
+            [info("b", 2, true), info("c", 2, true), info("a", 1, true), info("x", 9, false)];
+        directory.apply(ShardId(0), 1, &first, 0);
+        directory.apply(ShardId(1), 1, &[info("d", 3, true), info("e", 0, true)], 0);
+        let ranked = |directory: &Directory, after: Option<(u32, &str)>| -> Vec<String> {
+            directory.ranked_after(after).map(|(_, name)| name.to_string()).collect()
+        };
+        assert_eq!(ranked(&directory, None), ["d", "b", "c", "a"]);
+        assert_eq!(ranked(&directory, Some((2, "b"))), ["c", "a"]);
+        assert_eq!(ranked(&directory, Some((2, "bb"))), ["c", "a"], "also one that is gone");
+        assert_eq!(ranked(&directory, Some((0, ""))), [""; 0]);
+        // What changes has a new place, and what ends has none.
+        let next = [info("b", 5, true), info("c", 0, true), info("x", 9, true)];
+        directory.apply(ShardId(0), 2, &next, 0);
+        assert_eq!(ranked(&directory, None), ["x", "b", "d", "a"]);
+        assert_eq!(directory.len(), 4);
+        let by_name: Vec<_> = directory.listed_after(None).map(|info| info.name.as_str()).collect();
+        assert_eq!(by_name, ["a", "b", "d", "x"], "both lists hold the same");
+    }
 }

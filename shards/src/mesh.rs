@@ -6,8 +6,8 @@
 use crate::{
     AdminCommand, Bundle, ChannelInfo, ChannelName, ChannelRef, ChatText, Class, CloseReason,
     Command, ConnId, Custom, CustomBody, CustomTarget, Departure, Format, Guise, Invitation,
-    LineError, Nick, NoteQuota, Notice, Profile, ProfileChange, RoomId, SeatRequest, ShardId,
-    UserId, Whom, conn::JoinRequest, shard::Announcement,
+    LineError, Nick, NoteQuota, Notice, Profile, ProfileChange, RoomId, RoomRequest, SeatRequest,
+    ShardId, UserId, Whom, conn::JoinRequest, shard::Announcement,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -120,7 +120,9 @@ pub(crate) enum Mesh {
     /// Its wish leads to another room.
     SitElsewhere { conn: ConnId, request: Box<SeatRequest> },
     /// It does not sit there, or not any more; its session is told this.
-    SeatEnded { conn: ConnId, bytes: Box<[u8]> },
+    SeatEnded { conn: ConnId, bytes: Box<[u8]>, heard: u32 },
+    /// What a seat asked arrived behind its end, and was not done.
+    SeatLate { conn: ConnId, request: Box<RoomRequest> },
     /// Its session is gone.
     SeatGone { conn: ConnId, how: Departure },
 
@@ -168,6 +170,8 @@ pub(crate) enum RoomNews {
 #[derive(Clone, Debug)]
 pub(crate) enum Belonging {
     In,
+    /// Was in it before and comes again, which the user's owner may not know: the storage was silent when it asked.
+    Stays,
     Out,
     Invited(Box<Invitation>),
 }

@@ -195,7 +195,9 @@ impl Emoji {
     /// Takes 1 to 32 bytes; that they are one cluster of characters is for the door to know.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        let valid = (1..=32).contains(&text.len()) && !text.chars().any(crate::is_forbidden);
+        let valid = (1..=32).contains(&text.len())
+            && !text.chars().any(crate::is_forbidden)
+            && !text.chars().all(crate::is_invisible);
         valid.then(|| Emoji(text.into()))
     }
 
@@ -320,6 +322,11 @@ pub enum RoomCommand {
     },
     /// Is writing, or not any more.
     Typing(bool),
+    /// Asks whether it may post, ahead of a file. Answered by [`RoomEvent::MayPost`], which names the ticket.
+    MayPost {
+        /// The session's own number of the question.
+        ticket: u64,
+    },
     /// Has received or read everything up to a message.
     Receipt {
         /// Which.
@@ -575,6 +582,12 @@ pub enum RoomEvent<'a> {
     Refused {
         answer: Answer<'a>,
         fault: RoomFault,
+    },
+    /// Whether somebody may post who asked.
+    MayPost {
+        answer: Answer<'a>,
+        ticket: u64,
+        fault: Option<RoomFault>,
     },
     /// Behind this the seat is gone.
     Closed {

@@ -214,6 +214,8 @@ pub enum StoreReply {
         room: RoomId,
         /// Its name, and what it was.
         found: Option<Box<(ChannelName, StoredChannel)>>,
+        /// Whether it was looked for; otherwise nobody knows.
+        looked: bool,
     },
     /// What a channel was; `None` for one that is not kept.
     Channel {
@@ -292,7 +294,7 @@ impl StoreRequest {
                 Some(StoreReply::User { user: *user, found: None, rooms: Vec::new() })
             }
             StoreRequest::LoadRoom { room, .. } => {
-                Some(StoreReply::Room { room: *room, found: None })
+                Some(StoreReply::Room { room: *room, found: None, looked: false })
             }
             StoreRequest::LoadChannel { channel, .. } => {
                 Some(StoreReply::Channel { channel: channel.clone(), found: None })

@@ -19,6 +19,17 @@ pub(crate) fn is_forbidden(c: char) -> bool {
         | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Characters of which nothing is seen by themselves: white space, and what Unicode ignores by default
+/// (`Default_Ignorable_Code_Point`), such as joiners and variation selectors.
+pub(crate) fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// Removes forbidden characters and surrounding white space; `None` when nothing is left.
 #[must_use]
 pub fn clean(text: &str) -> Option<Box<str>> {

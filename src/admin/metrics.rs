@@ -5,6 +5,7 @@ use crate::{
     doors::Admissions,
     driver::Report,
     storage::{COMMIT_BUCKETS_US, Counts},
+    uploads,
 };
 use std::fmt::Write;
 use tutti_shards::{CommandKind, Ending, EventKind, Limit};
@@ -293,6 +294,75 @@ fn stored(out: &mut String, storage: &Counts) {
     let _ = writeln!(out, "tutti_storage_commit_seconds_bucket{{le=\"+Inf\"}} {all}");
     let _ = writeln!(out, "tutti_storage_commit_seconds_sum {sum}");
     let _ = writeln!(out, "tutti_storage_commit_seconds_count {all}");
+}
+
+/// The files that people send, where they are taken.
+pub(super) fn uploads(out: &mut String, counts: &uploads::Counts) {
+    for (name, kind, help, value) in [
+        ("files", "gauge", "Files that are kept.", counts.files),
+        (
+            "unattached",
+            "gauge",
+            "Of these, those that no message shows; each goes after uploads.unattached_ms.",
+            counts.unseen,
+        ),
+        (
+            "bytes",
+            "gauge",
+            "What files, and uploads on their way, count against uploads.total_bytes.",
+            counts.bytes,
+        ),
+        (
+            "bytes_max",
+            "gauge",
+            "Most that they may (uploads.total_bytes). When it is reached and messages show all of them, nothing more is taken.",
+            counts.bytes_max,
+        ),
+        (
+            "in_progress",
+            "gauge",
+            "Uploads on their way. At uploads.at_once further ones are refused.",
+            counts.live,
+        ),
+        (
+            "interrupted",
+            "gauge",
+            "Uploads whose connections were lost, and that can be gone on with.",
+            counts.interrupted,
+        ),
+        ("queue", "gauge", "Requests that wait for the thread of uploads.", counts.waiting),
+        ("completed_total", "counter", "Uploads that were completed.", counts.kept),
+        (
+            "expired_total",
+            "counter",
+            "Files that went because their time was over.",
+            counts.expired,
+        ),
+        (
+            "received_bytes_total",
+            "counter",
+            "Bytes of files that people sent.",
+            counts.received_bytes,
+        ),
+        (
+            "sent_bytes_total",
+            "counter",
+            "Bytes of files that were read for downloads.",
+            counts.sent_bytes,
+        ),
+    ] {
+        head(out, &format!("uploads_{name}"), kind, help);
+        let _ = writeln!(out, "tutti_uploads_{name} {value}");
+    }
+    head(
+        out,
+        "uploads_refused_total",
+        "counter",
+        "Uploads refused or given up, by reason. disk_full and disk are worth an alert, total_quota a look at uploads.total_bytes.",
+    );
+    for (reason, count) in &counts.refused {
+        let _ = writeln!(out, "tutti_uploads_refused_total{{reason=\"{reason}\"}} {count}");
+    }
 }
 
 /// What operators did, and whom the gate turned away.

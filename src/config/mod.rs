@@ -375,6 +375,11 @@ impl Config {
             config.quic_connections = None;
             config.quic_connections_per_address = None;
             config.sessions.rates = SessionRates::UNLIMITED;
+            if let Some(uploads) = &mut config.uploads {
+                // The size of a file stays, and so does what protects the disk.
+                uploads.user_bytes_max = u64::MAX;
+                uploads.at_once_max = usize::MAX;
+            }
         }
         Ok(config)
     }

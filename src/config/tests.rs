@@ -73,6 +73,9 @@ fn limits_off_lifts_the_rates_and_counts_of_quic_too() {
     assert_eq!(config.sessions.rates, SessionRates::UNLIMITED);
     assert_eq!((config.quic_connections, config.quic_connections_per_address), (None, None));
     assert!(config.sessions.outbox.bytes_max > 0, "what protects memory stays");
+    let uploads = config.uploads.expect("the data folder takes them");
+    assert_eq!((uploads.user_bytes_max, uploads.at_once_max), (u64::MAX, usize::MAX));
+    assert_eq!((uploads.file_bytes_max, uploads.total_bytes_max), (25 << 20, 1 << 30));
 }
 
 #[test]

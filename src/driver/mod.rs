@@ -132,6 +132,7 @@ pub struct Control {
     /// As the server was started with it.
     shared: Arc<doors::Shared>,
     quic: Option<QuicDoor>,
+    uploads: Option<uploads::Handle>,
 }
 
 /// What is to be known about QUIC from outside the shards.
@@ -201,6 +202,7 @@ impl Shards {
                 ),
                 shared: shared.clone(),
                 quic,
+                uploads: uploads.as_ref().map(Uploads::handle),
             },
             threads: Vec::new(),
             uploads,
@@ -340,6 +342,12 @@ impl Control {
     #[must_use]
     pub fn quic(&self) -> Option<&QuicDoor> {
         self.quic.as_ref()
+    }
+
+    /// The files that people send, where they are taken.
+    #[must_use]
+    pub fn uploads(&self) -> Option<&uploads::Handle> {
+        self.uploads.as_ref()
     }
 
     /// Connections and refusals at the piano's door.

@@ -10,7 +10,7 @@ use crate::{
     uploads::{self, Answer, Asker},
 };
 use std::io::IoSlice;
-use tutti_shards::{CloseReason, Key, Now, Pending, Sent, Shard, ShardId, Transport};
+use tutti_shards::{CloseReason, Key, Now, Pending, RoomRequest, Sent, Shard, ShardId, Transport};
 
 /// So often sessions and core answer each other in one turn. The rest follows in the next, at once.
 const SETTLEMENTS: usize = 8;
@@ -100,8 +100,8 @@ impl Quic {
         sessions.handle_timeout(now, &mut links);
     }
 
-    pub(super) fn seat_ended(&mut self, key: Key, last: Vec<u8>) {
-        self.sessions.seat_ended(key, last);
+    pub(super) fn seat_ended(&mut self, key: Key, last: Vec<u8>, undone: Vec<RoomRequest>) {
+        self.sessions.seat_ended(key, last, undone);
     }
 
     /// Whether the core closed a session, which then learns why.

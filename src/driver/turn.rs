@@ -681,9 +681,9 @@ impl Driver {
                         }
                         self.close(now, idx, unsent, None);
                     }
-                    Output::SeatEnded { key, last } => {
+                    Output::SeatEnded { key, last, undone } => {
                         let quic = self.quic.as_mut().expect("only sessions of QUIC have seats");
-                        quic.seat_ended(key, last);
+                        quic.seat_ended(key, last, undone);
                     }
                     Output::Store(request) => {
                         if let Err(request) = self.storage.request(self.core.id(), request) {

@@ -146,8 +146,9 @@ impl Worker {
                 StoreReply::User { user, found, rooms }
             }
             StoreRequest::LoadRoom { room, history } => {
-                let found = self.look_up(|db| rooms::load(db, room, history, wall_ms())).flatten();
-                StoreReply::Room { room, found: found.map(Box::new) }
+                let found = self.look_up(|db| rooms::load(db, room, history, wall_ms()));
+                let looked = found.is_some();
+                StoreReply::Room { room, found: found.flatten().map(Box::new), looked }
             }
             StoreRequest::LoadChannel { channel, history } => {
                 let found =

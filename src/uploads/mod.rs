@@ -26,7 +26,7 @@ mod tests;
 mod worker;
 
 pub use store::{Record, Records};
-pub use worker::{Answers, Handle, OpenError, Uploads};
+pub use worker::{Answers, Counts, Handle, OpenError, Uploads};
 
 use crate::quic::{ConnKey, StreamId};
 use std::{path::PathBuf, time::Duration};

@@ -78,6 +78,23 @@ struct Part {
     resumed: bool,
 }
 
+/// What there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Gauges {
+    /// Files that are kept.
+    pub(super) files: usize,
+    /// Of these, those that no message shows.
+    pub(super) unseen: usize,
+    /// What all cost that is kept or on its way, bytes.
+    pub(super) used: u64,
+    /// Uploads on their way.
+    pub(super) live: usize,
+    /// Uploads that wait for their users to come back.
+    pub(super) interrupted: usize,
+    /// Files that went when their time was over, so far.
+    pub(super) expired: u64,
+}
+
 /// All files.
 #[derive(Debug)]
 pub(super) struct Store<R> {
@@ -88,7 +105,11 @@ pub(super) struct Store<R> {
     ends: BTreeSet<(u64, UploadId)>,
     /// Files of each room.
     rooms: BTreeSet<(RoomId, UploadId)>,
+    /// Files that no message shows.
+    unseen: BTreeSet<UploadId>,
     parts: BTreeMap<UploadId, Part>,
+    /// Parts whose connections are there.
+    n_live: usize,
     /// What all of them cost, announced sizes included.
     used: u64,
     ledger: Ledger,
@@ -111,7 +132,9 @@ impl<R: Records> Store<R> {
             files: BTreeMap::new(),
             ends: BTreeSet::new(),
             rooms: BTreeSet::new(),
+            unseen: BTreeSet::new(),
             parts: BTreeMap::new(),
+            n_live: 0,
             used: 0,
             ledger: Ledger::default(),
             // As for messages: no number comes twice, unless somebody sends 4,096 files a second for long.
@@ -161,16 +184,35 @@ impl<R: Records> Store<R> {
         self.used += cost(record.size);
         self.ends.insert((record.until_ms, record.id));
         self.rooms.insert((record.room, record.id));
+        if record.message.is_none() {
+            self.unseen.insert(record.id);
+        }
         self.files.insert(record.id, record);
     }
 
-    /// How many files there are, what they cost, how many are on their way, and how many went when their time was over.
-    pub(super) fn gauges(&self) -> (u64, u64, u64, u64) {
-        (self.files.len() as u64, self.used, self.n_live() as u64, self.expired)
+    /// What there is now, at no cost: it is asked after each piece.
+    pub(super) fn gauges(&self) -> Gauges {
+        Gauges {
+            files: self.files.len(),
+            unseen: self.unseen.len(),
+            used: self.used,
+            live: self.n_live,
+            interrupted: self.parts.len() - self.n_live,
+            expired: self.expired,
+        }
     }
 
-    fn n_live(&self) -> usize {
-        self.parts.values().filter(|part| part.waits_until_ms.is_none()).count()
+    /// Holds what is counted on the way to what is there.
+    #[cfg(test)]
+    pub(super) fn verify(&self) {
+        let live = self.parts.values().filter(|part| part.waits_until_ms.is_none()).count();
+        assert_eq!(self.n_live, live);
+        let files = self.files.values().map(|file| cost(file.size));
+        let parts = self.parts.values().map(|part| cost(part.start.size));
+        assert_eq!(self.used, files.chain(parts).sum::<u64>());
+        let unseen = self.files.values().filter(|file| file.message.is_none());
+        assert!(unseen.map(|file| file.id).eq(self.unseen.iter().copied()));
+        assert_eq!((self.ends.len(), self.rooms.len()), (self.files.len(), self.files.len()));
     }
 
     /// Begins an upload, or goes on with one that was interrupted; its number and how much of it is here.
@@ -183,7 +225,7 @@ impl<R: Records> Store<R> {
         if start.size > self.settings.file_bytes_max {
             return Err(Fault::TooLarge);
         }
-        if self.n_live() >= self.settings.at_once_max {
+        if self.n_live >= self.settings.at_once_max {
             return Err(Fault::Busy);
         }
         let same = self.parts.iter_mut().find(|(_, part)| {
@@ -195,6 +237,7 @@ impl<R: Records> Store<R> {
         if let Some((&id, part)) = same {
             part.start = start;
             (part.waits_until_ms, part.resumed) = (None, true);
+            self.n_live += 1;
             return Ok((id, part.received));
         }
         let added = cost(start.size);
@@ -217,15 +260,15 @@ impl<R: Records> Store<R> {
             resumed: false,
         };
         self.parts.insert(id, part);
+        self.n_live += 1;
         Ok((id, 0))
     }
 
     /// Takes away what nobody sees until there is room, the oldest first.
     fn make_room(&mut self, cost: u64) -> Result<(), Fault> {
         while self.used + cost > self.settings.total_bytes_max {
-            let unseen = self.files.values().find(|record| record.message.is_none());
             let waiting = self.parts.iter().find(|(_, part)| part.waits_until_ms.is_some());
-            match (unseen.map(|record| record.id), waiting.map(|(&id, _)| id)) {
+            match (self.unseen.first().copied(), waiting.map(|(&id, _)| id)) {
                 (Some(id), _) => self.remove(id),
                 (None, Some(id)) => self.cancel(id),
                 (None, None) => return Err(Fault::TotalQuota),
@@ -285,7 +328,7 @@ impl<R: Records> Store<R> {
             self.cancel(id);
             return Err(fault);
         }
-        let Some(part) = self.parts.remove(&id) else { return Err(Fault::Gone) };
+        let Some(part) = self.take_part(id) else { return Err(Fault::Gone) };
         let Start { user, room, name, mime, size, checksum } = *part.start;
         let unattached_ms = self.settings.unattached.as_millis() as u64;
         let record = Record {
@@ -337,9 +380,15 @@ impl<R: Records> Store<R> {
         })
     }
 
+    fn take_part(&mut self, id: UploadId) -> Option<Part> {
+        let part = self.parts.remove(&id)?;
+        self.n_live -= usize::from(part.waits_until_ms.is_none());
+        Some(part)
+    }
+
     /// Keeps nothing of an upload that is not complete.
     pub(super) fn cancel(&mut self, id: UploadId) {
-        let Some(part) = self.parts.remove(&id) else { return };
+        let Some(part) = self.take_part(id) else { return };
         self.used -= cost(part.start.size);
         // Before its first bytes there is none.
         let _ = fs::remove_file(self.path(id, ".part"));
@@ -347,10 +396,14 @@ impl<R: Records> Store<R> {
 
     /// The connection of an upload is gone: its user may come back.
     pub(super) fn interrupt(&mut self, id: UploadId, now_ms: u64) {
-        let Some(part) = self.parts.get_mut(&id) else { return };
+        let Some(part) = self.parts.get_mut(&id).filter(|part| part.waits_until_ms.is_none())
+        else {
+            return;
+        };
         if part.received == 0 {
             return self.cancel(id);
         }
+        self.n_live -= 1;
         // A descriptor less, for each that waits.
         part.file = None;
         part.waits_until_ms = Some(now_ms + self.settings.unattached.as_millis() as u64);
@@ -427,6 +480,7 @@ impl<R: Records> Store<R> {
                     if let Some(record) = self.files.get_mut(&id) {
                         record.message = Some(*message);
                         self.records.change(record);
+                        self.unseen.remove(&id);
                     }
                 }
             }
@@ -453,6 +507,7 @@ impl<R: Records> Store<R> {
         self.used -= cost(record.size);
         self.ends.remove(&(record.until_ms, id));
         self.rooms.remove(&(record.room, id));
+        self.unseen.remove(&id);
         self.records.forget(id);
         if let Err(error) = fs::remove_file(self.path(id, "")) {
             tracing::warn!(%error, upload = id.0, "cannot remove a file; the next start will try again");

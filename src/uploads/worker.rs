@@ -1,6 +1,9 @@
 //! The thread, and how it is asked.
 
-use super::{Answer, Asker, Fault, Record, Records, Request, Settings, store::Store};
+use super::{
+    Answer, Asker, Fault, Record, Records, Request, Settings,
+    store::{Gauges, Store},
+};
 use crate::storage::{self, StorageError, Write, wall_ms};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::{
@@ -72,14 +75,17 @@ pub struct Uploads {
 pub struct Handle {
     queue: Sender<Job>,
     counters: Arc<Counters>,
+    bytes_max: u64,
 }
 
 /// What the thread has counted, and what is there now.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     files: AtomicU64,
+    unseen: AtomicU64,
     bytes: AtomicU64,
-    active: AtomicU64,
+    live: AtomicU64,
+    interrupted: AtomicU64,
     expired: AtomicU64,
     kept: AtomicU64,
     received_bytes: AtomicU64,
@@ -87,18 +93,32 @@ pub(super) struct Counters {
     refused: [AtomicU64; Fault::ALL.len()],
 }
 
-/// What there is, and what was done.
+/// What there is, and what was done since the start.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-#[allow(missing_docs, reason = "each counts what its name says")]
 pub struct Counts {
+    /// Files that are kept.
     pub files: u64,
+    /// Of these, those that no message shows.
+    pub unseen: u64,
+    /// What files and uploads on their way count against the limit, bytes.
     pub bytes: u64,
-    pub active: u64,
+    /// That limit, bytes.
+    pub bytes_max: u64,
+    /// Uploads on their way.
+    pub live: u64,
+    /// Uploads whose connections were lost, and that can be gone on with.
+    pub interrupted: u64,
+    /// What waits for the thread.
     pub waiting: u64,
+    /// Files that went when their time was over.
     pub expired: u64,
+    /// Uploads that were completed.
     pub kept: u64,
+    /// Bytes of pieces that came.
     pub received_bytes: u64,
+    /// Bytes of pieces that were read for downloads.
     pub sent_bytes: u64,
+    /// Uploads that were refused or given up, by the word of the fault.
     pub refused: Vec<(&'static str, u64)>,
 }
 
@@ -113,7 +133,7 @@ impl Uploads {
         answers: Box<dyn Answers>,
     ) -> Result<Self, OpenError> {
         let known = storage.uploads(LOAD_PATIENCE)?;
-        let path = settings.folder.clone();
+        let (path, bytes_max) = (settings.folder.clone(), settings.total_bytes_max);
         let store = Store::open(settings, Kept(storage.clone()), known, wall_ms())
             .map_err(|source| OpenError::Folder { path, source })?;
         let (queue, jobs) = unbounded();
@@ -130,7 +150,7 @@ impl Uploads {
             .name("tutti-uploads".to_owned())
             .spawn(move || worker.run())
             .map_err(OpenError::Thread)?;
-        Ok(Uploads { handle: Handle { queue, counters }, thread: Some(thread) })
+        Ok(Uploads { handle: Handle { queue, counters, bytes_max }, thread: Some(thread) })
     }
 
     /// Speaks to it.
@@ -170,8 +190,11 @@ impl Handle {
         let refused = Fault::ALL.iter().zip(&counters.refused);
         Counts {
             files: read(&counters.files),
+            unseen: read(&counters.unseen),
             bytes: read(&counters.bytes),
-            active: read(&counters.active),
+            bytes_max: self.bytes_max,
+            live: read(&counters.live),
+            interrupted: read(&counters.interrupted),
             waiting: self.queue.len() as u64,
             expired: read(&counters.expired),
             kept: read(&counters.kept),
@@ -217,20 +240,27 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
+        self.show();
         loop {
             if Instant::now() >= self.look_at {
                 self.store.expire(wall_ms());
+                self.show();
                 self.look_at = Instant::now() + LOOK_EVERY;
             }
-            self.show();
             let patience = if self.unanswered.is_empty() { LOOK_EVERY } else { ANSWER_RETRY };
             match self.jobs.recv_timeout(patience) {
                 Ok(Job::Ask(asker, request)) => {
-                    if let Some(answer) = self.handle(asker, request) {
+                    let answer = self.handle(asker, request);
+                    // Before anybody is answered, so that who was answered finds it counted.
+                    self.show();
+                    if let Some(answer) = answer {
                         self.unanswered.push_back((asker, answer));
                     }
                 }
-                Ok(Job::News(news)) => self.store.news(&news, wall_ms()),
+                Ok(Job::News(news)) => {
+                    self.store.news(&news, wall_ms());
+                    self.show();
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -244,12 +274,14 @@ impl Worker {
     }
 
     fn show(&self) {
-        let (files, bytes, active, expired) = self.store.gauges();
+        let Gauges { files, unseen, used, live, interrupted, expired } = self.store.gauges();
         let counters = &self.counters;
         for (counter, value) in [
-            (&counters.files, files),
-            (&counters.bytes, bytes),
-            (&counters.active, active),
+            (&counters.files, files as u64),
+            (&counters.unseen, unseen as u64),
+            (&counters.bytes, used),
+            (&counters.live, live as u64),
+            (&counters.interrupted, interrupted as u64),
             (&counters.expired, expired),
         ] {
             counter.store(value, Ordering::Relaxed);

@@ -7,8 +7,8 @@ import os
 import time
 
 from client import (
-    ACK, ERROR, FETCH_UPLOAD, MESSAGE, SEND, UPLOAD_ACK, UPLOAD_CANCEL, UPLOAD_CHUNK, UPLOAD_COMPLETE, UPLOAD_INFO,
-    UPLOAD_START, frame,
+    DELETE, ERROR, FETCH_UPLOAD, LEAVE, MESSAGE, MUTE, SEND, SET_ROLE, UPDATE_ROOM, UPLOAD_ACK, UPLOAD_CANCEL,
+    UPLOAD_CHUNK, UPLOAD_COMPLETE, UPLOAD_INFO, UPLOAD_START, frame,
 )
 from server import Case
 from test_messages import FAST
@@ -24,7 +24,9 @@ def data_of(raw):
     return json.loads(raw[2 : 2 + length]), raw[2 + length :]
 
 
-class Files(Case):
+class FileCase(Case):
+    """What tests of files have in common."""
+
     arguments = FAST
     shards = 4
 
@@ -76,6 +78,8 @@ class Files(Case):
         await second.join(name)
         return first, second, room
 
+
+class Files(FileCase):
     async def test_071_good_and_bad(self):
         first, second, room = await self.two()
         data = os.urandom(300_000)
@@ -94,6 +98,61 @@ class Files(Case):
         stream, nonce = self.start(first, room, data)
         first.write(stream, chunk(data[:10], 5))
         await first.expect(ERROR, code=1009)
+
+    async def test_048_who_may_send_files(self):
+        """A file is taken from whoever may post in its room at that moment, and shown if they may then."""
+        owner, member, room = await self.two()
+        about = {"room_id": room, "user_id": member.user_id}
+
+        async def refused(code):
+            for stream, nonce in [self.start(member, room, b"no") for _ in range(2)]:
+                error = await member.expect(ERROR, nonce=nonce, code=code)
+                self.assertEqual((error["command"], error["room_id"]), (UPLOAD_START, room))
+                await member.until(lambda: stream in member.stopped, "stop")
+                self.assertEqual(member.stopped[stream], 0x12)
+
+        await owner.done(SET_ROLE, about | {"role": "guest"})
+        await refused(1004)
+        await owner.done(SET_ROLE, about | {"role": "member"})
+        await owner.done(UPDATE_ROOM, {"room_id": room, "post_role": "moderator"})
+        await refused(1004)
+        await owner.done(SET_ROLE, about | {"role": "moderator"})
+        upload = (await self.upload(member, room, b"shown late"))["upload_id"]
+        await owner.done(MUTE, about | {"duration_ms": 60_000})
+        await refused(1015)
+        await member.refused(SEND, {"room_id": room, "content": "x", "attachments": [upload]}, 1015)
+        await owner.done(MUTE, about | {"duration_ms": 0})
+        await member.say(room, "x", attachments=[upload])
+        await owner.expect(MESSAGE, content="x")
+        await member.done(LEAVE, {"room_id": room})
+        stream, nonce = self.start(member, room, b"no")
+        await member.expect(ERROR, nonce=nonce, code=1005)
+
+    async def test_metrics(self):
+        first, second, room = await self.two()
+        before = self.server.metrics()
+        change = lambda name: (  # noqa: E731
+            self.server.metrics()[f"tutti_uploads_{name}"] - before[f"tutti_uploads_{name}"]
+        )
+        data = os.urandom(10_000)
+        upload = (await self.upload(first, room, data))["upload_id"]
+        self.assertEqual([change(name) for name in ("files", "unattached", "bytes", "completed_total")],
+                         [1, 1, 10_000, 1])
+        self.assertEqual(change("received_bytes_total"), len(data))
+        stream, nonce = self.start(first, room, data)
+        await first.expect(UPLOAD_ACK, nonce=nonce)
+        self.assertEqual([change(name) for name in ("in_progress", "bytes", "queue")], [1, 20_000, 0])
+        first.write(stream, chunk(data, 7))
+        await first.expect(ERROR, nonce=nonce, code=1009)
+        self.assertEqual([change(name) for name in ("in_progress", "bytes", 'refused_total{reason="offset"}')],
+                         [0, 10_000, 1])
+        message = (await first.say(room, "see", attachments=[upload]))["message_id"]
+        await second.expect(MESSAGE, content="see")
+        await self.download(second, upload)
+        self.assertEqual([change(name) for name in ("unattached", "sent_bytes_total")], [0, len(data)])
+        await first.done(DELETE, {"room_id": room, "message_id": message})
+        code, _ = await self.download(second, upload)
+        self.assertEqual((code, change("files"), change("bytes")), (0x12, 0, 0))
 
     async def test_names_with_tricks(self):
         first, second, room = await self.two()

@@ -9,7 +9,7 @@ import time
 
 from client import (
     ACK, AUTH, AUTH_FAILED, AUTH_OK, CREATE, ERROR, GOODBYE, HELLO, HELLO_ACK, INIT, JOIN, JOINED, MESSAGE, OPEN, PING,
-    PONG, SEND, SHARDS, frame,
+    PONG, SEND, SHARDS, TYPING, frame,
 )
 from server import Case, not_yet
 
@@ -34,6 +34,16 @@ class Login(Case):
     async def test_019_the_order(self):
         client = await self.login()
         self.assertEqual(client.streams[0].kinds[:3], [HELLO_ACK, AUTH_OK, SHARDS])
+
+    async def test_019_nothing_but_the_login_on_control_before_it(self):
+        client = self.client()
+        client.connect()
+        client.hello()
+        await client.expect(HELLO_ACK)
+        client.control(TYPING, {"room_id": 1})
+        await client.expect(ERROR, code=1002)
+        client.auth(self.somebody())
+        await client.expect(AUTH_OK)
 
     async def test_020_without_waiting(self):
         client = self.client()
@@ -200,6 +210,10 @@ class Tokens(Case):
     async def test_025_a_good_token(self):
         client = await self.login(token=token(sub="4712"))
         self.assertEqual((client.auth_ok["user_id"], client.auth_ok["username"]), (4712, "Tok"))
+
+    async def test_025_a_token_whose_end_is_no_whole_number(self):
+        client = await self.login(token=token(sub="4713", exp=time.time() + 3600.5))
+        self.assertEqual(client.user_id, 4713)
 
     async def test_026_bad_tokens(self):
         for text in (

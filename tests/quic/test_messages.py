@@ -157,6 +157,8 @@ class Messages(Case):
         for n in range(20):
             await second.done(REACT, what | {"emoji": chr(0x1F600 + n)})
         await second.refused(REACT, what | {"emoji": chr(0x1F600 + 20)}, 1018)
+        for nothing in (" ", "\u00a0", "\u200b", "\u200d", "\ufe0f"):
+            await second.refused(REACT, what | {"emoji": nothing}, 1007)
         for bad in ("", "👍👍", "x" * 33):
             await second.refused(REACT, what | {"emoji": bad}, 1007)
         third = await self.login()

@@ -141,6 +141,13 @@ class Rooms(Case):
         self.assertEqual(got["room_id"], room)
         await second.refused(CREATE, {"name": self.room(), "room_type": "castle", "members": []}, 1007)
 
+    async def test_rooms_of_names_that_are_too_long(self):
+        client = await self.login()
+        for length in (513, 2_049, 20_000):
+            await client.refused(JOIN, {"name": "x" * length}, 1016)
+            await client.refused(CREATE, {"name": "x" * length, "room_type": "group", "members": []}, 1016)
+        await client.refused(JOIN, {"name": " "}, 1007)
+
     async def test_listing(self):
         (first, second), room, name = await self.room_of(2)
         for _ in range(20):

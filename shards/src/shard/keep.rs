@@ -68,6 +68,8 @@ struct LoadingRoom {
     seats: Vec<SeatWish>,
     /// Whether the answer is here, and they sit down now.
     answered: bool,
+    /// Whether the answer is that there is no such room.
+    is_none: bool,
 }
 
 #[derive(Debug, Default)]
@@ -139,7 +141,7 @@ impl<W: Wire> Shard<W> {
         self.asked.silent = false;
         match reply {
             StoreReply::User { user, found, rooms } => self.user_loaded(now, user, found, rooms),
-            StoreReply::Room { room, found } => self.room_loaded(now, room, found),
+            StoreReply::Room { room, found, looked } => self.room_loaded(now, room, found, looked),
             StoreReply::Channel { channel, found } => self.channel_loaded(now, &channel, found),
             StoreReply::Messages { ticket, found } => self.history_loaded(ticket, found),
             StoreReply::Kept { ticket, lasts } => self.act_kept(ticket, lasts),
@@ -181,7 +183,7 @@ impl<W: Wire> Shard<W> {
             self.asked.silent = true;
             match question {
                 Question::User(user) => self.user_loaded(now, user, None, Vec::new()),
-                Question::Room(room) => self.room_loaded(now, room, None),
+                Question::Room(room) => self.room_loaded(now, room, None, false),
                 Question::Channel(channel) => self.channel_loaded(now, &channel, None),
                 Question::Act(ticket) => self.act_kept(ticket, false),
                 Question::History(ticket) => self.history_loaded(ticket, None),
@@ -640,7 +642,7 @@ impl<W: Wire> Shard<W> {
             Some(loading) if loading.answered => return false,
             Some(loading) => loading.seats.push(wish),
             None => {
-                let loading = LoadingRoom { seats: vec![wish], answered: false };
+                let loading = LoadingRoom { seats: vec![wish], ..LoadingRoom::default() };
                 self.asked.rooms.insert(room, loading);
                 let history = self.config.history_kept();
                 let request = StoreRequest::LoadRoom { room, history };
@@ -655,9 +657,10 @@ impl<W: Wire> Shard<W> {
         now: Now,
         room: RoomId,
         found: Option<Box<(ChannelName, StoredChannel)>>,
+        looked: bool,
     ) {
         let Some(loading) = self.asked.rooms.get_mut(&room) else { return };
-        loading.answered = true;
+        (loading.answered, loading.is_none) = (true, looked && found.is_none());
         let wishes = std::mem::take(&mut loading.seats);
         if let Some((name, found)) = found.map(|found| *found)
             && !self.stopping
@@ -673,6 +676,14 @@ impl<W: Wire> Shard<W> {
         {
             self.arm_empty(now, idx);
         }
+    }
+
+    /// Whether it is certain what a room of this number is, or that there is none: not so while the storage is silent,
+    /// and where there is no place for one more.
+    pub(super) fn is_sure_of_room(&self, room: RoomId) -> bool {
+        self.config.storage.is_none()
+            || self.by_number.contains_key(&room)
+            || self.asked.rooms.get(&room).is_some_and(|loading| loading.is_none)
     }
 
     /// What seats had to wait for is known.

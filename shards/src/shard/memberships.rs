@@ -65,13 +65,19 @@ impl Memberships {
         self.of.get(&user).is_some_and(|list| list.iter().any(|one| one.room == room))
     }
 
+    fn is_in(&self, user: UserId, room: RoomId) -> bool {
+        self.rooms(user).any(|one| one == room)
+    }
+
     fn change(&mut self, user: UserId, room: RoomId, how: &Belonging) {
         let list = self.of.entry(user).or_default();
         let known = list.iter().position(|one| one.room == room);
         let known = known.map(|at| list.remove(at));
         match how {
             Belonging::Out => {}
-            Belonging::In => list.push(Membership { room, invitation: None }),
+            Belonging::In | Belonging::Stays => {
+                list.push(Membership { room, invitation: None });
+            }
             Belonging::Invited(invitation) => {
                 let is_in = known.is_some_and(|known| known.invitation.is_none());
                 let invitation = (!is_in).then(|| Arc::new(Invitation::clone(invitation)));
@@ -98,6 +104,9 @@ impl<W: Wire> Shard<W> {
         if owner != self.id {
             return self.mesh(owner, Mesh::Belongs { user, room, how });
         }
+        if matches!(how, Belonging::Stays) && self.memberships.is_in(user, room) {
+            return;
+        }
         // Of one who is not known here the storage knows more.
         if self.config.storage.is_none() || self.users.get(user).is_some() {
             self.memberships.change(user, room, &how);
@@ -105,7 +114,7 @@ impl<W: Wire> Shard<W> {
         self.note_belonging(user, room, &how);
         let news = match how {
             Belonging::Out => return,
-            Belonging::In => RoomNews::Enters(room),
+            Belonging::In | Belonging::Stays => RoomNews::Enters(room),
             Belonging::Invited(invitation) => RoomNews::Invited((*invitation).into()),
         };
         self.send_to_user(now, user, Payload::Rooms(news), &[]);

@@ -80,7 +80,8 @@ impl<W: Wire> Shard<W> {
             }
             Mesh::Seated { conn, of } => self.on_seated(from, conn, of),
             Mesh::SitElsewhere { conn, request } => self.on_sit_elsewhere(now, conn, *request),
-            Mesh::SeatEnded { conn, bytes } => self.on_seat_ended(conn, &bytes),
+            Mesh::SeatEnded { conn, bytes, heard } => self.on_seat_ended(conn, bytes, heard),
+            Mesh::SeatLate { conn, request } => self.on_seat_late(conn, *request),
             Mesh::SeatGone { conn, how } => self.on_seat_gone(now, from, conn, how),
 
             Mesh::Directory { sequence, entries } => {

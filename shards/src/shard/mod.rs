@@ -38,6 +38,7 @@ mod mesh;
 mod moderate;
 mod nicks;
 mod operate;
+mod output;
 mod play;
 mod presence;
 mod private;
@@ -50,19 +51,22 @@ mod talk;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod undone;
 mod verify;
 
 pub(crate) use receipts::Gathered;
 
 pub use flush::{Pending, Sent, Transport};
+pub use output::Output;
+pub use seat::{ROOMS_LOOKED_AT, RoomPage};
 pub use verify::RoomSeen;
 
 pub(crate) use announce::Announcement;
 
 use crate::{
-    AttachmentNews, Bundle, ChannelInfo, ChannelName, ChannelRef, CloseReason, Command,
-    CommandKind, Config, ConnId, Departure, Ending, Event, EventKind, Format, Key, Limit,
-    MeshMessage, Now, Placement, Rng, RoomId, ShardId, Stats, StoreRequest, UserId, Wire,
+    ChannelInfo, ChannelName, ChannelRef, CloseReason, Command, CommandKind, Config, ConnId,
+    Departure, Ending, Event, EventKind, Format, Key, Limit, MeshMessage, Now, Placement, Rng,
+    RoomId, ShardId, Stats, UserId, Wire,
     channel::{At, Channel, Member},
     conn::{Conns, Seat},
     directory::Directory,
@@ -86,56 +90,6 @@ pub struct Seeds {
     pub placement: [u64; 4],
     /// This shard's own.
     pub local: u64,
-}
-
-/// What the caller has to do. In the order given, and before it waits again.
-#[derive(Debug)]
-pub enum Output {
-    /// Send a message to another shard, behind everything sent to it before.
-    Mesh {
-        /// To which.
-        to: ShardId,
-        /// What.
-        message: MeshMessage,
-    },
-    /// Hand a connection to another shard, in the same order as the messages: with its socket, and with all that was
-    /// read from it and is not yet a command that was handled. The key is no longer valid.
-    Handover {
-        /// Which connection.
-        key: Key,
-        /// To which shard.
-        to: ShardId,
-        /// To be adopted there.
-        bundle: Box<Bundle>,
-    },
-    /// Close a connection after sending these bytes and saying why. The key is no longer valid.
-    Close {
-        /// Which connection.
-        key: Key,
-        /// The same, for logs.
-        conn: ConnId,
-        /// Why.
-        reason: CloseReason,
-        /// What has still to be sent.
-        unsent: Vec<u8>,
-    },
-    /// A seat is gone, with what its session is still to be told of it. The key is no longer valid.
-    SeatEnded {
-        /// Which seat.
-        key: Key,
-        /// What was still to be sent to it.
-        last: Vec<u8>,
-    },
-    /// Keep something, or look something up, in the order given. What the storage answers comes back through
-    /// [`Shard::stored`], however much later. One that has no room answers [`StoreRequest::unanswered`] at once.
-    Store(StoreRequest),
-    /// Tell whoever keeps files what became of some.
-    Attachments(AttachmentNews),
-    /// Go on with a connection that was paused.
-    Resume {
-        /// Which connection.
-        key: Key,
-    },
 }
 
 /// Whether a connection's next command can be handled.
@@ -201,6 +155,7 @@ pub struct Shard<W> {
     memberships: memberships::Memberships,
 
     seats: seat::Seats,
+    asking: undone::Asking,
     /// How whoever is taken out of a channel at this moment leaves it.
     departure: Departure,
     /// Messages that this shard has numbered.
@@ -274,6 +229,7 @@ impl<W: Wire> Shard<W> {
             by_name: HashMap::with_hasher(hasher()),
             by_number: HashMap::with_hasher(hasher()),
             seats: seat::Seats::new(&mut hasher),
+            asking: undone::Asking::new(&mut hasher),
             departure: Departure::default(),
             message_count: 0,
             beat_watch: Vec::new(),
@@ -511,6 +467,9 @@ impl<W: Wire> Shard<W> {
             }
             Seat::Relayed { relay } => {
                 let owner = self.relays[relay as usize].of.owner;
+                if matches!(command, Command::Room(_)) {
+                    self.asking.asked(slot);
+                }
                 let message = Mesh::FromMember { conn: conn.id, command: Box::new(command) };
                 self.mesh(owner, message);
             }
@@ -565,6 +524,7 @@ impl<W: Wire> Shard<W> {
                 let conn = self.conns[slot].id;
                 self.staff(now, None, conn, *admin);
             }
+            Command::Room(request) => self.ask_in_vain(slot, *request),
             _ => {}
         }
     }

@@ -118,7 +118,7 @@ impl<W: Wire> Shard<W> {
                 if self.renew_person(idx, &profile) {
                     self.tell_updated(idx, profile.user, None);
                 }
-                return;
+                return self.tell_belonging(now, profile.user, room, Belonging::Stays);
             }
             Standing::Closed => {
                 let person = private.get_mut(profile.user).expect("it was there a moment ago");
@@ -377,6 +377,7 @@ impl<W: Wire> Shard<W> {
         }
         let room = channel.room.id;
         self.outranks(actor, Role::Moderator, Role::Member)?;
+        self.asking.invites(actor.conn, nonce, kind);
         let seek = Seek::Invite { room, nonce: nonce.map(Into::into), kind: Some(kind) };
         let finder = self.finder(actor.conn, seek);
         self.find_user(now, whom, finder);
@@ -402,7 +403,9 @@ impl<W: Wire> Shard<W> {
         (nonce, kind): (Option<&str>, Option<u8>),
         found: Option<Box<Profile>>,
     ) {
+        let is_open = kind.is_some_and(|kind| self.asking.invited(conn, nonce, kind));
         let Some(&idx) = self.by_number.get(&room) else { return };
+        // One who has gone meanwhile was answered then.
         let Some((participant, member)) = self.channels[idx as usize].find_member(conn) else {
             return;
         };
@@ -411,7 +414,7 @@ impl<W: Wire> Shard<W> {
             let by = self.channels[idx as usize].roster[participant].profile.clone();
             self.put_invitation(now, idx, &by, &found)
         });
-        let Some(kind) = kind else { return };
+        let Some(kind) = kind.filter(|_| is_open) else { return };
         let answer = Answer { nonce, kind, room: Some(room) };
         let event = match done {
             Ok(()) => RoomEvent::Done { answer, message: None },

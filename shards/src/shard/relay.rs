@@ -286,6 +286,9 @@ impl<W: Wire> Shard<W> {
         conn: ConnId,
         command: Command,
     ) {
+        if let Command::Room(request) = command {
+            return self.on_seat_request(now, from, conn, *request);
+        }
         let settles = match &command {
             Command::Line(_) => true,
             Command::Speak(format) => format.is_line(),

@@ -102,6 +102,14 @@ impl<W: Wire> Shard<W> {
                 self.typing(actor, on);
                 Ok(Outcome::Silent)
             }
+            RoomCommand::MayPost { ticket } => {
+                let fault = self.may_post(now, actor).err();
+                let room = Some(self.channels[actor.channel as usize].room.id);
+                let answer = Answer { nonce: nonce.as_deref(), kind, room };
+                let event = RoomEvent::MayPost { answer, ticket, fault };
+                self.answer(actor, &[Event::Room(event)]);
+                Ok(Outcome::Silent)
+            }
             RoomCommand::Receipt { message, read } => {
                 self.receipt(now, actor, message, read);
                 Ok(Outcome::Silent)

@@ -13,9 +13,9 @@
 //!   end the connection ◀───────── SeatEnded, behind everything that it was sent
 //! ```
 //! A session that ends tells the owner behind all that it asked (`SeatGone`), also while it is waiting for an answer,
-//! so nobody stays listed who is not there.
+//! so nobody stays listed who is not there. What a seat asks while it ends is in `undone`.
 
-use super::{Actor, Output, Shard, join::Coming, keep::SeatWish};
+use super::{Actor, Shard, join::Coming, keep::SeatWish};
 use crate::{
     Answer, ChannelName, ChannelRef, ConnId, Departure, Event, Format, Key, Limit, Now, Profile,
     RoomEvent, RoomFault, RoomId, RoomView, RoomWish, SeatRequest, ShardId, Standing, Whom, Wire,
@@ -61,7 +61,7 @@ impl Seats {
         self.of.entry(session.to_u64()).or_default().push(slot);
     }
 
-    fn remove(&mut self, slot: u32) {
+    pub(super) fn remove(&mut self, slot: u32) {
         let session = self.sessions.remove(&slot).expect("a seat belongs to a session");
         let seats = self.of.get_mut(&session).expect("a session with a seat is listed");
         seats.retain(|other| *other != slot);
@@ -143,7 +143,7 @@ impl<W: Wire> Shard<W> {
                 Seating::Elsewhere(next) => request = next,
                 Seating::Refused(fault) => {
                     let last = self.refusal(now, &profile, &request, fault);
-                    return self.end_seat(slot, &last);
+                    return self.end_seat(slot, &last, Vec::new());
                 }
                 Seating::In(idx) => {
                     let (conn, at) = (self.conns[slot].id, At::Here(slot));
@@ -193,7 +193,7 @@ impl<W: Wire> Shard<W> {
     ) {
         if whom.number == self.config.number_key.user(profile) {
             let last = self.refusal(now, profile, &request, RoomFault::Invalid);
-            return self.end_seat(slot, &last);
+            return self.end_seat(slot, &last, Vec::new());
         }
         let conn = self.conns[slot].id;
         let owner = self.placement.of_whom(whom);
@@ -214,7 +214,7 @@ impl<W: Wire> Shard<W> {
             let Some(slot) = self.conns.find(conn) else { return };
             let profile = self.conns[slot].profile.clone().expect("a seat has a user");
             let last = self.refusal(now, &profile, &request, RoomFault::NotFound);
-            return self.end_seat(slot, &last);
+            return self.end_seat(slot, &last, Vec::new());
         };
         self.on_sit_elsewhere(now, conn, SeatRequest { room: RoomWish::With(other), ..request });
     }
@@ -347,7 +347,9 @@ impl<W: Wire> Shard<W> {
             _ => None,
         };
         let Some(kind) = request.kind else {
-            if let (Some(room), RoomFault::NotFound) = (room, fault) {
+            if let (Some(room), RoomFault::NotFound) = (room, fault)
+                && self.is_sure_of_room(room)
+            {
                 // The user's owner thought otherwise.
                 self.tell_belonging(now, profile.user, room, Belonging::Out);
             }
@@ -449,7 +451,7 @@ impl<W: Wire> Shard<W> {
             }
             Seating::Refused(fault) => {
                 let bytes = self.refusal(now, &profile, &request, fault).into();
-                self.mesh(from, Mesh::SeatEnded { conn, bytes });
+                self.mesh(from, Mesh::SeatEnded { conn, bytes, heard: 0 });
             }
             Seating::In(idx) => {
                 let (participant, regained) = self.take_part(now, idx, &profile, Coming::default());
@@ -474,6 +476,7 @@ impl<W: Wire> Shard<W> {
             return self.forget_waiting_seat(conn);
         };
         self.departure = how;
+        self.asking.forget_member(conn);
         self.release(now, actor.channel, actor.participant, conn, |_| None);
         self.departure = Departure::default();
     }
@@ -487,15 +490,18 @@ impl<W: Wire> Shard<W> {
         member: Member,
         last: Vec<u8>,
     ) {
+        let (conn, room) = (member.conn, self.channels[idx as usize].room.id);
+        let mut bytes = self.refuse_rest(conn, room);
+        bytes.extend(last);
+        let heard = self.asking.forget_member(conn);
         match member.at {
             At::Here(slot) => {
                 self.unseat(now, slot);
-                self.end_seat(slot, &last);
+                self.end_seat(slot, &bytes, Vec::new());
             }
             At::Away(..) => {
-                let conn = member.conn;
                 self.release(now, idx, participant, conn, |_| {
-                    Some(Mesh::SeatEnded { conn, bytes: last.into() })
+                    Some(Mesh::SeatEnded { conn, bytes: bytes.into(), heard })
                 });
             }
         }
@@ -521,23 +527,6 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn on_seat_ended(&mut self, conn: ConnId, bytes: &[u8]) {
-        let Some(slot) = self.conns.find(conn) else { return };
-        if matches!(self.conns[slot].seat, Seat::Relayed { .. }) {
-            self.unseat_relayed(slot);
-        }
-        self.end_seat(slot, bytes);
-    }
-
-    /// Ends a seat that sits nowhere; `last` is what its session is told behind all else.
-    fn end_seat(&mut self, slot: u32, last: &[u8]) {
-        let key = self.conns.key(slot);
-        self.seats.remove(slot);
-        let mut bytes = self.extract(slot).outbox.into_unsent();
-        bytes.extend_from_slice(last);
-        self.outputs.push_back(Output::SeatEnded { key, last: bytes });
-    }
-
     /// Takes the seats of a session away that is about to end.
     pub(super) fn dismantle_seats(&mut self, now: Now, session: Key) {
         let seats = self.seats.of(session).to_vec();
@@ -558,6 +547,8 @@ impl<W: Wire> Shard<W> {
             self.unseat_relayed(slot);
         }
         self.unseat(now, slot);
+        self.asking.forget_member(conn);
+        self.asking.forget(slot);
         match owner {
             Some(owner) if owner == self.id => self.forget_waiting_seat(conn),
             Some(owner) => self.mesh(owner, Mesh::SeatGone { conn, how }),
@@ -609,27 +600,47 @@ impl<W: Wire> Shard<W> {
 
     /// The listed channels behind `after`, most people first, then by name: for doors whose peers ask for pages.
     ///
-    /// `after` is the count and name at which the last page ended.
+    /// `after` is the count and name at which the last page ended. With a `filter`, at most [`ROOMS_LOOKED_AT`] are
+    /// looked at for it, whatever of them is found.
     pub fn rooms_listed(
         &self,
         after: Option<(u32, &str)>,
         filter: Option<&str>,
         limit: usize,
-    ) -> Vec<&crate::ChannelInfo> {
-        let mut found: Vec<&crate::ChannelInfo> = self
-            .directory
-            .listed_after(None)
-            .filter(|info| filter.is_none_or(|part| info.name.as_str().contains(part)))
-            .filter(|info| {
-                after.is_none_or(|(count, name)| {
-                    info.count < count || (info.count == count && info.name.as_str() > name)
-                })
-            })
-            .collect();
-        found.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
-        found.truncate(limit);
-        found
+    ) -> RoomPage<'_> {
+        let mut page = RoomPage { rooms: Vec::new(), next: None };
+        let (mut looked_at, mut shown) = (None, None);
+        for (n, (count, name)) in self.directory.ranked_after(after).enumerate() {
+            if n >= ROOMS_LOOKED_AT {
+                page.next = looked_at;
+                break;
+            }
+            looked_at = Some((count, name.as_str()));
+            if !filter.is_none_or(|part| name.as_str().contains(part)) {
+                continue;
+            }
+            if page.rooms.len() >= limit {
+                page.next = shown;
+                break;
+            }
+            shown = looked_at;
+            page.rooms.extend(self.directory.get(name));
+        }
+        page
     }
+}
+
+/// Most channels that are looked at for one page of the list. A page costs no more than that, however many there are;
+/// names that contain what is looked for may then be on a later page.
+pub const ROOMS_LOOKED_AT: usize = 2_000;
+
+/// A page of the list of channels.
+#[derive(Debug)]
+pub struct RoomPage<'a> {
+    /// What is on it.
+    pub rooms: Vec<&'a crate::ChannelInfo>,
+    /// The count and name of the channel behind which the next page begins; `None` on the last.
+    pub next: Option<(u32, &'a str)>,
 }
 
 impl crate::channel::Channel {

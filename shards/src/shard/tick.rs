@@ -85,7 +85,8 @@ impl<W: Wire> Shard<W> {
             return;
         }
         let channel = self.channels.remove(idx as usize);
-        self.seq_floor = self.seq_floor.max(channel.room.seq);
+        // What is there again under this number is not what it was behind its last event.
+        self.seq_floor = self.seq_floor.max(channel.room.seq + 1);
         self.forget_people(now, &channel);
         // One that ends with the server is there again with the next.
         if channel.kept && !self.stopping {

@@ -247,6 +247,7 @@ impl<W: Wire> Shard<W> {
             .map(|away| away.members() as usize)
             .sum();
         assert_eq!(away, self.away.len(), "relayed members are known by their connection");
+        assert!(self.asking.is_at_rest(), "all that seats asked is answered");
         let followers = self.conns.iter().filter(|(_, conn)| conn.follows_custom).count();
         assert_eq!(followers, self.custom_followers.len(), "subscribers are listed once");
         let followers = self.conns.iter().filter(|(_, conn)| conn.list_idx != super::NOWHERE);

@@ -196,13 +196,13 @@ impl Auth {
             return Err("the token's signature is wrong");
         }
         let claims = json(claims)?;
-        let expires_s = claims.get("exp").and_then(Value::as_u64).ok_or("the token has no exp")?;
+        let expires_s = claims.get("exp").and_then(seconds).ok_or("the token has no exp")?;
         let expires_s = expires_s.min(EXPIRES_S_MAX);
         if now_s > expires_s + LEEWAY_S {
             return Err("the token has expired");
         }
         if let Some(from) = claims.get("nbf") {
-            let from = from.as_u64().ok_or(MALFORMED)?;
+            let from = seconds(from).ok_or(MALFORMED)?;
             if now_s.saturating_add(LEEWAY_S) < from {
                 return Err("the token is not valid yet");
             }
@@ -253,6 +253,12 @@ impl Auth {
 fn guise(account: Option<NonZeroU64>, name: UserName, alone: bool) -> Guise {
     let tag = Tag { text: "QUIC".into(), color: "#4a7".into() };
     Guise { door: DoorKind::Quic, account, name, tag: Some(Box::new(tag)), alone }
+}
+
+/// A `NumericDate` in whole seconds: a number that need not be whole (RFC 7519, section 2).
+fn seconds(date: &Value) -> Option<u64> {
+    let whole = |seconds: f64| (seconds >= 0.0).then_some(seconds as u64);
+    date.as_u64().or_else(|| date.as_f64().and_then(whole))
 }
 
 /// Whether a claim is this text, or a list with it.

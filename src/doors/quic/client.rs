@@ -151,7 +151,7 @@ fn read(
 ) -> Result<Chat, Refusal> {
     match kind {
         kind::JOIN_ROOM => {
-            let name = payload.text("name", WORDS_BYTES_MAX * 4)?;
+            let name = payload.text("name", usize::MAX)?;
             let wish = match (room, name) {
                 (Some(room), None) => RoomWish::Numbered(RoomId(room)),
                 (None, Some(name)) => RoomWish::named(room_name(&name)?),
@@ -271,7 +271,7 @@ fn reason_text(reason: Option<String>) -> Option<Box<str>> {
 }
 
 fn create(payload: &mut Payload, nonce: Option<String>) -> Result<Chat, Refusal> {
-    let name = required("name", payload.text("name", WORDS_BYTES_MAX * 4))?;
+    let name = required("name", payload.text("name", usize::MAX))?;
     let room_type = required("room_type", payload.text("room_type", 16))?;
     let members = payload.ids("members", 100)?;
     let topic = payload.text("topic", WORDS_BYTES_MAX)?;
@@ -292,7 +292,7 @@ fn create(payload: &mut Payload, nonce: Option<String>) -> Result<Chat, Refusal>
 }
 
 fn update(payload: &mut Payload) -> Result<RoomCommand, Refusal> {
-    let title = payload.text("name", WORDS_BYTES_MAX * 4)?;
+    let title = payload.text("name", usize::MAX)?;
     let title = title.map(|title| room_name(&title)).transpose()?;
     let title = title.map(|title| title.as_str().into());
     let topic = payload.text("topic", WORDS_BYTES_MAX)?;

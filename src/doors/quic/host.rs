@@ -19,7 +19,7 @@ use std::{
     io::IoSlice,
     sync::Arc,
 };
-use tutti_shards::{CloseReason, Command, Departure, Key, Now, Shard, Wire};
+use tutti_shards::{CloseReason, Command, Departure, Flow, Key, Now, RoomRequest, Shard, Wire};
 
 /// Memory for what is gathered, which is kept for the next time.
 const SCRATCH_BYTES_KEPT: usize = 256 << 10;
@@ -58,8 +58,10 @@ enum Owner<K> {
 #[derive(Debug)]
 enum News {
     Bytes(Bytes),
-    /// The seat is gone, with its last bytes.
-    Ended(Bytes),
+    /// The seat is gone, with its last bytes and with what nobody answers that it asked.
+    Ended(Bytes, Vec<RoomRequest>),
+    /// The seat that asked this was gone already.
+    Undone(RoomRequest),
     /// The core closed the session.
     Closed(CloseReason, Vec<u8>),
 }
@@ -188,8 +190,8 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
     }
 
     /// The core has ended a seat.
-    pub fn seat_ended(&mut self, key: Key, last: Vec<u8>) {
-        self.news.push_back((key, News::Ended(last.into())));
+    pub fn seat_ended(&mut self, key: Key, last: Vec<u8>, undone: Vec<RoomRequest>) {
+        self.news.push_back((key, News::Ended(last.into(), undone)));
     }
 
     /// The core has closed a session.
@@ -249,12 +251,18 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             (Owner::Seat(_, seat), News::Bytes(bytes)) => {
                 links.with(id, &mut |link| entry.session.seat_bytes(now, seat, &bytes, link));
             }
-            (Owner::Seat(_, seat), News::Ended(last)) => {
+            (Owner::Seat(_, seat), News::Undone(request)) => {
+                links.with(id, &mut |link| entry.session.undone(now, seat, &request, link));
+            }
+            (Owner::Seat(_, seat), News::Ended(last, undone)) => {
                 self.owners.remove(&key.to_u64());
                 entry.seats.retain(|&(number, _)| number != seat);
-                links.with(id, &mut |link| entry.session.seat_ended(now, seat, &last, link));
+                links.with(id, &mut |link| {
+                    entry.session.seat_ended(now, seat, &last, &undone, link);
+                });
             }
-            (Owner::Session(_), News::Ended(_)) | (Owner::Seat(..), News::Closed(..)) => {
+            (Owner::Session(_), News::Ended(..) | News::Undone(_))
+            | (Owner::Seat(..), News::Closed(..)) => {
                 unreachable!("the core ends seats and closes sessions")
             }
         }
@@ -289,7 +297,12 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                     }
                 }
                 Ask::Room(seat, request) => {
-                    if let Some(&(_, key)) = entry.seats.iter().find(|(other, _)| *other == seat) {
+                    let seat = entry.seats.iter().find(|(other, _)| *other == seat);
+                    let Some(&(_, key)) = seat else { continue };
+                    if core.flow(key) == Flow::Gone {
+                        // Its end is on the way here.
+                        self.news.push_back((key, News::Undone(request)));
+                    } else {
                         core.handle_command(now, key, Command::Room(Box::new(request)));
                     }
                 }
@@ -307,8 +320,8 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                 Ask::Upload(stream, request) => self.uploads.push_back((id, stream, request)),
                 Ask::List(listing) => {
                     let filter = listing.filter.as_deref();
-                    let rooms = core.rooms_listed(listing.after(), filter, listing.limit + 1);
-                    entry.session.listed(now, &listing, &rooms);
+                    let page = core.rooms_listed(listing.after(), filter, listing.limit);
+                    entry.session.listed(now, &listing, &page);
                     mark(&mut self.dirty, id, entry);
                 }
             }

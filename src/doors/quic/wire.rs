@@ -38,6 +38,8 @@ pub mod mark {
     pub const PRESENCE: u8 = 0xe5;
     /// To a session: its user belongs to these rooms, 8 bytes each.
     pub const BELONGS: u8 = 0xe6;
+    /// Whether the seat may post: which question (8), and an error frame if it may not.
+    pub const MAY_POST: u8 = 0xe7;
 }
 
 /// The encoder.
@@ -354,6 +356,14 @@ impl QuicWire {
             }
             RoomEvent::Enters(room) => belongs(&[room], out),
             RoomEvent::Belongs(rooms) => belongs(rooms, out),
+            RoomEvent::MayPost { answer, ticket, fault } => {
+                frame::append(mark::MAY_POST, out, |out| {
+                    out.extend_from_slice(&ticket.to_be_bytes());
+                    if let Some(fault) = fault {
+                        refused(answer, fault, out);
+                    }
+                });
+            }
             RoomEvent::Closed { how, by, until_ms } => {
                 frame::append(mark::CLOSED, out, |out| {
                     out.push(how as u8);

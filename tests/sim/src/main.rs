@@ -65,6 +65,7 @@ fn main() {
                 sum.ordered += report.ordered;
                 sum.confirmed += report.confirmed;
                 sum.seated += report.seated;
+                sum.undone += report.undone;
                 sum.told += report.told;
                 sum.compared += report.compared;
                 sum.states_compared += report.states_compared;
@@ -82,7 +83,7 @@ fn main() {
     println!(
         "{n} seeds, {failed} failed; {:.1} virtual hours, {} steps, {} connections, {} messages received, \
          {} handovers, {} promotions, {} demotions, {} closed for their backlog, {} ticks of cursors held, {} successions checked, {} acts of moderators confirmed, \
-         {} seats taken, told {} things, {} of them and {} states of rooms compared",
+         {} seats taken, {} requests undone, told {} things, {} of them and {} states of rooms compared",
         sum.virtual_us as f64 / 3.6e9,
         sum.steps,
         sum.connections,
@@ -95,6 +96,7 @@ fn main() {
         sum.ordered,
         sum.confirmed,
         sum.seated,
+        sum.undone,
         sum.told,
         sum.compared,
         sum.states_compared,

@@ -141,6 +141,11 @@ impl World {
             || self.books.muted.contains(&user)
     }
 
+    /// Whether somebody who was muted may not be any more: the storage has not said so since a crash.
+    pub(crate) fn may_be_heard_again(&self, user: UserId) -> bool {
+        self.books.unsure && self.books.muted.contains(&user)
+    }
+
     /// What was ordered has come to pass everywhere.
     ///
     /// # Panics

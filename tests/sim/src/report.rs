@@ -17,6 +17,8 @@ pub struct Report {
     pub confirmed: u64,
     /// Seats that sat down, what they were told, and what of it was compared with what another was told.
     pub seated: u64,
+    /// What they asked while they ended.
+    pub undone: u64,
     pub told: u64,
     pub compared: u64,
     pub states_compared: u64,

@@ -147,6 +147,13 @@ impl SeatView {
         *self.pending.entry(nonce.to_owned()).or_default() += 1;
     }
 
+    /// Nobody has answered something that it asked: it does not sit there any more.
+    pub(crate) fn undone(&mut self, nonce: Option<&str>) {
+        if let Some(nonce) = nonce {
+            self.answered(Some(&nonce.to_owned()));
+        }
+    }
+
     fn answered(&mut self, nonce: Option<&String>) {
         let who = &self.who;
         let nonce = nonce.unwrap_or_else(|| panic!("{who}: an answer to nothing"));

@@ -182,6 +182,10 @@ fn told(key: NumberKey, event: &RoomEvent<'_>) -> RoomTold {
         RoomEvent::Refused { answer, fault } => {
             RoomTold::Refused { nonce: nonce(answer), fault: format!("{fault:?}") }
         }
+        RoomEvent::MayPost { answer, fault: Some(fault), .. } => {
+            RoomTold::Refused { nonce: nonce(answer), fault: format!("{fault:?}") }
+        }
+        RoomEvent::MayPost { answer, .. } => RoomTold::Done { nonce: nonce(answer) },
         RoomEvent::Closed { how, .. } => RoomTold::Closed { how: *how },
         RoomEvent::Busy { on, first_seq } => RoomTold::Busy { on: *on, first_seq: *first_seq },
         RoomEvent::Presence { user, number, .. } => {

@@ -125,7 +125,7 @@ impl Storage {
                     let name = ChannelName::parse_kept(name).expect("names are kept as they are");
                     Box::new((name, kept.load(*history, wall_ms)))
                 });
-                StoreReply::Room { room: *room, found }
+                StoreReply::Room { room: *room, found, looked: true }
             }
             StoreRequest::LoadChannel { channel, history } => {
                 let kept = self.state.channels.get(channel.as_str());

@@ -283,7 +283,7 @@ impl View {
                 // Either the same seat, then everybody in it is known already; or a new one, then history follows.
                 let same = room.people.len() == next.people.len()
                     && room.people.iter().all(|(user, known)| {
-                        next.people.get(user).is_some_and(|now| now.version == known.version)
+                        next.people.get(user).is_some_and(|now| now.look == known.look)
                     });
                 self.may_be_new = same;
                 if same {
@@ -294,8 +294,14 @@ impl View {
                     self.suspect = Some(format!(
                         "{} has {:?}, but {:?} were known to be there",
                         seen.name,
-                        next.people.values().map(|p| (p.user, p.version)).collect::<Vec<_>>(),
-                        room.people.values().map(|p| (p.user, p.version)).collect::<Vec<_>>(),
+                        next.people
+                            .values()
+                            .map(|p| (p.user, p.version, p.look))
+                            .collect::<Vec<_>>(),
+                        room.people
+                            .values()
+                            .map(|p| (p.user, p.version, p.look))
+                            .collect::<Vec<_>>(),
                     ));
                 }
             }
@@ -326,10 +332,9 @@ impl View {
         let room = self.room("chat");
         if said.by != SERVER {
             let by = room.people.get(&said.by);
-            let version = by.map(|by| by.version);
             assert_eq!(
-                version,
-                Some(said.version),
+                by.map(|by| by.look),
+                Some(said.look),
                 "peer {peer}: {} by {}, who is known otherwise in {}",
                 said.text,
                 said.by,

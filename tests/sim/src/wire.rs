@@ -53,6 +53,8 @@ pub struct Seen {
 pub struct Person {
     pub user: UserId,
     pub version: u32,
+    /// What of the version peers can see.
+    pub look: u32,
     pub color: Color,
     pub position: Position,
 }
@@ -63,7 +65,7 @@ pub struct Person {
 pub struct Said {
     pub id: u64,
     pub by: UserId,
-    pub version: u32,
+    pub look: u32,
     pub text: String,
 }
 
@@ -85,6 +87,14 @@ struct Writer<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
     big: bool,
+}
+
+/// What peers see of a profile, in a number: what a user is about at another door is a new version, but no new look.
+fn look(profile: &Profile) -> u32 {
+    let name = profile.display_name().bytes();
+    let tag = profile.tag.iter().flat_map(|tag| tag.text.bytes());
+    let all = name.chain([0]).chain(tag).chain(profile.color.0).chain([u8::from(profile.away)]);
+    all.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 impl<'a> Writer<'a> {
@@ -127,6 +137,7 @@ impl<'a> Writer<'a> {
     fn person(&mut self, profile: &Profile, position: Position) {
         self.user(profile.user);
         self.u32(profile.version);
+        self.u32(look(profile));
         self.out.extend_from_slice(&profile.color.0);
         self.position(position);
     }
@@ -134,7 +145,7 @@ impl<'a> Writer<'a> {
     fn said(&mut self, said: &ChatMessage) {
         self.u64(said.id.0);
         self.user(said.by.user);
-        self.u32(said.by.version);
+        self.u32(look(&said.by));
         self.text(said.text.as_str());
     }
 
@@ -375,13 +386,14 @@ impl Reader<'_> {
         Person {
             user: self.user(),
             version: self.u32(),
+            look: self.u32(),
             color: Color(self.bytes()),
             position: self.position(),
         }
     }
 
     fn said(&mut self) -> Said {
-        Said { id: self.u64(), by: self.user(), version: self.u32(), text: self.text() }
+        Said { id: self.u64(), by: self.user(), look: self.u32(), text: self.text() }
     }
 }
 

@@ -376,6 +376,7 @@ impl World {
             ordered: self.ledger.len() as u64,
             confirmed: self.storage.confirmed,
             seated: self.sessions.seated,
+            undone: self.sessions.undone,
             told: self.sessions.told,
             compared: self.rooms.compared,
             states_compared: self.rooms.states_compared,
@@ -698,7 +699,7 @@ impl World {
                     }
                 }
                 Output::Attachments(_) => {}
-                Output::SeatEnded { key, last } => self.seat_ended(s, key, last),
+                Output::SeatEnded { key, last, undone } => self.seat_ended(s, key, last, &undone),
                 Output::Store(request) => {
                     self.note(|| format!("shard {s} asks for {request:?}"));
                     let now = self.now();

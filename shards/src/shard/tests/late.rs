@@ -1,5 +1,7 @@
 use super::*;
-use crate::{Profile, StoreReply, UserName};
+use crate::{
+    DoorKind, Guise, Profile, RoomId, RoomWish, SeatRequest, StoreReply, StoreRequest, UserName,
+};
 
 fn outputs(shard: &mut Shard<Lines>) -> Vec<StoreRequest> {
     let mut asked = Vec::new();
@@ -48,4 +50,41 @@ fn a_mute_holds_though_the_record_came_late() {
     });
     let kept = kept.expect("what is kept is no less");
     assert_eq!((kept.name, kept.muted_until_ms), (name, until_ms));
+}
+
+/// A member of a group comes while the disk is slow: what is not known of the group takes nobody out of it.
+#[test]
+fn a_slow_disk_takes_nobody_out_of_a_room() {
+    let config = Config { storage: Some(Duration::from_millis(100)), ..dropping() };
+    let seeds = Seeds { placement: [1, 2, 3, 4], local: 5 };
+    let mut shard = Shard::new(ShardId(0), 1, Arc::new(config), seeds, Lines);
+    let mut now = Now { mono_us: 1_000_000_000, wall_ms: 1_700_000_000_000 };
+    let (user, room) = (user("m"), RoomId(77_777));
+    let guise = Guise {
+        door: DoorKind::Quic,
+        account: std::num::NonZeroU64::new(7),
+        name: UserName::parse("m", 40).unwrap(),
+        tag: None,
+        alone: false,
+    };
+    let (session, _) = shard.open_session(now);
+    shard.handle_command(now, session, Command::Enter { user, guise: Box::new(guise) });
+    shard.stored(now, StoreReply::User { user, found: None, rooms: vec![(room, None)] });
+    let mut come = |answer: fn(RoomId) -> Option<StoreReply>| {
+        let request = SeatRequest::new(RoomWish::Numbered(room), None, None);
+        shard.sit(now, session, request).unwrap();
+        now.mono_us += 100_000;
+        match answer(room) {
+            Some(reply) => shard.stored(now, reply),
+            None => shard.handle_timeout(now),
+        }
+        let ended = std::iter::from_fn(|| shard.poll_output());
+        let ended = ended.filter(|output| matches!(output, Output::SeatEnded { .. })).count();
+        (ended, shard.belongings().count())
+    };
+    assert_eq!(come(|_| None), (1, 1), "it was not answered");
+    let unasked = |room| StoreRequest::LoadRoom { room, history: 0 }.unanswered();
+    assert_eq!(come(unasked), (1, 1), "it could not be asked");
+    let none = |room| Some(StoreReply::Room { room, found: None, looked: true });
+    assert_eq!(come(none), (1, 0), "there is none");
 }

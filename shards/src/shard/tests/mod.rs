@@ -7,6 +7,7 @@ mod bans;
 mod crown;
 mod joins;
 mod late;
+mod listing;
 mod operators;
 mod private;
 mod stored;
@@ -256,7 +257,7 @@ impl Stage {
                     closed.push(key);
                 }
                 // Whoever keeps files is told of each room's end.
-                Output::Attachments(AttachmentNews::RoomOver(_)) => {}
+                Output::Attachments(crate::AttachmentNews::RoomOver(_)) => {}
                 output => panic!("one shard has nothing to ask for: {output:?}"),
             }
         }

@@ -68,6 +68,8 @@ struct World {
     sockets: Vec<Sockets>,
     /// What was said to seats that ended.
     ended: Vec<String>,
+    /// What they asked while they ended, by its number.
+    undone: Vec<String>,
 }
 
 impl World {
@@ -82,6 +84,7 @@ impl World {
             now: Now { mono_us: 1_000_000, wall_ms: 1_700_000_000_000 },
             sockets: (0..shards).map(|_| Sockets::default()).collect(),
             ended: Vec::new(),
+            undone: Vec::new(),
         }
     }
 
@@ -97,8 +100,10 @@ impl World {
                             let from = ShardId(at as u16);
                             self.shards[to.index()].handle_mesh(self.now, from, message);
                         }
-                        Output::SeatEnded { last, .. } => {
+                        Output::SeatEnded { last, undone, .. } => {
                             self.ended.push(String::from_utf8(last).unwrap());
+                            let nonces = undone.into_iter().map(|request| request.nonce.unwrap());
+                            self.undone.extend(nonces.map(String::from));
                         }
                         _ => {}
                     }
@@ -147,6 +152,12 @@ impl World {
         let request = Box::new(RoomRequest { nonce: None, kind: 1, command });
         self.shards[at].handle_command(self.now, seat, Command::Room(request));
         self.settle();
+    }
+
+    /// Asks something, and lets it lie.
+    fn ask_only(&mut self, seat: Key, at: usize, nonce: &str, command: RoomCommand) -> Flow {
+        let request = Box::new(RoomRequest { nonce: Some(nonce.into()), kind: 1, command });
+        self.shards[at].handle_command(self.now, seat, Command::Room(request))
     }
 
     fn whom(&self, who: char) -> Whom {
@@ -346,6 +357,76 @@ fn one_who_is_banned_after_they_were_kicked_leaves_once() {
     world.ended.clear();
     world.sit(b, 1, RoomWish::Numbered(room));
     assert_eq!(world.ended, ["refused Banned(1000)\n"]);
+}
+
+/// A group of A's, who is on shard 0, that is owned there.
+fn owned_group(world: &mut World, a: Key, invited: &str) -> (Key, RoomId) {
+    loop {
+        let seat = world.group(a, 0, invited);
+        let mut rooms = world.shards[0].channels.iter();
+        if let Some((_, channel)) = rooms.find(|(_, channel)| channel.private.is_some()) {
+            return (seat, channel.room.id);
+        }
+        world.ask(seat, 0, RoomCommand::Dissolve);
+        world.ended.clear();
+    }
+}
+
+#[test]
+fn what_is_asked_while_a_seat_ends_comes_back() {
+    let mut world = World::new(2);
+    let (a, b) = (world.enter('A', 0), world.enter('B', 1));
+    let (seat, room) = owned_group(&mut world, a, "B");
+    let theirs = world.sit(b, 1, RoomWish::Numbered(room));
+    world.ask(theirs, 1, say("heard"));
+    world.told(theirs, 1);
+    let user = world.whom('B').number;
+    world.ask_only(seat, 0, "kick", RoomCommand::Kick { user, reason: None });
+    assert_eq!(world.ask_only(theirs, 1, "1", say("late")), Flow::Continue);
+    assert_eq!(world.ask_only(theirs, 1, "2", RoomCommand::Leave), Flow::Continue);
+    world.settle();
+    assert_eq!(
+        (&world.ended[..], &world.undone[..]),
+        (&["closed Kicked\n".into()][..], &["1".into(), "2".into()][..])
+    );
+    world.shards.iter().for_each(|shard| shard.verify_at_rest(world.now));
+    // A session that ends meanwhile needs no answer.
+    let theirs = world.sit(b, 1, RoomWish::Numbered(room));
+    world.ask_only(seat, 0, "kick", RoomCommand::Kick { user, reason: None });
+    world.ask_only(theirs, 1, "3", say("late"));
+    world.shards[1].end_session(world.now, b, Departure::Left);
+    world.settle();
+    assert_eq!(world.undone.len(), 2);
+    world.shards.iter().for_each(|shard| shard.verify_at_rest(world.now));
+}
+
+#[test]
+fn one_who_is_kicked_while_they_invite_is_answered() {
+    for at in 0..2 {
+        let mut world = World::new(2);
+        let (a, b) = (world.enter('A', 0), world.enter('B', at));
+        let (seat, room) = owned_group(&mut world, a, "B");
+        let theirs = world.sit(b, at, RoomWish::Numbered(room));
+        let user = world.whom('B').number;
+        world.ask(seat, 0, RoomCommand::SetRole { user, role: crate::Role::Moderator });
+        // It is asked for elsewhere who that is.
+        let strangers = ('C'..='Z').map(|who| world.whom(who));
+        let owner = |whom: &Whom| world.shards[0].placement.of_whom(*whom);
+        let stranger = strangers.into_iter().find(|whom| owner(whom) == ShardId(1)).unwrap();
+        world.ask_only(theirs, at, "1", RoomCommand::Invite(stranger));
+        if at == 1 {
+            // Let it come to the owner, and no further.
+            while let Some(output) = world.shards[1].poll_output() {
+                let Output::Mesh { message, .. } = output else { continue };
+                world.shards[0].handle_mesh(world.now, ShardId(1), message);
+            }
+        }
+        world.ask_only(seat, 0, "kick", RoomCommand::Kick { user, reason: None });
+        world.settle();
+        assert_eq!(world.ended, ["refused NotFound\nclosed Kicked\n"]);
+        assert_eq!(world.undone, [""; 0]);
+        world.shards.iter().for_each(|shard| shard.verify_at_rest(world.now));
+    }
 }
 
 #[test]

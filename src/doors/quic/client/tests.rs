@@ -78,7 +78,8 @@ fn a_reaction_is_one_emoji() {
         let command = command(kind::ADD_REACTION, &payload);
         assert_eq!(command, RoomCommand::React { message: MessageId(1), emoji: expected });
     }
-    for emoji in ["👍👍", "", "ab", "\\n"] {
+    let invisible = [" ", "\u{a0}", "\u{200b}", "\u{200d}", "\u{fe0f}", "\u{3164}"];
+    for emoji in ["👍👍", "", "ab", "\\n"].into_iter().chain(invisible) {
         let payload = format!(r#"{{"room_id":7,"message_id":1,"emoji":"{emoji}"}}"#);
         refused(kind::ADD_REACTION, &payload, ErrorCode::InvalidMessage);
     }
@@ -97,8 +98,12 @@ fn a_room_is_joined_by_its_number_or_its_name() {
     refused(kind::JOIN_ROOM, "{}", ErrorCode::InvalidMessage);
     refused(kind::JOIN_ROOM, r#"{"room_id":7,"name":"x"}"#, ErrorCode::InvalidMessage);
     refused(kind::JOIN_ROOM, r#"{"name":" "}"#, ErrorCode::InvalidMessage);
-    let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(513));
-    refused(kind::JOIN_ROOM, &long, ErrorCode::TooLarge);
+    for length in [513, 2_049, 60_000] {
+        let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(length));
+        refused(kind::JOIN_ROOM, &long, ErrorCode::TooLarge);
+        let long = format!(r#"{{"room_type":"group","members":[],{}"#, &long[1..]);
+        refused(kind::CREATE_ROOM, &long, ErrorCode::TooLarge);
+    }
 }
 
 #[test]

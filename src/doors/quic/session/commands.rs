@@ -12,7 +12,7 @@ use crate::{
 };
 use serde_json::json;
 use tutti_shards::{
-    Bucket, Now, Rate, RoomCommand, RoomId, RoomRequest, RoomWish, SeatRequest, Whom,
+    Bucket, Now, Rate, RoomCommand, RoomId, RoomPage, RoomRequest, RoomWish, SeatRequest, Whom,
 };
 
 /// What is said to one who asks something of a room without a seat there.
@@ -201,32 +201,25 @@ impl Session {
     }
 
     /// The rooms that were asked for, and where the next page begins.
-    pub fn listed(
-        &mut self,
-        now: Now,
-        listing: &super::RoomListing,
-        rooms: &[&tutti_shards::ChannelInfo],
-    ) {
-        let summary = |info: &&tutti_shards::ChannelInfo| {
-            json!({
+    pub fn listed(&mut self, now: Now, listing: &super::RoomListing, page: &RoomPage<'_>) {
+        let (mut summaries, mut room_bytes, mut next) = (Vec::new(), 0, page.next);
+        for (n, info) in page.rooms.iter().enumerate() {
+            let summary = json!({
                 "room_id": self.config.number_key.room(&info.name),
                 "name": info.name.as_str(),
                 "room_type": "channel",
                 "member_count": info.count,
                 "topic": null,
-            })
-        };
-        let (mut summaries, mut room_bytes) = (Vec::new(), 0);
-        for summary in rooms.iter().take(listing.limit).map(summary) {
+            });
             room_bytes += summary.to_string().len() + 1;
             if room_bytes > LIST_BYTES_MAX {
+                let last = n.checked_sub(1).and_then(|last| page.rooms.get(last));
+                next = last.map(|info| (info.count, info.name.as_str()));
                 break;
             }
             summaries.push(summary);
         }
-        let last = summaries.len().checked_sub(1).and_then(|last| rooms.get(last));
-        let last = last.filter(|_| rooms.len() > summaries.len());
-        let next = last.map(|info| format!("{} {}", info.count, info.name));
+        let next = next.map(|(count, name)| format!("{count} {name}"));
         let payload = json!({ "rooms": summaries, "next": next, "nonce": listing.nonce });
         let mut bytes = Vec::new();
         wire::json(kind::ROOM_LIST, &payload, &mut bytes);

@@ -38,6 +38,11 @@ impl Session {
                 }
                 return;
             }
+            // In early data it is dropped, as datagrams are.
+            Some(Range::Datagram) if self.early => return,
+            Some(Range::Datagram) => {
+                return self.error(now, link, ErrorCode::AuthRequired, "log in first");
+            }
             Some(Range::Control) => {}
             Some(Range::Server) => {
                 return self.error(now, link, ErrorCode::InvalidFrame, "only the server says so");

@@ -43,10 +43,13 @@ pub(super) struct Files {
 struct Uploading {
     nonce: String,
     room: u64,
+    /// What will be asked for when the owner of the room has said that its user may post there, and the seat that was
+    /// asked with.
+    asked: Option<(u32, Box<Start>)>,
     /// `None` until it may be sent.
     id: Option<UploadId>,
     received: u64,
-    /// How far its client was told.
+    /// How far its client was told, at most what was received.
     told: u64,
     /// Whether something was asked and is not answered.
     waits: bool,
@@ -183,22 +186,16 @@ impl Session {
             Some((ErrorCode::TooLarge, "the file is too large"))
         } else if self.files.uploads.len() >= AT_ONCE {
             Some((ErrorCode::UploadFailed, "two uploads are under way"))
-        } else if self.rooms.seat(RoomId(room)).is_none() {
-            Some((ErrorCode::NotFound, NOT_IN))
         } else {
             None
         };
         let user = self.account.as_ref().map(|account| account.user);
-        let (None, Some(user)) = (refusal, user) else {
-            let (code, message) = refusal.unwrap_or((ErrorCode::AuthRequired, "log in first"));
+        let seat = self.rooms.seat(RoomId(room));
+        let (None, Some(user), Some(seat)) = (refusal, user, seat) else {
+            let (code, message) = refusal.unwrap_or((ErrorCode::NotFound, NOT_IN));
             self.refuse_upload(now, link, code, message, (&nonce, room));
             return Verdict::Stops(stream_code::REFUSED);
         };
-        let heard_us = now.mono_us;
-        let (id, received, told, waits) = (None, 0, 0, true);
-        self.files
-            .uploads
-            .insert(stream, Uploading { nonce, room, id, received, told, waits, heard_us });
         let start = Start {
             user,
             room: RoomId(room),
@@ -207,8 +204,57 @@ impl Session {
             size,
             checksum: checksum.into(),
         };
-        self.asks.push_back(Ask::Upload(stream, Request::Start(Box::new(start))));
+        let request = RoomRequest {
+            nonce: Some(nonce.as_str().into()),
+            kind: kind::UPLOAD_START,
+            command: RoomCommand::MayPost { ticket: stream.0 },
+        };
+        self.asks.push_back(Ask::Room(seat, request));
+        let upload = Uploading {
+            nonce,
+            room,
+            asked: Some((seat, Box::new(start))),
+            id: None,
+            received: 0,
+            told: 0,
+            waits: true,
+            heard_us: now.mono_us,
+        };
+        self.files.uploads.insert(stream, upload);
         Verdict::Goes
+    }
+
+    /// The owner of a room has said whether a file may be sent for it.
+    pub(super) fn may_upload(&mut self, now: Now, payload: &[u8], link: &mut dyn Link) {
+        let Some((ticket, error)) = payload.split_first_chunk() else { return };
+        let stream = StreamId(u64::from_be_bytes(*ticket));
+        // It may have been given up in the meantime.
+        let Some(upload) = self.files.uploads.get_mut(&stream) else { return };
+        let Some((_, start)) = upload.asked.take() else { return };
+        if error.is_empty() {
+            return self.asks.push_back(Ask::Upload(stream, Request::Start(start)));
+        }
+        self.files.uploads.remove(&stream);
+        self.control.push(error, now.mono_us);
+        self.stop_upload(stream, link);
+        self.count_refusal(now, link);
+    }
+
+    /// A seat is gone, and with it the answers to what was asked with it.
+    pub(super) fn forget_asked(&mut self, now: Now, seat: u32, link: &mut dyn Link) {
+        let waits = |upload: &Uploading| upload.asked.as_ref().is_some_and(|(of, _)| *of == seat);
+        let uploads = self.files.uploads.iter().filter(|(_, upload)| waits(upload));
+        for stream in uploads.map(|(&stream, _)| stream).collect::<Vec<_>>() {
+            let Some(upload) = self.files.uploads.remove(&stream) else { continue };
+            let about = (&*upload.nonce, upload.room);
+            self.refuse_upload(now, link, ErrorCode::NotFound, NOT_IN, about);
+            self.stop_upload(stream, link);
+        }
+    }
+
+    fn stop_upload(&mut self, stream: StreamId, link: &mut dyn Link) {
+        self.inlets.remove(&stream);
+        link.stop(stream, stream_code::REFUSED);
     }
 
     fn refuse_upload(
@@ -309,6 +355,8 @@ impl Session {
                 let Some(upload) = self.files.uploads.get_mut(&stream) else { return };
                 (upload.waits, upload.heard_us) = (false, now.mono_us);
                 upload.received = received;
+                // One that could have been gone on with may begin anew instead.
+                upload.told = upload.told.min(received);
                 if let Some(id) = upload.id.filter(|_| received >= upload.told + ACK_EVERY) {
                     upload.told = received;
                     let payload = progress(id, received, &upload.nonce);
@@ -325,6 +373,9 @@ impl Session {
             }
             Answer::Claimed(found) => {
                 let Some((seat, room, mut request)) = self.files.claim.take() else { return };
+                if self.rooms.seat(room) != Some(seat) {
+                    return self.refuse_request(now, room, &request, NOT_IN, link);
+                }
                 match (found, &mut request.command) {
                     (Some(found), RoomCommand::Say { attachments, .. }) => {
                         *attachments = found;
@@ -358,8 +409,7 @@ impl Session {
         };
         let about = (&*upload.nonce, upload.room);
         self.refuse_upload(now, link, code, &fault.to_string(), about);
-        self.inlets.remove(&stream);
-        link.stop(stream, stream_code::REFUSED);
+        self.stop_upload(stream, link);
     }
 
     fn found(

@@ -380,12 +380,6 @@ impl Session {
         }
     }
 
-    /// A seat is gone, with the last that it was sent.
-    pub fn seat_ended(&mut self, now: Now, seat: u32, last: &Bytes, link: &mut dyn Link) {
-        self.seat_bytes(now, seat, last, link);
-        self.forget_seat(now, seat, link);
-    }
-
     /// What the session itself was sent by the core.
     pub fn own_bytes(&mut self, now: Now, bytes: &[u8], link: &mut dyn Link) {
         for (kind, frame) in super::frame::split(bytes) {

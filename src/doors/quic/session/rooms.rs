@@ -4,7 +4,7 @@
 //! moves between two frames, and the client learns from which number on. Whether a room is busy its owner says, by a
 //! mark among the frames.
 
-use super::{Outlet, Phase, Session};
+use super::{Ask, Outlet, Phase, Session};
 use crate::{
     doors::quic::{
         CloseCode, ErrorCode,
@@ -19,7 +19,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     ops::Range,
 };
-use tutti_shards::{Now, RoomCommand, RoomId, RoomWish, SeatRequest};
+use tutti_shards::{Now, RoomCommand, RoomId, RoomRequest, RoomWish, SeatRequest};
 
 /// Most different rooms whose joins are counted for one connection.
 const COUNTED_MAX: usize = 10_000;
@@ -250,6 +250,7 @@ impl Session {
                 mark::SEATED => self.seated(now, number, payload, link),
                 mark::CLOSED => self.closed(now, number, payload),
                 mark::BUSY => self.busy(now, number, payload),
+                mark::MAY_POST => self.may_upload(now, payload, link),
                 kind::COMMAND_OK | kind::MESSAGE_ACK | kind::ERROR | kind::SERVER_COMMAND => {
                     self.control.push(frame, now.mono_us)
                 }
@@ -349,8 +350,8 @@ impl Session {
             // A full lobby led to where it is already; one seat is enough.
             (seat.room, seat.ghost) = (None, Some(1));
             let command = RoomCommand::Unseat;
-            let request = tutti_shards::RoomRequest { nonce: None, kind: kind::JOIN_ROOM, command };
-            return self.asks.push_back(super::Ask::Room(number, request));
+            let request = RoomRequest { nonce: None, kind: kind::JOIN_ROOM, command };
+            return self.asks.push_back(Ask::Room(number, request));
         }
         self.rooms.by_room.insert(room, number);
         *self.rooms.memberships.entry(room).or_default() += 1;
@@ -401,8 +402,47 @@ impl Session {
         self.put(now, number, &bytes);
     }
 
-    pub(super) fn forget_seat(&mut self, now: Now, number: u32, link: &mut dyn Link) {
+    /// A seat is gone, with the last that it was sent; `undone` is what it asked and nobody answers.
+    pub fn seat_ended(
+        &mut self,
+        now: Now,
+        number: u32,
+        last: &Bytes,
+        undone: &[RoomRequest],
+        link: &mut dyn Link,
+    ) {
+        self.seat_bytes(now, number, last, link);
+        undone.iter().for_each(|request| self.undone(now, number, request, link));
+        // What was asked a moment ago has nowhere to go, either.
+        let asks = std::mem::take(&mut self.asks).into_iter();
+        let (lost, rest): (VecDeque<Ask>, VecDeque<Ask>) =
+            asks.partition(|ask| matches!(ask, Ask::Room(other, _) if *other == number));
+        self.asks = rest;
+        for ask in lost {
+            if let Ask::Room(_, request) = ask {
+                self.undone(now, number, &request, link);
+            }
+        }
+        self.forget_seat(now, number, link);
+    }
+
+    /// Nobody answers what a seat asked, because it was gone by then.
+    pub fn undone(&mut self, now: Now, number: u32, request: &RoomRequest, link: &mut dyn Link) {
+        let is_silent = matches!(
+            request.command,
+            RoomCommand::Typing(_) | RoomCommand::Receipt { .. } | RoomCommand::Unseat
+        );
+        let room = self.rooms.seats.get(&number).and_then(|seat| seat.room);
+        if let Some(room) = room.filter(|_| !is_silent)
+            && !matches!(self.phase, Phase::Closing | Phase::Gone)
+        {
+            self.refuse_request(now, room, request, super::commands::NOT_IN, link);
+        }
+    }
+
+    fn forget_seat(&mut self, now: Now, number: u32, link: &mut dyn Link) {
         let Some(seat) = self.rooms.seats.remove(&number) else { return };
+        self.forget_asked(now, number, link);
         if let Some(room) = seat.room
             && self.rooms.seat(room) == Some(number)
         {

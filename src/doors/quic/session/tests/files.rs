@@ -185,6 +185,45 @@ fn a_lost_connection_only_interrupts() {
 }
 
 #[test]
+fn who_could_go_on_may_begin_anew() {
+    let mut world = world();
+    let ann = world.enter(0, "Ann");
+    world.send(ann, UP, kind::UPLOAD_START, start(1, 1 << 20, "u"));
+    world.answer(ann, UP, Answer::Started(Ok((ID, 500_000))));
+    assert_eq!(world.control(ann).last().unwrap().1["bytes_received"], 500_000);
+    world.asked(ann);
+    let mut at = 0;
+    for length in [100_000_u64, 200_000, 200_000] {
+        world.write(ann, UP, &chunk(at, &vec![0; length as usize]));
+        at += length;
+        assert_eq!(world.asked(ann).len(), 1);
+        world.answer(ann, UP, Answer::Taken(Ok(at)));
+    }
+    let told: Vec<_> = world.control(ann).into_iter().map(|told| told.1).collect();
+    assert_eq!(told.last().unwrap()["bytes_received"], 500_000, "{told:?}");
+    assert!(told.len() >= 2, "progress is told from the beginning");
+}
+
+#[test]
+fn a_file_is_taken_from_those_who_may_post() {
+    let mut world = world();
+    let (ann, ben) = (world.enter(0, "Ann"), world.enter(0, "Ben"));
+    world.chat(ann, kind::JOIN_ROOM, json!({ "name": "ours", "nonce": "j" }));
+    let room = world.control(ann).last().unwrap().1["room_id"].as_u64().unwrap();
+    world.chat(ben, kind::JOIN_ROOM, json!({ "name": "ours" }));
+    world.chat(ann, kind::UPDATE_ROOM, json!({ "room_id": room, "post_role": "moderator" }));
+    world.control(ben);
+    world.send(ben, UP, kind::UPLOAD_START, start(room, 6, "u"));
+    assert!(world.asked(ben).is_empty());
+    let told = world.control(ben).remove(0).1;
+    assert_eq!((&told["code"], &told["nonce"]), (&json!(1004), &json!("u")));
+    assert_eq!((&told["command"], &told["room_id"]), (&json!(0x70), &json!(room)));
+    assert_eq!(world.link(ben).stopped, [(UP, stream_code::REFUSED)]);
+    world.send(ann, UP, kind::UPLOAD_START, start(room, 6, "u"));
+    assert_eq!(world.asked(ann).len(), 1, "its owner may");
+}
+
+#[test]
 fn a_stall_cancels_but_not_while_the_disk_is_waited_for() {
     let mut world = world();
     let ann = begun(&mut world, 6);

@@ -203,6 +203,26 @@ fn early_data_is_answered_and_changes_nothing() {
 }
 
 #[test]
+fn nobody_is_writing_before_they_are_in() {
+    let mut world = World::new(1);
+    let typing = json!({ "room_id": 1 });
+    let ann = world.connect(0);
+    world.send(ann, CONTROL, kind::TYPING, typing.clone());
+    let refused = world.control(ann);
+    assert_eq!((kinds(&refused), &refused[0].1["code"]), (vec![kind::ERROR], &json!(1002)));
+    world.hello(ann, "Ann", &[]);
+    world.control(ann);
+    world.send(ann, CONTROL, kind::TYPING, typing.clone());
+    assert!(world.control(ann).is_empty());
+    // In early data it is dropped, as a datagram is.
+    let ben = world.arrive(0);
+    world.hello(ben, "Ben", &[]);
+    world.control(ben);
+    world.send(ben, CONTROL, kind::TYPING, typing);
+    assert!(world.control(ben).is_empty());
+}
+
+#[test]
 fn pings_are_answered_and_the_dead_are_given_up() {
     let mut world = World::new(1);
     let ann = world.connect(0);

@@ -37,6 +37,10 @@ pub(super) struct Wired {
     pub(super) received: BTreeMap<u64, Vec<u8>>,
     pub(super) finished: Vec<u64>,
     delivered: Vec<u64>,
+    /// Whether it is not told yet that what it had finished has arrived.
+    pub(super) is_late: bool,
+    /// Each stream that was opened here, with those that had arrived by then.
+    pub(super) opens: Vec<(u64, Vec<u64>)>,
     pub(super) stopped: Vec<(u64, u32)>,
     pub(super) reset: Vec<(u64, u32)>,
     /// Streams that the client has given up.
@@ -101,8 +105,10 @@ impl Link for Wired {
         if self.opened >= self.opened_max {
             return None;
         }
+        let stream = self.opened * 4 + 3;
         self.opened += 1;
-        Some(StreamId((self.opened - 1) * 4 + 3))
+        self.opens.push((stream, self.delivered.clone()));
+        Some(StreamId(stream))
     }
 
     fn finish(&mut self, stream: StreamId) {
@@ -473,37 +479,60 @@ impl World {
         self.nodes[home].host.next_deadline_us()
     }
 
+    /// Does what the core of a shard wants; whether that was anything.
+    pub(super) fn outputs(&mut self, n: usize) -> bool {
+        let mut busy = false;
+        let Node { core, host, .. } = &mut self.nodes[n];
+        while let Some(output) = core.poll_output() {
+            busy = true;
+            match output {
+                Output::Mesh { to, message } => {
+                    self.mesh.push_back((ShardId(n as u16), to, message));
+                }
+                Output::SeatEnded { key, last, undone } => host.seat_ended(key, last, undone),
+                Output::Close { key, reason, unsent, .. } => host.closed(key, reason, unsent),
+                Output::Resume { key } => host.resumed(key),
+                Output::Attachments(_) => {}
+                Output::Handover { .. } | Output::Store(_) => {
+                    panic!("nobody here is handed over, and nothing is kept")
+                }
+            }
+        }
+        busy
+    }
+
+    /// A client says something on its chat stream, and it is read, and nothing else happens.
+    pub(super) fn chat_only(&mut self, client: Client, kind: u8, payload: &Value) {
+        let (id, bytes) = (StreamId(CHAT), frame(kind, payload));
+        self.link(client).to_server.entry(id).or_default().0.extend(bytes);
+        let now = self.now;
+        let Node { host, links, .. } = &mut self.nodes[client.home];
+        host.handle(now, client.id, Event::Readable(id), || [0; 16], links);
+    }
+
+    /// What the sessions of a shard have asked is done, as far as that is possible there.
+    pub(super) fn settle(&mut self, n: usize) {
+        let Node { core, host, links, .. } = &mut self.nodes[n];
+        host.settle(self.now, core, links);
+    }
+
     /// Lets everything come to rest.
     pub(super) fn run(&mut self) {
         loop {
             let mut busy = false;
             for n in 0..self.nodes.len() {
                 let now = self.now;
-                let Node { core, host, links, pianos } = &mut self.nodes[n];
+                let Node { core, host, pianos, .. } = &mut self.nodes[n];
                 core.flush(now, &mut Taker { host, pianos }, false);
-                while let Some(output) = core.poll_output() {
-                    busy = true;
-                    match output {
-                        Output::Mesh { to, message } => {
-                            self.mesh.push_back((ShardId(n as u16), to, message));
-                        }
-                        Output::SeatEnded { key, last } => host.seat_ended(key, last),
-                        Output::Close { key, reason, unsent, .. } => {
-                            host.closed(key, reason, unsent);
-                        }
-                        Output::Resume { key } => host.resumed(key),
-                        Output::Attachments(_) => {}
-                        Output::Handover { .. } | Output::Store(_) => {
-                            panic!("nobody here is handed over, and nothing is kept")
-                        }
-                    }
-                }
+                busy |= self.outputs(n);
+                let Node { core, host, links, .. } = &mut self.nodes[n];
                 busy |= host.is_unsettled();
                 host.settle(now, core, links);
                 core.verify();
-                // Whatever is finished has arrived.
+                // Whatever is finished has arrived, where nothing is late.
                 let delivered: Vec<(u32, u64)> = links
                     .iter_mut()
+                    .filter(|(_, link)| !link.is_late)
                     .flat_map(|(&id, link)| {
                         let new: Vec<u64> = link
                             .finished
