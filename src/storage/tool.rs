@@ -192,7 +192,8 @@ const EXPORTS: [&str; 8] = [
     "SELECT json_object('table', 'channels', 'name', name, 'settings', json(settings), 'crown', lower(hex(crown)),
         'until_ms', until_ms, 'number', number, 'room', json(room)) FROM channels ORDER BY name",
     "SELECT json_object('table', 'people', 'channel', c.name, 'user', lower(hex(p.user)),
-        'standing', CASE p.standing WHEN 1 THEN 'in' WHEN 2 THEN 'closed' WHEN 3 THEN 'invited' ELSE 'former' END,
+        'standing', CASE p.standing WHEN 1 THEN 'in' WHEN 2 THEN 'closed' WHEN 3 THEN 'invited'
+            ELSE 'former' END,
         'lasts', json(CASE p.lasts WHEN 0 THEN 'false' ELSE 'true' END), 'person', json(p.person))
         FROM people p JOIN channels c ON c.id = p.channel ORDER BY p.id",
     "SELECT json_object('table', 'messages', 'channel', c.name, 'id', m.id, 'sent_ms', m.sent_ms,

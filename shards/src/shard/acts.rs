@@ -1,7 +1,7 @@
 //! What moderators do to people, kept before it is confirmed.
 //!
-//! An act holds at once. The channel is told of it, and whoever asked for it is answered, when it is certain to last, or
-//! when it is known that it is not.
+//! An act holds at once. The channel is told of it, and whoever asked for it is answered, when it is certain to last,
+//! or when it is known that it is not.
 
 use super::{Shard, keep::Question};
 use crate::{
@@ -60,6 +60,19 @@ impl<W: Wire> Shard<W> {
         if let Some(act) = self.asked.acts.get_mut(&ticket) {
             act.asker = Some(asker);
         }
+    }
+
+    /// A member does not wait any more; what it waited for, in the order in which it was asked.
+    pub(super) fn acts_of(&mut self, conn: ConnId) -> Vec<Asker> {
+        let acts = self.asked.acts.iter_mut();
+        let mut found: Vec<(u64, Asker)> = acts
+            .filter_map(|(&ticket, act)| {
+                let asker = act.asker.take_if(|asker| asker.conn == conn)?;
+                Some((ticket, asker))
+            })
+            .collect();
+        found.sort_unstable_by_key(|(ticket, _)| *ticket);
+        found.into_iter().map(|(_, asker)| asker).collect()
     }
 
     pub(super) fn act_kept(&mut self, ticket: u64, lasts: bool) {

@@ -128,6 +128,14 @@ impl<W: Wire> Shard<W> {
         Ok(Outcome::Silent)
     }
 
+    /// A member does not wait any more; what it asked, in order.
+    pub(super) fn fetches_of(&mut self, conn: ConnId) -> Vec<(Option<Box<str>>, u8)> {
+        let gone = self.asked.histories.extract_if(|_, fetch| fetch.conn == conn);
+        let mut gone: Vec<(u64, Fetch)> = gone.collect();
+        gone.sort_unstable_by_key(|(ticket, _)| *ticket);
+        gone.into_iter().map(|(_, fetch)| (fetch.nonce, fetch.kind)).collect()
+    }
+
     /// The storage has answered, or not in time.
     pub(super) fn history_loaded(&mut self, ticket: u64, found: Option<Box<StoredPage>>) {
         let Some(fetch) = self.asked.histories.remove(&ticket) else { return };

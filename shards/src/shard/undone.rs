@@ -119,12 +119,21 @@ impl<W: Wire> Shard<W> {
     /// What a member that is about to go has asked and is not answered yet, as refusals.
     pub(super) fn refuse_rest(&mut self, conn: ConnId, room: RoomId) -> Vec<u8> {
         let rest = self.asking.invitations.extract_if(.., |inviting| inviting.conn == conn);
-        let rest: Vec<Inviting> = rest.collect();
+        let mut rest: Vec<_> = rest.map(|one| (one.nonce, one.kind, RoomFault::NotFound)).collect();
+        rest.extend(
+            self.fetches_of(conn)
+                .into_iter()
+                .map(|(nonce, kind)| (nonce, kind, RoomFault::NotFound)),
+        );
+        // What a moderator did is done, and is being written down.
+        rest.extend(
+            self.acts_of(conn).into_iter().map(|one| (one.nonce, one.kind, RoomFault::NotKept)),
+        );
         let events: Vec<_> = rest
             .iter()
-            .map(|Inviting { nonce, kind, .. }| {
+            .map(|(nonce, kind, fault)| {
                 let answer = Answer { nonce: nonce.as_deref(), kind: *kind, room: Some(room) };
-                RoomEvent::Refused { answer, fault: RoomFault::NotFound }
+                RoomEvent::Refused { answer, fault: *fault }
             })
             .collect();
         self.room_bytes(&events)

@@ -59,6 +59,8 @@ struct World {
     asked: Vec<(u64, Page)>,
     /// Acts that it was to keep and has not confirmed.
     acts: Vec<(u64, ModerationKind)>,
+    /// What seats that ended were told last.
+    ended: String,
 }
 
 fn config(storage: bool) -> Config {
@@ -83,6 +85,7 @@ impl World {
             kept: before.to_vec(),
             asked: Vec::new(),
             acts: Vec::new(),
+            ended: String::new(),
         };
         world.seat = world.enter(session, "a");
         world.told();
@@ -120,7 +123,14 @@ impl World {
     fn settle(&mut self) {
         self.shard.flush(self.now, &mut self.sockets, false);
         while let Some(output) = self.shard.poll_output() {
-            let Output::Store(request) = output else { continue };
+            let request = match output {
+                Output::Store(request) => request,
+                Output::SeatEnded { last, .. } => {
+                    self.ended.push_str(std::str::from_utf8(&last).unwrap());
+                    continue;
+                }
+                _ => continue,
+            };
             let reply = match request {
                 StoreRequest::LoadUser { user } => {
                     StoreReply::User { user, found: None, rooms: Vec::new() }
@@ -389,6 +399,22 @@ fn moderators_are_answered_when_what_they_did_lasts() {
     world.settle();
     assert_eq!(world.told(), ["kick: NotKept"]);
     world.confirm(true);
+    assert_eq!(world.told(), [""; 0], "once");
+}
+
+#[test]
+fn one_who_leaves_meanwhile_is_answered_all_the_same() {
+    let mut world = World::new(config(true), &[]);
+    let b = world.other("b");
+    world.room("mute", RoomCommand::Mute { user: b, ms: 60_000 });
+    world.fetch("history", None, None, 10);
+    world.room("kick", RoomCommand::Kick { user: b, reason: None });
+    world.room("leave", RoomCommand::Leave);
+    let expected = "history: NotFound\nmute: NotKept\nkick: NotKept\nleave: done\n";
+    assert!(world.ended.ends_with(expected), "{}", world.ended);
+    world.confirm(true);
+    world.confirm(true);
+    world.answer();
     assert_eq!(world.told(), [""; 0], "once");
 }
 
