@@ -204,7 +204,7 @@ impl Pair {
         let mut batch = Batch::default();
         while as_server(|| self.server.transmit(now_us, &mut batch)) {}
         for item in batch.waiting().iter().filter(|item| item.to == client.address) {
-            let (mut reply, bytes) = (Vec::new(), batch.bytes(item).into());
+            let (mut reply, bytes) = (Vec::new(), item.bytes.as_slice().into());
             let event = client.endpoint.handle(now, self.address, None, None, bytes, &mut reply);
             if let Some(DatagramEvent::ConnectionEvent(_, event)) = event {
                 client.conn.handle_event(event);

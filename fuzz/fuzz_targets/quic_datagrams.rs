@@ -61,7 +61,7 @@ fn turn(endpoint: &mut Endpoint, now_us: u64) -> usize {
         }
         while endpoint.poll_event(now_us).is_some() {}
         endpoint.transmit(now_us, &mut batch);
-        went += batch.waiting().iter().map(|item| batch.bytes(item).len()).sum::<usize>();
+        went += batch.waiting().iter().map(|item| item.bytes.len()).sum::<usize>();
         batch.advance(batch.waiting().len());
     }
     went

@@ -74,6 +74,7 @@ const METRICS: &[Metric] = &[
     metric!("counter" "quic_ignored_total" "First datagrams of QUIC clients that were not answered (quic.ignore_above)." |r| r.driver.quic.endpoint.ignored),
     metric!("counter" "quic_datagrams_received_total" "Datagrams received." |r| r.driver.quic.endpoint.datagrams_received),
     metric!("counter" "quic_datagrams_sent_total" "Datagrams sent." |r| r.driver.quic.endpoint.datagrams_sent),
+    metric!("counter" "quic_withheld_total" "Datagrams not sent because their address had not shown that it hears us and had sent less than a third of it. Many: somebody moves connections to addresses that are not theirs." |r| r.driver.quic.endpoint.datagrams_withheld),
     metric!("counter" "quic_receive_calls_total" "System calls that received datagrams." |r| r.driver.quic.socket.receive_calls),
     metric!("counter" "quic_send_calls_total" "System calls that sent datagrams: divided by those sent, calls a datagram." |r| r.driver.quic.socket.send_calls),
     metric!("counter" "quic_send_blocked_total" "Times the socket of datagrams had no room. Often: raise quic.send_buffer_bytes." |r| r.driver.quic.socket.send_blocked),

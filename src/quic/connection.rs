@@ -1,15 +1,17 @@
 //! One connection: quinn-proto's state machine, what the endpoint knows besides, and the link that sessions act
 //! through.
 
-use super::{Event, FLUSH_US_MAX, Link, Lost, Read, StreamId, WriteFault};
+use super::{Event, FLUSH_US_MAX, Link, Lost, Read, StreamId, WriteFault, trim::Trim};
 use crate::admission::Grant;
 use bytes::Bytes;
 use quinn_proto::{
-    ConnectionError, Dir, ReadError, ReadableError, SendStream, StreamEvent, VarInt, WriteError,
+    ConnectionError, Dir, ReadError, ReadableError, SendStream, StreamEvent, Transmit, VarInt,
+    WriteError,
 };
 use std::{
     collections::VecDeque,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -41,12 +43,17 @@ struct LastWord {
     until_us: u64,
 }
 
-/// A client that seems to have moved, and has not shown yet that it hears us there.
+/// An address other than the client's from which something came: the client may have moved there, or tries whether it
+/// could, and has not shown yet that it hears us there.
 #[derive(Clone, Copy, Debug)]
-struct Moving {
-    to: SocketAddr,
+struct Elsewhere {
+    at: SocketAddr,
+    came: u64,
+    went: u64,
     /// Answers to challenges that had come before.
     responses: u64,
+    /// Whether something came from there since everything was sent.
+    is_new: bool,
 }
 
 pub(super) struct Connection {
@@ -64,7 +71,10 @@ pub(super) struct Connection {
     unproven: Option<Unproven>,
     address: SocketAddr,
     heard_us: u64,
-    moving: Option<Moving>,
+    /// Of several the one that the client has moved to, else the last; the others are sent nothing.
+    elsewhere: Option<Box<Elsewhere>>,
+    /// `None` with keys that know no trimming, which ours always do.
+    trim: Option<Arc<Trim>>,
     last_word: Option<LastWord>,
 }
 
@@ -110,7 +120,6 @@ impl Connection {
         Connection {
             unproven: unproven_bytes.map(|came| Unproven { came, went: 0 }),
             address: proto.remote_address(),
-            proto,
             key,
             phase: Phase::Handshake { until_us: now_us + handshake_us },
             grant,
@@ -118,7 +127,9 @@ impl Connection {
             may_tell: false,
             may_send: false,
             heard_us: now_us,
-            moving: None,
+            elsewhere: None,
+            trim: trim_of(&proto),
+            proto,
             last_word: None,
         }
     }
@@ -127,58 +138,96 @@ impl Connection {
         self.address
     }
 
-    /// Notes that a datagram came and was handled; the address that the client has moved to, if it has shown so.
-    pub(super) fn heard(&mut self, now_us: u64) -> Option<SocketAddr> {
+    /// Notes that a datagram came and was handled; whether the client seems to have moved to another IP address.
+    pub(super) fn heard(&mut self, now_us: u64, from: SocketAddr, bytes: usize) -> bool {
         self.heard_us = now_us;
-        let remote = self.proto.remote_address();
-        if remote == self.address {
-            self.moving = None;
-            return None;
-        }
-        if self.phase != Phase::Live {
-            return None;
-        }
-        let responses = self.proto.stats().frame_rx.path_response;
-        match self.moving {
-            // It takes an answer to a challenge that was sent there; earlier ones were about other paths.
-            Some(Moving { to, responses: before }) if to == remote => {
-                if responses == before {
-                    return None;
-                }
-                self.moving = None;
-                self.address = remote;
-                Some(remote)
-            }
-            _ => {
-                self.moving = Some(Moving { to: remote, responses });
-                None
-            }
-        }
-    }
-
-    /// Counts bytes of a datagram that came.
-    pub(super) fn came(&mut self, bytes: usize) {
         if let Some(unproven) = &mut self.unproven {
             unproven.came += bytes as u64;
         }
-    }
-
-    /// How many datagrams it may send as one now, at most `max`; none while another could make it three times as much
-    /// as came in the name of an address that may be somebody else's (RFC 9000, section 8.1). quinn-proto stops when
-    /// three times as much *has been* sent, which is up to a datagram more.
-    pub(super) fn segments(&self, max: usize) -> usize {
-        match &self.unproven {
-            None => max,
-            Some(Unproven { came, went }) => {
-                usize::from(went + u64::from(self.proto.current_mtu()) <= 3 * came)
-            }
+        if from == self.address || self.phase != Phase::Live {
+            return false;
         }
+        let remote = self.proto.remote_address();
+        if self.elsewhere.as_ref().is_none_or(|known| known.at != from && known.at != remote) {
+            let responses = self.proto.stats().frame_rx.path_response;
+            let new = Elsewhere { at: from, came: 0, went: 0, responses, is_new: true };
+            self.elsewhere = Some(Box::new(new));
+        }
+        let elsewhere = self.elsewhere.as_mut().filter(|elsewhere| elsewhere.at == from);
+        let Some(elsewhere) = elsewhere else { return false };
+        elsewhere.came += bytes as u64;
+        elsewhere.is_new = true;
+        remote == from && remote.ip() != self.address.ip() && elsewhere.went == 0
     }
 
-    /// Counts bytes that went.
-    pub(super) fn went(&mut self, bytes: usize) {
-        if let Some(unproven) = &mut self.unproven {
-            unproven.went += bytes as u64;
+    /// The next datagrams that may be sent, at most `max` as one, in place of what is in `into`.
+    ///
+    /// An address that has not shown that it hears us is sent at most three times what came from there (RFC 9000,
+    /// section 8): what is more is counted in `withheld` and lost, which QUIC repairs. quinn-proto by itself stops when
+    /// three times as much *has been* sent, which is up to a datagram more. Another port of the client's address is as
+    /// good as proven: it is the same host, or one behind the same NAT, and most are rebindings, which nobody should
+    /// notice.
+    pub(super) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max: usize,
+        into: &mut Vec<u8>,
+        withheld: &mut u64,
+    ) -> Option<Transmit> {
+        loop {
+            into.clear();
+            if let Some(Unproven { came, went }) = &mut self.unproven {
+                if *went + u64::from(self.proto.current_mtu()) > 3 * *came {
+                    return None;
+                }
+                let transmit = self.proto.poll_transmit(now, 1, into)?;
+                *went += transmit.size as u64;
+                return Some(transmit);
+            }
+            let Some(elsewhere) = &mut self.elsewhere else {
+                return self.proto.poll_transmit(now, max, into);
+            };
+            let (at, remote) = (elsewhere.at, self.proto.remote_address());
+            let is_near = remote.ip() == self.address.ip();
+            let is_cut = !is_near || (elsewhere.is_new && at.ip() != self.address.ip());
+            // Until it is validated, quinn-proto challenges a path with all that it sends there, but for what probes
+            // how long datagrams may be.
+            let challenges = |proto: &quinn_proto::Connection| {
+                (remote == at).then(|| {
+                    let stats = proto.stats();
+                    stats.frame_tx.path_challenge + stats.path.sent_plpmtud_probes
+                })
+            };
+            let before = challenges(&self.proto);
+            let (transmit, length) = match &self.trim {
+                Some(trim) if is_cut => trim.during(|| self.proto.poll_transmit(now, 1, into)),
+                _ => (self.proto.poll_transmit(now, max, into), usize::MAX),
+            };
+            let Some(mut transmit) = transmit else {
+                elsewhere.is_new &= !is_near;
+                return None;
+            };
+            transmit.size = transmit.size.min(length);
+            let to = transmit.destination;
+            if to == at
+                && before.is_some()
+                && challenges(&self.proto) == before
+                && self.proto.stats().frame_rx.path_response > elsewhere.responses
+            {
+                self.address = to;
+                self.elsewhere = None;
+                return Some(transmit);
+            }
+            if to.ip() == self.address.ip() {
+                return Some(transmit);
+            }
+            let went = elsewhere.went + transmit.size as u64;
+            if to != at || went > 3 * elsewhere.came {
+                *withheld += 1;
+                continue;
+            }
+            elsewhere.went = went;
+            return Some(transmit);
         }
     }
 
@@ -474,6 +523,11 @@ impl<'a> EndpointLink<'a> {
     fn sending(&self, stream: StreamId) -> Option<quinn_proto::StreamId> {
         theirs(stream).filter(|_| !(stream.is_of_client() && stream.is_one_way()))
     }
+}
+
+/// What the keys of a connection are told about padding.
+fn trim_of(proto: &quinn_proto::Connection) -> Option<Arc<Trim>> {
+    Some((*proto.crypto_session().handshake_data()?.downcast::<Arc<Trim>>().ok()?).clone())
 }
 
 fn ours(stream: quinn_proto::StreamId) -> StreamId {

@@ -25,6 +25,8 @@ pub struct Counts {
     pub datagrams_received: u64,
     /// Datagrams of connections sent.
     pub datagrams_sent: u64,
+    /// Datagrams that were not sent because their address had not shown that it hears us, and had sent too little.
+    pub datagrams_withheld: u64,
     /// Datagrams that are not of this server's connections.
     pub datagrams_foreign: u64,
     /// Answers without a connection: versions, resets, refusals of broken first datagrams.

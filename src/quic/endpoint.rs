@@ -25,7 +25,7 @@ use std::{
     collections::VecDeque,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tutti_shards::ShardId;
 
@@ -66,7 +66,6 @@ pub struct Endpoint {
     /// Answers of the endpoint itself.
     replies: VecDeque<(Transmit, Vec<u8>)>,
     forwards: VecDeque<(ShardId, Arrival)>,
-    scratch: Vec<u8>,
     segments_max: usize,
     counts: Counts,
     stopping: bool,
@@ -115,7 +114,6 @@ impl Endpoint {
             senders: VecDeque::new(),
             replies: VecDeque::new(),
             forwards: VecDeque::new(),
-            scratch: Vec::new(),
             segments_max: 1,
             counts: Counts::default(),
             stopping: false,
@@ -187,13 +185,9 @@ impl Endpoint {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let slot = handle.0 as u32;
                 let Some(conn) = self.conn(slot) else { return };
-                conn.came(bytes.len());
                 conn.proto.handle_event(event);
-                if let Some(address) = conn.heard(now_us) {
-                    let key = conn.key;
-                    conn.grant.move_to(address.ip());
-                    self.counts.moves += 1;
-                    self.events.push(key, Event::Moved { address });
+                if conn.heard(now_us, from, bytes.len()) {
+                    self.challenge(now_us, slot);
                 }
                 self.touch(slot);
             }
@@ -201,6 +195,38 @@ impl Endpoint {
                 self.knock(now_us, incoming, bytes.len());
             }
         }
+    }
+
+    /// Asks a new address whether it hears us before the session writes anything: what is sent together with that may
+    /// be more than the address may be sent.
+    fn challenge(&mut self, now_us: u64, slot: u32) {
+        let now = self.clock.instant(now_us);
+        let mut bytes = Vec::new();
+        while let Some(transmit) = self.poll_transmit(now, slot, 1, &mut bytes) {
+            self.counts.datagrams_sent += 1;
+            self.replies.push_back((transmit, std::mem::take(&mut bytes)));
+        }
+    }
+
+    /// What a connection sends next, in place of what is in `into`.
+    fn poll_transmit(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        segments: usize,
+        into: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let conn = self.conns.get_mut(slot as usize)?.as_mut()?;
+        let before = conn.address();
+        let withheld = &mut self.counts.datagrams_withheld;
+        let transmit = conn.poll_transmit(now, segments, into, withheld);
+        let address = conn.address();
+        if address != before {
+            conn.grant.move_to(address.ip());
+            self.counts.moves += 1;
+            self.events.push(conn.key, Event::Moved { address });
+        }
+        transmit
     }
 
     fn knock(&mut self, now_us: u64, incoming: Incoming, bytes: usize) {
@@ -366,7 +392,7 @@ impl Endpoint {
     pub fn transmit(&mut self, now_us: u64, batch: &mut Batch) -> bool {
         while !batch.is_full() {
             if let Some((transmit, bytes)) = self.replies.pop_front() {
-                batch.push(&transmit, &bytes[..transmit.size]);
+                batch.push(&transmit, bytes);
                 continue;
             }
             let Some(slot) = self.senders.pop_front() else { return false };
@@ -382,13 +408,13 @@ impl Endpoint {
             return;
         }
         while !batch.is_full() {
-            self.scratch.clear();
-            let segments = conn.segments(self.segments_max);
-            let transmit = match segments {
-                0 => None,
-                _ => conn.proto.poll_transmit(now, segments, &mut self.scratch),
+            let mut bytes = batch.buffer();
+            let transmit = self.poll_transmit(now, slot, self.segments_max, &mut bytes);
+            let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_mut) else {
+                return;
             };
             let Some(transmit) = transmit else {
+                batch.give_back(bytes);
                 conn.may_send = false;
                 if self.stopping && conn.phase == Phase::Closed {
                     // The client has been told, and nobody will be here to answer what comes late.
@@ -399,12 +425,11 @@ impl Endpoint {
                 // Sending can end a connection, or ask for ids.
                 return self.tell(now_us, slot);
             };
-            conn.went(transmit.size);
             self.counts.datagrams_sent += match transmit.segment_size {
                 Some(size) => transmit.size.div_ceil(size) as u64,
                 None => 1,
             };
-            batch.push(&transmit, &self.scratch[..transmit.size]);
+            batch.push(&transmit, bytes);
         }
         self.senders.push_front(slot);
     }

@@ -5,6 +5,7 @@
 //! last bytes (the tickets) are written, nothing that a client may say in TLS is left (RFC 9001, section 6, forbids its
 //! key updates), and the next keys can be derived when somebody uses them.
 
+use super::trim::{Trim, TrimmingKey};
 use bytes::BytesMut;
 use quinn_proto::{
     ConnectionId, Side, TransportError, TransportErrorCode,
@@ -72,6 +73,7 @@ impl crypto::ServerConfig for Handshakes {
             told: false,
             next: None,
             given: false,
+            trim: Arc::default(),
         })
     }
 }
@@ -86,6 +88,8 @@ struct Handshake {
     /// The phase behind the present one, and whether it was asked for.
     next: Option<Arc<KeyPhase>>,
     given: bool,
+    /// Whether what is sent is padded.
+    trim: Arc<Trim>,
 }
 
 impl Session for Handshake {
@@ -95,8 +99,9 @@ impl Session for Handshake {
     }
 
     fn handshake_data(&self) -> Option<Box<dyn Any>> {
-        // What the client has chosen is of no consequence: all protocols that are offered are the same.
-        None
+        // What the client has chosen is of no consequence: all protocols that are offered are the same. So this is the
+        // way for a connection to reach its keys.
+        Some(Box::new(self.trim.clone()))
     }
 
     fn peer_identity(&self) -> Option<Box<dyn Any>> {
@@ -156,7 +161,12 @@ impl Session for Handshake {
             Some(KeyChange::OneRtt { keys, next }) => {
                 let limits = Limits::of(&*keys.local.packet);
                 self.next = Some(Arc::new(KeyPhase::new(next, limits)));
-                keys
+                let key = TrimmingKey { key: keys.local.packet, trim: self.trim.clone() };
+                let remote = both(keys.remote);
+                return Some(Keys {
+                    header: KeyPair { local: Box::new(keys.local.header), remote: remote.0 },
+                    packet: KeyPair { local: Box::new(key), remote: remote.1 },
+                });
             }
         };
         let (local, remote) = (both(keys.local), both(keys.remote));
@@ -175,7 +185,10 @@ impl Session for Handshake {
         self.given = true;
         self.next = Some(phase.clone());
         Some(KeyPair {
-            local: Box::new(LaterKey { phase: phase.clone(), is_local: true }),
+            local: Box::new(TrimmingKey {
+                key: LaterKey { phase: phase.clone(), is_local: true },
+                trim: self.trim.clone(),
+            }),
             remote: Box::new(LaterKey { phase, is_local: false }),
         })
     }

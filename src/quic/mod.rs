@@ -27,6 +27,7 @@ mod secrets;
 mod settings;
 mod timers;
 mod tls;
+mod trim;
 mod udp;
 
 pub use batch::{Batch, Item};

@@ -248,7 +248,7 @@ impl UdpSocket {
         let addresses: Vec<SocketAddrAny> =
             items.iter().map(|item| self.as_family(item.to).as_any()).collect();
         let slices: Vec<[IoSlice<'_>; 1]> =
-            items.iter().map(|item| [IoSlice::new(batch.bytes(item))]).collect();
+            items.iter().map(|item| [IoSlice::new(&item.bytes)]).collect();
         let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
             items.iter().map(|_| SendAncillaryBuffer::default()).collect();
         let mut messages: Vec<MMsgHdr<'_>> = addresses
@@ -270,7 +270,7 @@ impl UdpSocket {
         let transmit = Transmit {
             destination: self.as_family(item.to),
             ecn: item.ecn.and_then(|mark| quinn_udp::EcnCodepoint::from_bits(mark as u8)),
-            contents: batch.bytes(item),
+            contents: &item.bytes,
             segment_size: item.segment,
             src_ip: item.from.filter(|_| self.sources.is_some() && !is_plain),
         };

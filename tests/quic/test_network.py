@@ -8,7 +8,8 @@ import time
 from aioquic.tls import CipherSuite
 
 from client import ACK, AUTH_OK, HELLO_ACK, INIT, JOINED, LEFT, MESSAGE, PONG, SEND, Closed, Order, frame
-from server import Case, not_yet
+from flood import Raw
+from server import Case
 
 
 class Interoperation(Case):
@@ -246,18 +247,17 @@ class BadNetworks(Case):
             await other.expect(MESSAGE, room_id=room, content=f"from {source} {n}")
         self.assertEqual(client.take(AUTH_OK) + other.take(LEFT), [])
 
-    @not_yet("the library sends whole datagrams to an address that it has not validated")
     async def test_110_migration_amplification(self):
         """A new address is sent at most three times what it sent, until it has answered (statement 110)."""
         client, other = await self.login(), await self.login()
         name = self.room()
         room = (await client.join(name))["room_id"]
         await other.join(name)
+        await client.expect(JOINED, room_id=room)
+        await client.quiet()
+        await asyncio.sleep(0.2)
         # The client's next datagram comes from a place that never answers.
-        silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        silent.bind(("127.0.0.3", 0))
-        silent.setblocking(False)
-        self.addCleanup(silent.close)
+        silent = self.silent("127.0.0.3")
         client.quic.send_ping(1)
         sent = 0
         for data, _ in client.quic.datagrams_to_send(time.monotonic()):
@@ -271,9 +271,105 @@ class BadNetworks(Case):
                 received += len(silent.recv(65536))
             except BlockingIOError:
                 await asyncio.sleep(0.01)
+        self.assertGreater(received, 0, "it is asked whether it hears")
         self.assertLessEqual(received, 3 * sent)
         # The client itself, at its old address, goes on.
         await client.say(room, "still here")
+
+    def silent(self, address):
+        """A socket at another address, which nobody answers from."""
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.bind((address, 0))
+        made.setblocking(False)
+        self.addCleanup(made.close)
+        return made
+
+    async def raw(self):
+        """A client that sends what frames it likes."""
+        client = Raw(self.server.address)
+        self.clients.append(client)
+        return await client.login(self.somebody())
+
+    async def test_110_probes_of_paths(self):
+        """Whoever asks from another address whether the server hears it there is answered with little."""
+        client = await self.raw()
+        silent = self.silent("127.0.0.4")
+        sent = received = 0
+        for _ in range(20):
+            sent += silent.sendto(client.packet(b"\x1a" + os.urandom(8)), self.server.address)
+            await asyncio.sleep(0.05)
+        while True:
+            try:
+                received += len(silent.recv(65536))
+            except BlockingIOError:
+                break
+        self.assertGreater(received, 0, "it is answered")
+        self.assertLessEqual(received, 3 * sent)
+        await client.quiet()
+
+    async def test_a_client_with_small_packets_moves(self):
+        """Another address that says little is believed soon: nobody hears of it, and everything goes on."""
+        client, other = await self.login(), await self.login()
+        name = self.room()
+        room = (await client.join(name))["room_id"]
+        await other.join(name)
+        for n, source in enumerate(["127.0.0.6", "127.0.0.7", "127.0.0.1"]):
+            client.rebind(source)
+            begin = time.monotonic()
+            client.quic.send_ping(100 + n)
+            client.flush()
+            await client.until(lambda: 100 + n in client.pongs, "answer at the new address")
+            await client.say(room, source)
+            await other.expect(MESSAGE, room_id=room, content=source)
+            self.assertLess(time.monotonic() - begin, 2.0)
+        self.assertEqual(client.take(AUTH_OK) + other.take(LEFT), [])
+
+
+class Charges(Case):
+    """Who is counted for which address, with two connections of an address in place of 64."""
+
+    settings = {"quic.connections_per_address": 2}
+
+    def moves(self):
+        metrics = self.server.metrics()
+        return sum(value for key, value in metrics.items() if key.split("{")[0] == "tutti_quic_moves_total")
+
+    async def test_an_answer_that_is_made_up_moves_nobody(self):
+        """A connection is not counted for an address that has not shown that it hears the server."""
+        for n in range(2):
+            client = Raw(self.server.address)
+            self.clients.append(client)
+            client.rebind(f"127.0.1.{n + 1}")
+            await client.login(self.somebody())
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as victim:
+                victim.bind(("127.0.2.1", 0))
+                for _ in range(5):
+                    # PING, and the answer to a challenge that was never heard.
+                    victim.sendto(client.packet(b"\x01\x1b" + os.urandom(8)), self.server.address)
+                    await asyncio.sleep(0.05)
+        self.assertEqual(await asyncio.to_thread(self.moves), 0)
+        # The two places of that address are free.
+        for _ in range(2):
+            client = self.client()
+            client.rebind("127.0.2.1")
+            await client.login(self.somebody())
+
+    async def test_who_has_moved_is_counted_there(self):
+        for n in range(2):
+            client = self.client()
+            client.rebind(f"127.0.3.{n + 1}")
+            await client.login(self.somebody())
+            client.rebind("127.0.4.1")
+            client.quic.change_connection_id()
+            await client.quiet()
+        client = self.client()
+        deadline = time.monotonic() + 5.0
+        while await asyncio.to_thread(self.moves) < 2:
+            self.assertLess(time.monotonic(), deadline, "they have moved")
+            await asyncio.sleep(0.05)
+        client.rebind("127.0.4.1")
+        client.connect()
+        self.assertEqual(await client.closed(), 0x02, "CONNECTION_REFUSED")
 
 
 class BadNetworksOneShard(BadNetworks):

@@ -3,7 +3,10 @@
 //! An act holds at once. The channel is told of it, and whoever asked for it is answered, when it is certain to last,
 //! or when it is known that it is not.
 
-use super::{Shard, keep::Question};
+use super::{
+    Shard,
+    keep::{Asked, Question},
+};
 use crate::{
     Answer, ChannelName, ConnId, Event, ModerationAct, ModerationKind, Notice, Now, RoomEvent,
     RoomFault, StoreRequest, UserId, Wire, fan_out::Class,
@@ -25,6 +28,21 @@ pub(super) struct Asker {
     pub(super) conn: ConnId,
     pub(super) nonce: Option<Box<str>>,
     pub(super) kind: u8,
+}
+
+impl Asked {
+    /// A member goes; what it waits for, in the order in which it was asked, is not answered from here any more.
+    pub(super) fn take_askers(&mut self, conn: ConnId) -> Vec<Asker> {
+        let acts = self.acts.iter_mut();
+        let mut found: Vec<(u64, Asker)> = acts
+            .filter_map(|(&ticket, act)| {
+                let asker = act.asker.take_if(|asker| asker.conn == conn)?;
+                Some((ticket, asker))
+            })
+            .collect();
+        found.sort_unstable_by_key(|(ticket, _)| *ticket);
+        found.into_iter().map(|(_, asker)| asker).collect()
+    }
 }
 
 impl<W: Wire> Shard<W> {
@@ -60,19 +78,6 @@ impl<W: Wire> Shard<W> {
         if let Some(act) = self.asked.acts.get_mut(&ticket) {
             act.asker = Some(asker);
         }
-    }
-
-    /// A member does not wait any more; what it waited for, in the order in which it was asked.
-    pub(super) fn acts_of(&mut self, conn: ConnId) -> Vec<Asker> {
-        let acts = self.asked.acts.iter_mut();
-        let mut found: Vec<(u64, Asker)> = acts
-            .filter_map(|(&ticket, act)| {
-                let asker = act.asker.take_if(|asker| asker.conn == conn)?;
-                Some((ticket, asker))
-            })
-            .collect();
-        found.sort_unstable_by_key(|(ticket, _)| *ticket);
-        found.into_iter().map(|(_, asker)| asker).collect()
     }
 
     pub(super) fn act_kept(&mut self, ticket: u64, lasts: bool) {

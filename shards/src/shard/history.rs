@@ -4,7 +4,11 @@
 //! question, so nothing is missed that leaves the ring before the answer. What is in both is taken from the ring, which
 //! knows the latest of it, and what never got to the disk is in the ring alone.
 
-use super::{Actor, Shard, keep::Question, rooms::Outcome};
+use super::{
+    Actor, Shard,
+    keep::{Asked, Question},
+    rooms::Outcome,
+};
 use crate::{
     Answer, ChatMessage, ConnId, Event, MessageId, Now, Page, PageFrom, RoomEvent, RoomFault,
     StoreRequest, StoredPage, Wire, channel::Channel,
@@ -94,6 +98,18 @@ impl Part {
     }
 }
 
+impl Asked {
+    /// What a member that goes is waiting for, in the order in which it was asked: the nonces and kinds of its
+    /// requests, which are not answered from here any more.
+    pub(super) fn take_fetches(&mut self, conn: ConnId) -> Vec<(Option<Box<str>>, u8)> {
+        let of_it = self.histories.iter().filter(|(_, fetch)| fetch.conn == conn);
+        let mut tickets: Vec<u64> = of_it.map(|(&ticket, _)| ticket).collect();
+        tickets.sort_unstable();
+        let fetches = tickets.iter().filter_map(|ticket| self.histories.remove(ticket));
+        fetches.map(|fetch| (fetch.nonce, fetch.kind)).collect()
+    }
+}
+
 impl<W: Wire> Shard<W> {
     /// Answers from the ring, or asks the storage first.
     pub(super) fn fetch_history(
@@ -128,19 +144,11 @@ impl<W: Wire> Shard<W> {
         Ok(Outcome::Silent)
     }
 
-    /// A member does not wait any more; what it asked, in order.
-    pub(super) fn fetches_of(&mut self, conn: ConnId) -> Vec<(Option<Box<str>>, u8)> {
-        let gone = self.asked.histories.extract_if(|_, fetch| fetch.conn == conn);
-        let mut gone: Vec<(u64, Fetch)> = gone.collect();
-        gone.sort_unstable_by_key(|(ticket, _)| *ticket);
-        gone.into_iter().map(|(_, fetch)| (fetch.nonce, fetch.kind)).collect()
-    }
-
     /// The storage has answered, or not in time.
     pub(super) fn history_loaded(&mut self, ticket: u64, found: Option<Box<StoredPage>>) {
         let Some(fetch) = self.asked.histories.remove(&ticket) else { return };
         let Fetch { channel: idx, serial, conn, part, nonce, kind } = fetch;
-        // Whoever left meanwhile is told nothing.
+        // Whoever left meanwhile was answered then.
         let channel = self.channels.get(idx as usize).filter(|channel| channel.serial == serial);
         let Some(channel) = channel else { return };
         let Some((participant, member)) = channel.find_member(conn) else { return };

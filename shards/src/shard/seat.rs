@@ -476,7 +476,7 @@ impl<W: Wire> Shard<W> {
             return self.forget_waiting_seat(conn);
         };
         self.departure = how;
-        self.asking.forget_member(conn);
+        self.forget_requests(conn);
         self.release(now, actor.channel, actor.participant, conn, |_| None);
         self.departure = Departure::default();
     }
@@ -493,7 +493,7 @@ impl<W: Wire> Shard<W> {
         let (conn, room) = (member.conn, self.channels[idx as usize].room.id);
         let mut bytes = self.refuse_rest(conn, room);
         bytes.extend(last);
-        let heard = self.asking.forget_member(conn);
+        let heard = self.forget_requests(conn);
         match member.at {
             At::Here(slot) => {
                 self.unseat(now, slot);
@@ -547,7 +547,7 @@ impl<W: Wire> Shard<W> {
             self.unseat_relayed(slot);
         }
         self.unseat(now, slot);
-        self.asking.forget_member(conn);
+        self.forget_requests(conn);
         self.asking.forget(slot);
         match owner {
             Some(owner) if owner == self.id => self.forget_waiting_seat(conn),

@@ -77,9 +77,8 @@ impl Asking {
         self.ending.remove(&slot);
     }
 
-    /// A seat of another shard, or one of this shard in a room that is owned here, is gone: how many requests of it
-    /// were heard across the mesh.
-    pub(super) fn forget_member(&mut self, conn: ConnId) -> u32 {
+    /// How many requests of a member that is gone were heard across the mesh.
+    fn forget_member(&mut self, conn: ConnId) -> u32 {
         self.invitations.retain(|inviting| inviting.conn != conn);
         self.heard.remove(&conn).unwrap_or_default()
     }
@@ -119,16 +118,13 @@ impl<W: Wire> Shard<W> {
     /// What a member that is about to go has asked and is not answered yet, as refusals.
     pub(super) fn refuse_rest(&mut self, conn: ConnId, room: RoomId) -> Vec<u8> {
         let rest = self.asking.invitations.extract_if(.., |inviting| inviting.conn == conn);
-        let mut rest: Vec<_> = rest.map(|one| (one.nonce, one.kind, RoomFault::NotFound)).collect();
-        rest.extend(
-            self.fetches_of(conn)
-                .into_iter()
-                .map(|(nonce, kind)| (nonce, kind, RoomFault::NotFound)),
-        );
+        let rest = rest.map(|inviting| (inviting.nonce, inviting.kind));
+        let rest: Vec<_> = rest.chain(self.asked.take_fetches(conn)).collect();
+        let mut rest: Vec<_> =
+            rest.into_iter().map(|(nonce, kind)| (nonce, kind, RoomFault::NotFound)).collect();
         // What a moderator did is done, and is being written down.
-        rest.extend(
-            self.acts_of(conn).into_iter().map(|one| (one.nonce, one.kind, RoomFault::NotKept)),
-        );
+        let acts = self.asked.take_askers(conn).into_iter();
+        rest.extend(acts.map(|one| (one.nonce, one.kind, RoomFault::NotKept)));
         let events: Vec<_> = rest
             .iter()
             .map(|(nonce, kind, fault)| {
@@ -137,6 +133,12 @@ impl<W: Wire> Shard<W> {
             })
             .collect();
         self.room_bytes(&events)
+    }
+
+    /// A member is gone: how many requests of it were heard across the mesh.
+    pub(super) fn forget_requests(&mut self, conn: ConnId) -> u32 {
+        self.asked.take_fetches(conn);
+        self.asking.forget_member(conn)
     }
 
     // At home.

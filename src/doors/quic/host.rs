@@ -21,9 +21,6 @@ use std::{
 };
 use tutti_shards::{CloseReason, Command, Departure, Flow, Key, Now, RoomRequest, Shard, Wire};
 
-/// Memory for what is gathered, which is kept for the next time.
-const SCRATCH_BYTES_KEPT: usize = 256 << 10;
-
 /// How a client is told to come back when the server stops.
 const COME_BACK_MS: u32 = 1_000;
 
@@ -86,8 +83,6 @@ pub struct Host<K> {
     entries: AHashMap<K, Entry>,
     owners: AHashMap<u64, Owner<K>>,
     news: VecDeque<(Key, News)>,
-    /// What is being gathered.
-    scratch: Vec<u8>,
     /// Sessions that have something to write, or to ask, in the order in which they came to have it.
     dirty: Vec<K>,
     due: BTreeSet<(u64, K)>,
@@ -106,7 +101,6 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             entries: AHashMap::new(),
             owners: AHashMap::new(),
             news: VecDeque::new(),
-            scratch: Vec::new(),
             dirty: Vec::new(),
             due: BTreeSet::new(),
             uploads: VecDeque::new(),
@@ -177,15 +171,14 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
     ///
     /// What the members of a room are sent is mostly the same for one after the other, and then in memory once.
     pub fn take(&mut self, key: Key, slices: &[IoSlice<'_>]) {
-        self.scratch.clear();
-        for slice in slices {
-            self.scratch.extend_from_slice(slice);
-        }
         let bytes = match self.news.back() {
-            Some((_, News::Bytes(last))) if *last == self.scratch => last.clone(),
-            _ => Bytes::copy_from_slice(&self.scratch),
+            Some((_, News::Bytes(last))) if is_same(last, slices) => last.clone(),
+            _ => {
+                let mut bytes = Vec::with_capacity(slices.iter().map(|slice| slice.len()).sum());
+                slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+                bytes.into()
+            }
         };
-        self.scratch.shrink_to(SCRATCH_BYTES_KEPT);
         self.news.push_back((key, News::Bytes(bytes)));
     }
 
@@ -427,6 +420,12 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             }
         }
     }
+}
+
+/// Whether bytes are those of the slices, one behind the other.
+fn is_same(bytes: &[u8], slices: &[IoSlice<'_>]) -> bool {
+    let rest = slices.iter().try_fold(bytes, |rest, slice| rest.strip_prefix(&**slice));
+    rest.is_some_and(<[u8]>::is_empty)
 }
 
 /// Lists a session as one that has something to write, or to ask.

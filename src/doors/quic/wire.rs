@@ -72,6 +72,7 @@ pub fn chunk(upload: u64, offset: u64, data: &[u8], out: &mut Vec<u8>) {
 struct UserInfo<'a> {
     user_id: UserNumber,
     username: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     avatar_url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
@@ -105,11 +106,14 @@ struct MessageInfo<'a> {
     sender: UserInfo<'a>,
     content: &'a str,
     timestamp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<u64>,
     attachments: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<&'a str>,
     seq: u64,
     kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     edited_at: Option<u64>,
     deleted: bool,
     reactions: Vec<ReactionInfo<'a>>,
@@ -126,9 +130,11 @@ struct Init<'a> {
     seq: u64,
     member_count: u32,
     role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     topic: Option<&'a str>,
     post_role: &'static str,
     max_message_chars: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
     muted_until: Option<u64>,
     chat_enabled: bool,
     /// Counted by each session, which writes it in: it has to be the last field.
@@ -140,6 +146,7 @@ struct History<'a> {
     room_id: u64,
     messages: Vec<MessageInfo<'a>>,
     more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<&'a str>,
 }
 

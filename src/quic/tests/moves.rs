@@ -33,34 +33,77 @@ fn a_new_port_leads_to_the_same_session() {
     }
 }
 
-/// Checklist 110, but for the one datagram that asks the address whether it hears, which quinn-proto always makes as
-/// long as one that probes a path has to be: what goes there before it answers is at most three times what came from
-/// there.
-#[test]
-fn a_new_address_gets_three_times_what_it_sent_until_it_answers() {
-    let mut world = World::new(21, 2);
-    let client = world.connected("203.0.113.1:1000");
-    let at = world.session_at(world.clients[client].address);
-    world.hear_echo(client, &[1; 100_000]);
-    world.run_for(1_000_000);
-    let stream = world.with_link(at, |link| link.open_one_way().unwrap()).unwrap();
-    // An echo of the client's own address would reach it: nothing that is sent to the new one does.
+/// The client's next packet comes from another address, where nobody hears what is sent; how many bytes it has.
+fn speaks_from(world: &mut World, client: usize, address: SocketAddr) -> usize {
     world.clients[client].conn.ping();
-    let victim: SocketAddr = "203.0.113.99:7".parse().unwrap();
     let before = world.clients[client].sent.len();
-    let home = world.clients[client].address;
-    world.clients[client].address = victim;
+    let home = std::mem::replace(&mut world.clients[client].address, address);
     world.run_for(1_000);
     world.clients[client].address = home;
-    let sent: usize = world.clients[client].sent[before..].iter().map(Vec::len).sum();
-    world.fate.lose = 1000;
-    world.run_for(10_000);
-    world.bytes_from_server = 0;
-    world.with_link(at, |link| link.write(stream, &[5; 60_000])).unwrap().unwrap();
-    world.run_for(50_000);
-    assert!(sent > 0);
-    let to_victim = world.bytes_from_server as usize;
-    assert!(to_victim <= 3 * sent, "{to_victim} for {sent}");
+    world.clients[client].sent[before..].iter().map(Vec::len).sum()
+}
+
+fn bytes_to(world: &World, address: SocketAddr) -> usize {
+    let there = world.strays.iter().filter(|packet| packet.to == address);
+    there.map(|packet| packet.bytes.len()).sum()
+}
+
+/// Checklist 110: whether or not there is something to send when it comes.
+#[test]
+fn a_new_address_gets_three_times_what_it_sent_until_it_answers() {
+    for waiting in [0, 200_000] {
+        let mut world = World::new(21, 2);
+        let client = world.connected("203.0.113.1:1000");
+        let at = world.session_at(world.clients[client].address);
+        world.hear_echo(client, &[1; 100_000]);
+        world.run_for(1_000_000);
+        let stream = world.with_link(at, |link| link.open_one_way().unwrap()).unwrap();
+        let victim: SocketAddr = "203.0.113.99:7".parse().unwrap();
+        let sent = speaks_from(&mut world, client, victim);
+        // Nothing of the client's arrives any more: the server believes that it is at the other address.
+        let home = world.clients[client].address;
+        world.clients[client].address = "203.0.113.98:7".parse().unwrap();
+        world.with_link(at, |link| link.write(stream, &vec![5; waiting])).unwrap().unwrap();
+        world.run_for(20_000);
+        world.with_link(at, |link| link.write(stream, &[5; 60_000])).unwrap().unwrap();
+        world.run_for(3_000_000);
+        let to_victim = bytes_to(&world, victim);
+        assert!(sent > 0 && to_victim <= 3 * sent, "{to_victim} for {sent}");
+        assert!(to_victim > 0 || waiting > 0, "it is asked whether it hears");
+        assert_eq!(world.count(|counts| counts.moves), 0);
+        // The client was never away.
+        world.clients[client].address = home;
+        world.hear_echo(client, b"still here");
+        assert_eq!(world.count(|counts| counts.moves), 0);
+    }
+}
+
+/// A client that has moved and says little is soon believed, whatever keys it has come to.
+#[test]
+fn a_client_that_has_moved_is_believed_within_few_round_trips() {
+    let mut world = World::new(26, 2);
+    let client = world.connected("203.0.113.1:1000");
+    world.hear_echo(client, &[1; 10_000]);
+    for n in 2..6 {
+        world.run_for(1_000_000);
+        if n > 3 {
+            world.clients[client].conn.force_key_update();
+            world.hear_echo(client, b"other keys");
+            world.run_for(1_000_000);
+        }
+        let address = SocketAddr::new([203, 0, 113, n].into(), 1000);
+        world.clients[client].address = address;
+        world.clients[client].conn.ping();
+        let started_us = world.now_us;
+        let moves = u64::from(n) - 1;
+        world.run_until(|world| world.count(|counts| counts.moves) == moves);
+        // A round trip takes 10 ms, and an acknowledgement may wait for 25 ms.
+        let took_us = world.now_us - started_us;
+        assert!(took_us < 100_000, "{took_us} us");
+        world.hear_echo(client, &[n; 100_000]);
+    }
+    // What probes how long datagrams may be is as long as that, and waits.
+    assert!(world.count(|counts| counts.datagrams_withheld) <= 4);
 }
 
 /// Checklist 111: every datagram that went to the wrong shard is handled once, at its home.

@@ -36,7 +36,7 @@ fn datagrams_to_many_go_out_in_one_call() {
     let peers: Vec<Plain> = (0..60).map(|_| peer("127.0.0.1:0")).collect();
     let mut batch = Batch::default();
     for (n, peer) in peers.iter().enumerate() {
-        batch.push(&transmit(peer.local_addr().unwrap(), None, 100), &[n as u8; 100]);
+        batch.push(&transmit(peer.local_addr().unwrap(), None, 100), vec![n as u8; 100]);
     }
     assert!(socket.send(0, &mut batch));
     assert!(batch.is_empty());
@@ -75,7 +75,10 @@ fn datagrams_of_two_marks_go_out_in_two_calls_with_their_marks() {
         for _ in 0..2 {
             for (n, peer) in peers.iter().enumerate() {
                 let to = peer.local_addr().unwrap();
-                batch.push(&Transmit { ecn: mark(n), ..transmit(to, None, 100) }, &[n as u8; 100]);
+                batch.push(
+                    &Transmit { ecn: mark(n), ..transmit(to, None, 100) },
+                    vec![n as u8; 100],
+                );
             }
             let before = socket.counts().send_calls;
             assert!(socket.send(0, &mut batch));
@@ -96,7 +99,7 @@ fn datagrams_to_one_go_out_as_one() {
     let mut many = transmit(one.local_addr().unwrap(), None, 9_500);
     many.segment_size = Some(1000);
     let bytes: Vec<u8> = (0..9_500u32).map(|n| (n / 1000) as u8).collect();
-    batch.push(&many, &bytes);
+    batch.push(&many, bytes.clone());
     assert!(socket.send(0, &mut batch));
     assert_eq!((socket.counts().send_calls, socket.counts().send_failures), (1, 0));
     for (n, datagram) in bytes.chunks(1000).enumerate() {
@@ -114,7 +117,7 @@ fn who_listens_everywhere_answers_from_where_it_was_asked() {
     let natural = [("127.0.0.1", &one), ("127.0.0.1", &two), ("127.0.0.1", &two)];
     for (from, peer) in others.iter().chain(&natural) {
         let from = Some(from.parse().unwrap());
-        batch.push(&transmit(peer.local_addr().unwrap(), from, 4), b"text");
+        batch.push(&transmit(peer.local_addr().unwrap(), from, 4), b"text".to_vec());
     }
     assert!(socket.send(0, &mut batch));
     let from = |peer: &Plain| receive(peer).1.ip().to_string();
@@ -132,7 +135,7 @@ fn the_wildcard_of_ipv6_serves_both_families() {
     let mut batch = Batch::default();
     for peer in [&four, &six] {
         let to = peer.local_addr().unwrap();
-        batch.push(&transmit(to, Some(to.ip()), 4), b"text");
+        batch.push(&transmit(to, Some(to.ip()), 4), b"text".to_vec());
     }
     assert!(socket.send(0, &mut batch));
     assert_eq!(receive(&four).1, SocketAddr::from(([127, 0, 0, 1], port)));
@@ -156,7 +159,7 @@ fn a_burst_is_received_in_few_calls_and_whole() {
     let mut batch = Batch::default();
     let mut many = transmit(socket.local_address().unwrap(), None, 20_000);
     many.segment_size = Some(1000);
-    batch.push(&many, &[0x40; 20_000]);
+    batch.push(&many, vec![0x40; 20_000]);
     assert!(sender.send(0, &mut batch));
     let mut endpoint = Endpoint::new(shared(settings()), ShardId(0), 1, 0, [0; 32]);
     let (mut received, start) = (0, Instant::now());

@@ -421,7 +421,7 @@ impl World {
                 .waiting()
                 .iter()
                 .flat_map(|item| {
-                    let bytes = batch.bytes(item);
+                    let bytes = &*item.bytes;
                     let to = item.to;
                     bytes.chunks(item.segment.unwrap_or(bytes.len())).map(move |bytes| Packet {
                         from: SERVER,

@@ -2,7 +2,7 @@
 //! room, and for each member a task that writes the room's messages to a stream of its own.
 //!
 //! It speaks as much of the QUIC door's protocol as a load generator needs: `Hello`, `Auth` by name, `JoinRoom` by
-//! name, `LeaveRoom`, `SendMessage` and `Ping`. Who joins no room is an echo server's client. It checks and limits
+//! name, `LeaveRoom`, `SendMessage` and `Ping`. Its messages have every key that the protocol asks for. Who joins no room is an echo server's client. It checks and limits
 //! nothing, and a receiver that falls behind its room misses messages.
 
 mod frame;
@@ -27,6 +27,8 @@ use tokio::task::AbortHandle;
 
 use frame::Frame;
 
+/// Ids are as long as those of a server that draws or derives them, so that messages are as long as its messages.
+const FIRST_ID: u64 = 1 << 52;
 /// Messages that a room keeps for receivers that are behind.
 const ROOM_CAPACITY: usize = 1024;
 
@@ -67,6 +69,7 @@ struct Send {
 struct User {
     user_id: u64,
     username: String,
+    door: &'static str,
 }
 
 #[derive(Serialize)]
@@ -81,6 +84,8 @@ struct Message<'a> {
     seq: u64,
     kind: &'a str,
     deleted: bool,
+    reactions: [&'a str; 0],
+    attachment_info: [&'a str; 0],
 }
 
 struct Room {
@@ -164,14 +169,14 @@ async fn converse(server: Arc<Server>, incoming: Incoming) -> Result<()> {
             frame::HELLO => tell.send(frame::frame(frame::HELLO_ACK, &hello_ack())?)?,
             frame::AUTH if session.is_none() => {
                 let username = frame.parse::<Auth>()?.credentials;
-                let user_id = server.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+                let user_id = server.next_id();
                 let ok = json!({"user_id": user_id, "username": username, "rooms": []});
                 tell.send(frame::frame(frame::AUTH_OK, &ok)?)?;
                 let session = session.insert(Arc::new(Session {
                     server: server.clone(),
                     connection: connection.clone(),
                     control: tell.clone(),
-                    user: User { user_id, username },
+                    user: User { user_id, username, door: "quic" },
                     seats: Mutex::default(),
                 }));
                 tokio::spawn(accept_streams(session.clone()));
@@ -266,7 +271,7 @@ impl Session {
 
     fn say(&self, said: &Send) -> Result<()> {
         let room = lock(&self.server.rooms).get(&said.room_id).cloned().context("no such room")?;
-        let message_id = self.server.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let message_id = self.server.next_id();
         let message = Message {
             message_id,
             room_id: said.room_id,
@@ -278,6 +283,8 @@ impl Session {
             seq: room.seq.fetch_add(1, Ordering::Relaxed) + 1,
             kind: "text",
             deleted: false,
+            reactions: [],
+            attachment_info: [],
         };
         // Nobody listens when everybody has just left.
         room.messages.send(frame::frame(frame::ROOM_MESSAGE, &message)?).ok();
@@ -289,10 +296,15 @@ impl Session {
 }
 
 impl Server {
+    /// An id of a user or a message.
+    fn next_id(&self) -> u64 {
+        FIRST_ID + self.last_id.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// The room of this name, which is there from now on if it was not.
     fn room(&self, name: String) -> (u64, Arc<Room>) {
         let mut by_name = lock(&self.by_name);
-        let next = 4096 + by_name.len() as u64;
+        let next = FIRST_ID + by_name.len() as u64;
         let id = *by_name.entry(name.clone()).or_insert(next);
         let mut rooms = lock(&self.rooms);
         let room = rooms.entry(id).or_insert_with(|| {

@@ -334,6 +334,22 @@ fn a_storage_that_does_not_answer_is_told_of() {
 }
 
 #[test]
+fn whoever_leaves_does_not_wait_for_it() {
+    let mut world = World::new(config(true), &[]);
+    world.say(0..10);
+    for nonce in ["first", "second"] {
+        world.fetch(nonce, None, None, 10);
+    }
+    let tickets: Vec<u64> = world.asked.iter().map(|(ticket, _)| *ticket).collect();
+    world.room("leave", RoomCommand::Leave);
+    assert_eq!(world.ended, "first: NotFound\nsecond: NotFound\nleave: done\n");
+    for ticket in tickets {
+        world.find(ticket, Some(StoredPage::default()));
+    }
+    assert_eq!(world.told(), [""; 0]);
+}
+
+#[test]
 fn not_too_many_are_looked_up_at_a_time() {
     let mut world = World::new(config(true), &[]);
     world.say(0..3);
