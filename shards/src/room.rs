@@ -465,6 +465,8 @@ pub struct RoomView<'a> {
     pub visible: bool,
     /// Whether chat is on.
     pub chat: bool,
+    /// Most UTF-16 code units of a text.
+    pub text_length_max: usize,
 }
 
 /// Somebody in a room.

@@ -15,6 +15,7 @@ use crate::{
     channel::{Ban, dropped_at},
     conn::{Awaits, JoinRequest},
     mesh::{Belonging, Finder, Seeker},
+    private::Private,
     timers::Timer,
     users::Presence,
 };
@@ -597,7 +598,10 @@ impl<W: Wire> Shard<W> {
 
     /// Keeps what was said.
     pub(super) fn keep_message(&mut self, idx: u32, message: &ChatMessage) {
-        if self.config.storage.is_none() {
+        let private = self.channels[idx as usize].private.as_deref();
+        let is_between = private.and_then(Private::at_another_door).is_some();
+        // What goes to another door is kept nowhere, as between people there.
+        if self.config.storage.is_none() || is_between {
             return;
         }
         if !self.channels[idx as usize].kept {

@@ -22,6 +22,7 @@
 
 mod acts;
 mod announce;
+mod between;
 mod ending;
 mod flush;
 mod gauges;
@@ -54,6 +55,7 @@ mod tick;
 mod undone;
 mod verify;
 
+pub(crate) use between::Outgoing;
 pub(crate) use receipts::Gathered;
 
 pub use flush::{Pending, Sent, Transport};

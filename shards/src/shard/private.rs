@@ -344,7 +344,7 @@ impl<W: Wire> Shard<W> {
         }
         let (room, mut absent) = (channel.room.id, Vec::new());
         for person in private.people() {
-            if channel.roster.find(person.profile.user).is_none() {
+            if channel.roster.find(person.profile.user).is_none() && !person.is_at_another_door() {
                 absent.push(person.profile.user);
             }
         }
@@ -467,7 +467,9 @@ impl Channel {
         let person = self.private.as_deref()?.get(user)?;
         let (profile, position) = (&person.profile, Position::OFF_SCREEN);
         let view = ParticipantView { profile, position, digits: 0 };
-        Some(Occupant { view, role, present: false })
+        // Who has no rooms is not in this one, and was there when it was opened.
+        let present = person.is_at_another_door();
+        Some(Occupant { view, role, present })
     }
 
     /// Those who are shown to a newcomer, at most so many, and how many there are.
@@ -478,6 +480,13 @@ impl Channel {
         };
         let shown = users.iter().take(most).filter_map(|&user| self.occupant(user));
         (shown.collect(), users.len())
+    }
+
+    /// Most UTF-16 code units of a text here. What people at other doors get is as short as there.
+    pub(crate) fn text_length_max(&self) -> usize {
+        let is_between = self.private.as_deref().and_then(Private::at_another_door).is_some();
+        let kind = if is_between { RoomKind::Channel } else { self.kind_of_room() };
+        kind.text_length_max()
     }
 
     pub(crate) fn kind_of_room(&self) -> RoomKind {

@@ -11,6 +11,7 @@ use crate::{
     channel::{At, Member},
     fan_out::Class,
     first_count,
+    private::Private,
     room_state::Turn,
     timers::Timer,
 };
@@ -45,6 +46,7 @@ struct Words {
 }
 
 /// What somebody says.
+#[derive(Debug)]
 pub(crate) struct Saying {
     pub(crate) text: ChatText,
     pub(crate) reply_to: Option<MessageRef>,
@@ -76,7 +78,7 @@ impl<W: Wire> Shard<W> {
         let outcome = match command {
             RoomCommand::Say { text, reply_to, action, attachments } => {
                 let words = Words { text, reply_id: reply_to, action, attachments };
-                self.room_say(now, actor, words, nonce.as_deref())
+                self.room_say(now, actor, words, (nonce.as_deref(), kind))
             }
             RoomCommand::Edit { message, text } => self.edit(now, actor, message, text),
             RoomCommand::Delete { message } => self.delete(now, actor, message),
@@ -188,7 +190,7 @@ impl<W: Wire> Shard<W> {
 
     /// Whether a text is short enough for a room.
     fn fits(&self, idx: u32, text: &RoomText) -> Result<(), RoomFault> {
-        let max = self.channels[idx as usize].kind_of_room().text_length_max();
+        let max = self.channels[idx as usize].text_length_max();
         if crate::utf16_len(text.as_str()) > max { Err(RoomFault::TooLong) } else { Ok(()) }
     }
 
@@ -197,7 +199,7 @@ impl<W: Wire> Shard<W> {
         now: Now,
         actor: Actor,
         words: Words,
-        nonce: Option<&str>,
+        (nonce, kind): (Option<&str>, u8),
     ) -> Result<Outcome, RoomFault> {
         let Words { text, reply_id, action, attachments } = words;
         let user = self.acting_user(actor);
@@ -215,6 +217,10 @@ impl<W: Wire> Shard<W> {
             Saying { text, reply_to, reply_id, action, digits, nonce: said_with, attachments };
         let roster = &self.channels[actor.channel as usize].roster;
         let by = Profile::clone(&roster[actor.participant].profile);
+        let private = self.channels[actor.channel as usize].private.as_deref();
+        if let Some(to) = private.and_then(Private::at_another_door) {
+            return self.say_to_other_door(now, actor, (by, to), saying, kind);
+        }
         let (id, sent_ms) = self.say(now, actor.channel, by, saying);
         if let Some(nonce) = nonce {
             let room = &mut self.channels[actor.channel as usize].room;

@@ -118,8 +118,9 @@ impl<W: Wire> Shard<W> {
     /// What a member that is about to go has asked and is not answered yet, as refusals.
     pub(super) fn refuse_rest(&mut self, conn: ConnId, room: RoomId) -> Vec<u8> {
         let rest = self.asking.invitations.extract_if(.., |inviting| inviting.conn == conn);
-        let rest = rest.map(|inviting| (inviting.nonce, inviting.kind));
-        let rest: Vec<_> = rest.chain(self.asked.take_fetches(conn)).collect();
+        let mut rest: Vec<_> = rest.map(|inviting| (inviting.nonce, inviting.kind)).collect();
+        rest.extend(self.asked.take_fetches(conn));
+        rest.extend(self.forget_outgoing(conn, room));
         let mut rest: Vec<_> =
             rest.into_iter().map(|(nonce, kind)| (nonce, kind, RoomFault::NotFound)).collect();
         // What a moderator did is done, and is being written down.

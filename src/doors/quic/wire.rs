@@ -423,7 +423,7 @@ impl QuicWire {
             role: role.word(),
             topic: view.topic,
             post_role: view.post_role.word(),
-            max_message_chars: view.kind.text_length_max() as u32,
+            max_message_chars: view.text_length_max as u32,
             muted_until: muted_until_ms,
             chat_enabled: view.chat,
             membership: 0,
