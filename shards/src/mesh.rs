@@ -41,6 +41,8 @@ pub(crate) enum Mesh {
 
     /// Something private for a user, wherever they are.
     LetterTo { user: UserId, letter: Box<Letter> },
+    /// The same for somebody who has rooms, to the shard that owns the room of the two.
+    LetterToRoom { to: Box<Profile>, letter: Box<Letter> },
 
     // To the shard that keeps a nick.
     /// A connection claims it.
@@ -57,8 +59,8 @@ pub(crate) enum Mesh {
     NickClaimed { key: Box<str>, conn: ConnId, hops: u16, granted: bool },
     /// Something private for a connection.
     Letter { conn: ConnId, letter: Box<Letter> },
-    /// What became of the private message that a connection wrote: whom it reached, if anybody.
-    LetterDone { conn: ConnId, to: Option<Box<Profile>> },
+    /// What became of a private message: whom it reached, if anybody.
+    LetterDone { from: Writer, to: Option<Box<Profile>> },
 
     // To the shard that owns a room, and back.
     /// A connection of a shard wants a seat.
@@ -208,12 +210,21 @@ pub(crate) struct BanOrder {
 /// Something that one person says to another.
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
-    /// The connection that wrote, and the shard on which it waits.
-    pub(crate) from: ConnId,
+    /// Who waits for it to arrive, and on which shard.
+    pub(crate) from: Writer,
     pub(crate) at: ShardId,
     pub(crate) message: crate::ChatMessage,
     /// Whether `from` is to be told what became of it: of several copies one is answered.
     pub(crate) is_answered: bool,
+}
+
+/// Where a letter was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Writer {
+    /// At a connection.
+    Conn(ConnId),
+    /// In a direct room, as the message of this number that waits there.
+    Room { room: RoomId, number: u64 },
 }
 
 /// Who wants a seat, and where.

@@ -3,9 +3,15 @@
 //! Such a room is a channel whose name no door can write, so nobody gets in by name. Whoever belongs to it is on its
 //! list of people; those of them who are connected are participants of the channel as well.
 
-use crate::{ChannelName, MessageId, NumberKey, Profile, Role, RoomId, UserId, UserNumber};
+use crate::{
+    ChannelName, DoorKind, MessageId, NumberKey, Profile, Role, RoomId, UserId, UserNumber,
+    shard::Outgoing,
+};
 use serde::{Deserialize, Serialize};
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, VecDeque},
+};
 
 /// Most members of a group. All of them are in memory while somebody is there, and 500 are shown to each newcomer;
 /// whoever needs more wants a channel.
@@ -89,6 +95,11 @@ impl RoomMember {
         matches!(self.standing, Standing::In | Standing::Closed)
     }
 
+    /// Whether they come by a door that has no direct rooms.
+    pub(crate) fn is_at_another_door(&self) -> bool {
+        self.profile.door != DoorKind::Quic
+    }
+
     /// Whether their membership outlives their connections.
     pub(crate) fn lasts(&self) -> bool {
         self.profile.account.is_some()
@@ -124,11 +135,13 @@ pub(crate) struct Private {
     /// What a group is called; direct rooms have no name.
     pub(crate) title: Box<str>,
     people: BTreeMap<UserId, RoomMember>,
+    /// What was said to somebody at another door and waits to arrive there, in order.
+    pub(crate) outgoing: VecDeque<Outgoing>,
 }
 
 impl Private {
     pub(crate) fn new(kind: RoomKind, title: &str) -> Self {
-        Private { kind, title: title.into(), people: BTreeMap::new() }
+        Private { kind, title: title.into(), people: BTreeMap::new(), outgoing: VecDeque::new() }
     }
 
     /// Those who were kept, as far as they can still belong to a room; `None` when nobody is left to whom it belongs.
@@ -242,9 +255,19 @@ impl Private {
         (first.role < Role::Owner).then_some(first.profile.user)
     }
 
+    /// The one of two who is at a door that has no rooms: a private message to them is a letter.
+    pub(crate) fn at_another_door(&self) -> Option<UserId> {
+        if self.kind != RoomKind::Direct {
+            return None;
+        }
+        let other = self.people().find(|person| person.is_at_another_door());
+        other.map(|person| person.profile.user)
+    }
+
     /// Whether it is there while nobody is.
     pub(crate) fn lasts(&self) -> bool {
-        self.people().any(|person| person.is_listed() && person.lasts())
+        self.at_another_door().is_none()
+            && self.people().any(|person| person.is_listed() && person.lasts())
     }
 
     /// Checks what holds of it between inputs.

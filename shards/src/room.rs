@@ -433,6 +433,8 @@ pub enum RoomFault {
     TooLong,
     /// What was kept cannot be looked up at the moment.
     Unavailable,
+    /// It was done, and holds until the server ends: it could not be written down.
+    NotKept,
 }
 
 /// The answer to a request.
@@ -463,6 +465,8 @@ pub struct RoomView<'a> {
     pub visible: bool,
     /// Whether chat is on.
     pub chat: bool,
+    /// Most UTF-16 code units of a text.
+    pub text_length_max: usize,
 }
 
 /// Somebody in a room.

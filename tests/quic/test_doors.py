@@ -4,11 +4,11 @@ import asyncio
 import socket
 
 from client import (
-    AWAY, BAN, CLOSE, DELETE, EDIT, JOIN, JOINED, LEFT, MESSAGE, ONLINE, OPEN_DIRECT, REACT, ROOM_UPDATED, SEND,
+    AWAY, BAN, CLOSE, DELETE, EDIT, INIT, JOIN, JOINED, LEFT, MESSAGE, ONLINE, OPEN_DIRECT, REACT, ROOM_UPDATED, SEND,
     SET_PROFILE, TYPING, USER_UPDATED, frame,
 )
 from doors import Piano, Terminal
-from server import Case, free_port, not_yet
+from server import Case, free_port
 
 
 class Doors(Case):
@@ -124,15 +124,93 @@ class Doors(Case):
         while got["user"]["username"] != shown:
             got = await client.expect(USER_UPDATED, room_id=room)
 
-    @not_yet("direct and group rooms")
+    def user_id(self, client, door):
+        return next(user["user_id"] for user in client.init["members"] if user["door"] == door)
+
     async def test_068_private(self):
         piano, terminal, client, room = await self.three()
-        user = next(user for user in client.init["members"] if user["username"] == terminal.nick)
-        direct = (await client.done(OPEN_DIRECT, {"user_id": user["user_id"]}))["room_id"]
-        await client.say(direct, "psst")
-        await terminal.until(lambda line: "[Private from " in line and line.endswith(": psst"), "private")
+        direct = (await client.done(OPEN_DIRECT, {"user_id": self.user_id(client, "tcp")}))["room_id"]
+        init = await client.expect(INIT, room_id=direct)
+        self.assertEqual((init["room_type"], init["max_message_chars"]), ("direct", 512))
+        said = await client.say(direct, "psst")
+        line = await terminal.until(lambda line: "[Private from " in line and line, "private")
+        self.assertRegex(line, rf"^\[\d\d:\d\d:\d\d\] \[Private from {client.name}~[0-9a-f]{{4}}\]: psst$")
+        own = await client.expect(MESSAGE, room_id=direct, content="psst")
+        self.assertEqual(own["message_id"], said["message_id"])
+        terminal.send("/join elsewhere " + self.somebody())
+        await terminal.until(lambda line: line.startswith("You joined #elsewhere"), "the other room")
         terminal.send("/r back")
-        await client.expect(MESSAGE, room_id=direct, content="back")
+        got = await client.expect(MESSAGE, room_id=direct, content="back")
+        self.assertEqual((got["sender"]["username"], got["sender"]["door"]), (terminal.nick, "tcp"))
+        await terminal.until(lambda line: line.startswith("[Private to ") and line.endswith("]: back"), "sent")
+        # Across rooms, many at once, in order.
+        for n in range(8):
+            client.chat(SEND, {"room_id": direct, "content": f"more {n}"})
+        seen = [await terminal.until(lambda line: ": more " in line and line[-1], "more") for _ in range(8)]
+        self.assertEqual(seen, [str(n) for n in range(8)])
+        shown = [(await client.expect(MESSAGE, room_id=direct))["content"] for _ in range(8)]
+        self.assertEqual(shown, [f"more {n}" for n in range(8)])
+        self.assertFalse(any("psst" in str(heard) or "back" in str(heard) for heard in piano.heard), piano.heard)
+        # A nonce that comes twice is said once. Its door's rate has been used up.
+        await asyncio.sleep(2)
+        twice = {"room_id": direct, "content": "twice", "nonce": client.nonce()}
+        client.chat(SEND, twice)
+        client.chat(SEND, twice)
+        acks = [await client.answer(twice["nonce"]) for _ in range(2)]
+        self.assertEqual(acks[0]["message_id"], acks[1]["message_id"])
+        client.chat(SEND, {"room_id": direct, "content": "once\nand a line"})
+        for end in ("]: twice", "]: once", "]: and a line"):
+            line = await terminal.until(lambda line: "[Private from " in line and line, end)
+            self.assertTrue(line.endswith(end), line)
+        terminal.send("/quit")
+        await terminal.line("Goodbye!")
+        error = await client.refused(SEND, {"room_id": direct, "content": "anybody there?"}, 1005)
+        self.assertEqual(error["room_id"], direct)
+
+    async def test_068_private_the_other_way_round(self):
+        """A terminal begins: the room opens with the message. The piano's `dm` goes to the same user, and is told back."""
+        piano, terminal, client, room = await self.three()
+        terminal.send("/users")
+        handle = await terminal.until(lambda line: client.name in line and "[quic]" in line and line.split()[0], "handle")
+        terminal.send(f"/msg {handle} first")
+        await terminal.until(lambda line: line == f"[Private to {handle}]: first", "sent")
+        init = await client.expect(INIT, room_type="direct")
+        said = [message["content"] for message in init["recent_messages"]]
+        if not said:
+            said = [(await client.expect(MESSAGE, room_id=init["room_id"]))["content"]]
+        self.assertEqual(said, ["first"])
+        self.assertEqual({user["username"] for user in init["members"]}, {terminal.nick, client.name})
+        await client.say(init["room_id"], "answer")
+        await terminal.until(lambda line: "[Private from " in line and line.endswith(": answer"), "answer")
+        # The piano.
+        _id = next(
+            person["_id"] for person in piano.room["ppl"] + [got["p"] if "p" in got else got for got in piano.heard
+                                                             if got.get("m") == "p"]
+            if person.get("name") == client.name)
+        piano.send({"m": "dm", "_id": _id, "message": "hello from the piano"})
+        sent = await piano.expect("dm", a="hello from the piano")
+        self.assertEqual(sent["recipient"]["name"], client.name)
+        init = await client.expect(INIT, room_type="direct")
+        said = [message["content"] for message in init["recent_messages"]]
+        if not said:
+            said = [(await client.expect(MESSAGE, room_id=init["room_id"]))["content"]]
+        self.assertEqual(said, ["hello from the piano"])
+        await client.say(init["room_id"], "hello back")
+        got = await piano.expect("dm", a="hello back")
+        self.assertEqual((got["sender"]["_id"], got["recipient"]["_id"]), (_id, piano.me["_id"]))
+        self.assertFalse(any("piano" in line or "back" in line for line in terminal.heard), terminal.heard)
+
+    async def test_068_private_to_a_piano(self):
+        piano, terminal, client, room = await self.three()
+        direct = (await client.done(OPEN_DIRECT, {"user_id": self.user_id(client, "mpp")}))["room_id"]
+        await piano.enter(self.somebody())
+        await client.say(direct, "across rooms")
+        got = await piano.expect("dm", a="across rooms")
+        self.assertEqual(got["sender"]["name"], client.name)
+        await client.refused(SEND, {"room_id": direct, "content": "x" * 513}, 1016)
+        again = (await client.done(OPEN_DIRECT, {"user_id": self.user_id(client, "mpp")}))["room_id"]
+        self.assertEqual(again, direct)
+        await client.refused(OPEN_DIRECT, {"user_id": (1 << 52) + 12345}, 1005)
 
     async def test_078_away(self):
         piano, terminal, client, room = await self.three()

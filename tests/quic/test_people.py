@@ -3,7 +3,8 @@
 import asyncio
 
 from client import (
-    AWAY, CREATE, DELIVERED, INIT, JOIN, MESSAGE, ONLINE, OPEN_DIRECT, READ, SET_PROFILE, USER_UPDATED, frame,
+    AWAY, CREATE, DELIVERED, INIT, JOIN, MESSAGE, ONLINE, OPEN_DIRECT, READ, ROOM_INVITE, SET_PROFILE, USER_UPDATED,
+    frame,
 )
 from server import Case
 from test_login import SECRET, token
@@ -84,6 +85,7 @@ class People(Case):
         members = [user.user_id for user in (reader, one)]
         room = (await other.done(CREATE, {"name": "g", "room_type": "group", "members": members}))["room_id"]
         for client in (reader, one):
+            await client.expect(ROOM_INVITE, room_id=room)
             await client.done(JOIN, {"room_id": room})
         await deaf.expect(INIT, room_id=room)
         ids = [(await author.say(room, "x"))["message_id"] for author in (one, one, other, one, reader, other)]

@@ -5,11 +5,11 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, Class, Entry, Event, Format, JoinTarget, Limit, LineCommand, LineError, LineEvent,
-    Now, Profile, Wire,
+    ChannelName, Class, DoorKind, Entry, Event, Format, JoinTarget, Limit, LineCommand, LineError,
+    LineEvent, Now, Profile, Wire,
     channel::{At, Called},
     conn::{Awaits, JoinRequest, ProfileWish, Seat},
-    mesh::{BanOrder, Mesh, Seeker},
+    mesh::{BanOrder, Letter, Mesh, Seeker, Writer},
 };
 
 /// How long a seat is kept for a connection on its way.
@@ -199,18 +199,29 @@ impl<W: Wire> Shard<W> {
         let roster = &self.channels[actor.channel as usize].roster;
         let to = roster[target].profile.clone();
         let digits = roster[target].digits;
-        let event = Event::Direct { message: &message, to: &to };
-        self.tell_participant(actor.channel, target, &[event]);
-        self.note_writer_to(actor, target);
+        self.give_letter(actor, target, &message);
         let position = crate::Position::OFF_SCREEN;
         let to = crate::ParticipantView { profile: &to, position, digits };
         self.answer(actor, &[Event::Line(LineEvent::Sent { to, text: &text })]);
     }
 
+    /// Somebody in the room gets something private of somebody else there.
+    pub(super) fn give_letter(&mut self, actor: Actor, target: u32, message: &crate::ChatMessage) {
+        let to = self.channels[actor.channel as usize].roster[target].profile.clone();
+        let by = &self.channels[actor.channel as usize].roster[actor.participant].profile;
+        if to.door == DoorKind::Quic && by.door != DoorKind::Quic {
+            let (from, message) = (Writer::Conn(actor.conn), message.clone());
+            let letter = Letter { from, at: self.id, message, is_answered: false };
+            return self.post_to_room(Box::new(Profile::clone(&to)), letter);
+        }
+        self.tell_participant(actor.channel, target, &[Event::Direct { message, to: &to }]);
+        self.note_writer_to(actor, target);
+    }
+
     /// Those at terminals remember who wrote to them, wherever their connections are.
     pub(super) fn note_writer_to(&mut self, actor: Actor, target: u32) {
         let roster = &self.channels[actor.channel as usize].roster;
-        if roster[target].profile.door != crate::DoorKind::Line {
+        if roster[target].profile.door != DoorKind::Line {
             return;
         }
         let by = roster[actor.participant].profile.user;

@@ -14,7 +14,7 @@
 
 use super::Shard;
 use crate::{
-    ConnId, Event, Format, Invitation, Now, Profile, RoomEvent, RoomId, ShardId, UserId,
+    Bucket, ConnId, Event, Format, Invitation, Now, Profile, RoomEvent, RoomId, ShardId, UserId,
     UserNumber, Whom, Wire,
     conn::Seat,
     mesh::{Belonging, Finder, Mesh, Payload, RoomNews, Seek},
@@ -36,6 +36,8 @@ pub(super) struct Memberships {
     of: HashMap<UserId, Vec<Membership>, RandomState>,
     /// Users without accounts who are connected by doors on which people are named by number.
     numbers: HashMap<UserNumber, UserId, RandomState>,
+    /// How much was looked through lately for numbers that are not in there.
+    pub(super) searches: Bucket,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,11 @@ struct Membership {
 
 impl Memberships {
     pub(super) fn new(hasher: RandomState, other: RandomState) -> Self {
-        Memberships { of: HashMap::with_hasher(hasher), numbers: HashMap::with_hasher(other) }
+        Memberships {
+            of: HashMap::with_hasher(hasher),
+            numbers: HashMap::with_hasher(other),
+            searches: Bucket::default(),
+        }
     }
 
     /// The rooms that a user is in.
@@ -177,6 +183,11 @@ impl<W: Wire> Shard<W> {
             return self.mesh(owner, Mesh::FindUser { whom, finder });
         }
         let user = whom.user.or_else(|| self.memberships.numbers.get(&whom.number).copied());
+        // People at other doors can be written to, and not be invited.
+        let user = match (user, &finder.seek) {
+            (None, Seek::Direct(_)) => self.search_number(now, whom.number),
+            (user, _) => user,
+        };
         let record = user.and_then(|user| self.users.get(user));
         if let Some(record) = record {
             let found = Some(Box::new(Profile::clone(&record.profile)));

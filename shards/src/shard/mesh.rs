@@ -16,6 +16,7 @@ impl<W: Wire> Shard<W> {
             Mesh::UserFound { finder, found } => self.on_user_found(now, *finder, found),
             Mesh::Belongs { user, room, how } => self.tell_belonging(now, user, room, how),
             Mesh::LetterTo { user, letter } => self.on_letter_to_user(user, *letter),
+            Mesh::LetterToRoom { to, letter } => self.on_letter_to_room(now, *to, *letter),
 
             Mesh::ClaimNick { key, conn, hops } => self.on_claim_nick(from, key, conn, hops),
             Mesh::ReleaseNick { key, conn } => self.on_release_nick(&key, conn),
@@ -27,7 +28,7 @@ impl<W: Wire> Shard<W> {
                 self.on_nick_claimed(now, conn, key, hops, granted);
             }
             Mesh::Letter { conn, letter } => self.on_letter(conn, *letter),
-            Mesh::LetterDone { conn, to } => self.on_letter_done(conn, to.as_deref()),
+            Mesh::LetterDone { from, to } => self.on_letter_done(from, to.as_deref()),
 
             Mesh::SeekSeat(seeker) => self.on_seek_seat(now, *seeker),
             Mesh::SeatKept { conn, request } => self.on_seat_kept(now, conn, *request),
@@ -55,7 +56,7 @@ impl<W: Wire> Shard<W> {
             Mesh::Profile { profile, conns } => self.on_profile(Rc::new(*profile), &conns),
             Mesh::Looked { conn, wait_ms } => self.on_looked(conn, wait_ms),
             Mesh::ToConns { conns, payload } => self.send_to_conns(now, &conns, &payload),
-            Mesh::FoundForBan { ban, profile } => self.ban(now, *ban, &profile),
+            Mesh::FoundForBan { ban, profile } => drop(self.ban(now, *ban, &profile)),
 
             Mesh::Broadcast { channel, batch } => self.on_broadcast(&channel, &batch),
             Mesh::ToMember { conn, bytes, messages } => {

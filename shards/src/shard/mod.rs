@@ -20,7 +20,9 @@
 //! Reading order: this file, `join`, `play`, `talk`, `govern`; then `hello` for users, `list` for the directory,
 //! `relay` for members on other shards, `flush` for how bytes leave.
 
+mod acts;
 mod announce;
+mod between;
 mod ending;
 mod flush;
 mod gauges;
@@ -53,6 +55,7 @@ mod tick;
 mod undone;
 mod verify;
 
+pub(crate) use between::Outgoing;
 pub(crate) use receipts::Gathered;
 
 pub use flush::{Pending, Sent, Transport};

@@ -10,7 +10,7 @@ use crate::{
     ConnId, DoorKind, Entry, Event, LineError, LineEvent, Login, Nick, Now, Profile, ShardId,
     UserId, Wire,
     conn::{AtTerminal, Awaits, JoinRequest, ProfileWish},
-    mesh::{Letter, Mesh},
+    mesh::{Letter, Mesh, Writer},
     users::Presence,
 };
 use ahash::RandomState;
@@ -341,6 +341,11 @@ impl<W: Wire> Shard<W> {
         text: crate::ChatText,
     ) {
         let letter = self.letter(now, slot, text);
+        self.post_to_user(user, letter);
+    }
+
+    /// Sends something private on its way to a user.
+    pub(super) fn post_to_user(&mut self, user: UserId, letter: Letter) {
         let owner = self.owner_of_user(user);
         if owner == self.id {
             self.on_letter_to_user(user, letter);
@@ -353,7 +358,7 @@ impl<W: Wire> Shard<W> {
         let conn = &mut self.conns[slot];
         conn.extra().awaits = Some(Awaits::Letter(text.clone()));
         let by = conn.profile.as_deref().cloned().expect("only those with a nick write");
-        let from = conn.id;
+        let from = Writer::Conn(conn.id);
         let id = self.next_message(now);
         let message = crate::ChatMessage::new(id, now.wall_ms, by, text);
         Letter { from, at: self.id, message, is_answered: true }
@@ -367,11 +372,13 @@ impl<W: Wire> Shard<W> {
     }
 
     pub(super) fn on_letter_to_user(&mut self, user: UserId, letter: Letter) {
-        let record = self.users.get(user);
-        let places = record.map(|record| record.connections.clone()).unwrap_or_default();
-        if places.is_empty() {
-            return self.answer_letter(&letter, None);
+        let record = self.users.get(user).filter(|record| !record.connections.is_empty());
+        let Some(record) = record else { return self.answer_letter(&letter, None) };
+        if record.profile.door == DoorKind::Quic {
+            let to = Box::new(Profile::clone(&record.profile));
+            return self.post_to_room(to, letter);
         }
+        let places = record.connections.clone();
         for (n, place) in places.into_iter().enumerate() {
             let is_answered = n == 0 && letter.is_answered;
             self.send_letter(place, Letter { is_answered, ..letter.clone() });
@@ -407,7 +414,7 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    fn answer_letter(&mut self, letter: &Letter, to: Option<&Profile>) {
+    pub(super) fn answer_letter(&mut self, letter: &Letter, to: Option<&Profile>) {
         if !letter.is_answered {
             return;
         }
@@ -415,14 +422,20 @@ impl<W: Wire> Shard<W> {
             self.on_letter_done(letter.from, to);
         } else {
             let to = to.map(|to| Box::new(to.clone()));
-            self.mesh(letter.at, Mesh::LetterDone { conn: letter.from, to });
+            self.mesh(letter.at, Mesh::LetterDone { from: letter.from, to });
         }
     }
 
-    pub(super) fn on_letter_done(&mut self, conn: ConnId, to: Option<&Profile>) {
+    pub(super) fn on_letter_done(&mut self, from: Writer, to: Option<&Profile>) {
+        let conn = match from {
+            Writer::Conn(conn) => conn,
+            Writer::Room { room, number } => {
+                return self.on_room_letter_done(self.now, room, number, to.is_some());
+            }
+        };
         let Some(slot) = self.conns.find(conn) else {
             let to = to.map(|to| Box::new(to.clone()));
-            return self.forward(conn, Mesh::LetterDone { conn, to });
+            return self.forward(conn, Mesh::LetterDone { from, to });
         };
         let extra = self.conns[slot].extra();
         let text = match extra.awaits.take() {

@@ -3,7 +3,7 @@
 //! All of it happens at the owner of the channel, which numbers each event; people at other doors see of it what their
 //! doors show.
 
-use super::{Actor, Output, Shard, history::Part, moderate::Update, private::Going};
+use super::{Actor, Output, Shard, acts::Asker, history::Part, moderate::Update, private::Going};
 use crate::{
     Answer, Attachment, AttachmentNews, ChatMessage, ChatText, ConnId, Departure, Emoji, Event,
     MessageId, MessageRef, Now, Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault,
@@ -11,6 +11,7 @@ use crate::{
     channel::{At, Member},
     fan_out::Class,
     first_count,
+    private::Private,
     room_state::Turn,
     timers::Timer,
 };
@@ -30,6 +31,8 @@ pub(super) enum Outcome {
     /// It was done, possibly to a message.
     Done(Option<MessageId>),
     Said(MessageId, u64),
+    /// It was done, and is answered when it is certain to last: the ticket of that, unless it is.
+    Kept(Option<u64>),
     /// Nothing is answered, or it was answered already.
     Silent,
 }
@@ -43,6 +46,7 @@ struct Words {
 }
 
 /// What somebody says.
+#[derive(Debug)]
 pub(crate) struct Saying {
     pub(crate) text: ChatText,
     pub(crate) reply_to: Option<MessageRef>,
@@ -74,7 +78,7 @@ impl<W: Wire> Shard<W> {
         let outcome = match command {
             RoomCommand::Say { text, reply_to, action, attachments } => {
                 let words = Words { text, reply_id: reply_to, action, attachments };
-                self.room_say(now, actor, words, nonce.as_deref())
+                self.room_say(now, actor, words, (nonce.as_deref(), kind))
             }
             RoomCommand::Edit { message, text } => self.edit(now, actor, message, text),
             RoomCommand::Delete { message } => self.delete(now, actor, message),
@@ -127,9 +131,11 @@ impl<W: Wire> Shard<W> {
                 let answer = Answer { nonce: nonce.as_deref(), kind, room };
                 if is_private && command == RoomCommand::Leave {
                     let (how, by, banned_ms) = (Departure::Left, None, 0);
-                    let going = Going { user: self.acting_user(actor), how, by, banned_ms };
+                    let act = None;
+                    let going = Going { user: self.acting_user(actor), how, by, banned_ms, act };
                     let asked = Some((actor.conn, answer));
-                    return self.go_from_private(now, actor.channel, going, asked);
+                    self.go_from_private(now, actor.channel, going, asked);
+                    return;
                 }
                 let last = self.room_bytes(&[
                     RoomEvent::Done { answer, message: None },
@@ -143,6 +149,10 @@ impl<W: Wire> Shard<W> {
         let answer = Answer { nonce: nonce.as_deref(), kind, room };
         let event = match outcome {
             Ok(Outcome::Silent) => return,
+            Ok(Outcome::Kept(Some(ticket))) => {
+                return self.awaits_act(ticket, Asker { conn: actor.conn, nonce, kind });
+            }
+            Ok(Outcome::Kept(None)) => RoomEvent::Done { answer, message: None },
             Ok(Outcome::Done(message)) => RoomEvent::Done { answer, message },
             Ok(Outcome::Said(message, sent_ms)) => RoomEvent::Accepted { answer, message, sent_ms },
             Err(fault) => RoomEvent::Refused { answer, fault },
@@ -180,7 +190,7 @@ impl<W: Wire> Shard<W> {
 
     /// Whether a text is short enough for a room.
     fn fits(&self, idx: u32, text: &RoomText) -> Result<(), RoomFault> {
-        let max = self.channels[idx as usize].kind_of_room().text_length_max();
+        let max = self.channels[idx as usize].text_length_max();
         if crate::utf16_len(text.as_str()) > max { Err(RoomFault::TooLong) } else { Ok(()) }
     }
 
@@ -189,7 +199,7 @@ impl<W: Wire> Shard<W> {
         now: Now,
         actor: Actor,
         words: Words,
-        nonce: Option<&str>,
+        (nonce, kind): (Option<&str>, u8),
     ) -> Result<Outcome, RoomFault> {
         let Words { text, reply_id, action, attachments } = words;
         let user = self.acting_user(actor);
@@ -207,6 +217,10 @@ impl<W: Wire> Shard<W> {
             Saying { text, reply_to, reply_id, action, digits, nonce: said_with, attachments };
         let roster = &self.channels[actor.channel as usize].roster;
         let by = Profile::clone(&roster[actor.participant].profile);
+        let private = self.channels[actor.channel as usize].private.as_deref();
+        if let Some(to) = private.and_then(Private::at_another_door) {
+            return self.say_to_other_door(now, actor, (by, to), saying, kind);
+        }
         let (id, sent_ms) = self.say(now, actor.channel, by, saying);
         if let Some(nonce) = nonce {
             let room = &mut self.channels[actor.channel as usize].room;

@@ -653,6 +653,7 @@ impl crate::channel::Channel {
             post_role: self.room.post_role,
             visible: self.settings.visible,
             chat: self.settings.chat,
+            text_length_max: self.text_length_max(),
         }
     }
 }

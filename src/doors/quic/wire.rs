@@ -423,7 +423,7 @@ impl QuicWire {
             role: role.word(),
             topic: view.topic,
             post_role: view.post_role.word(),
-            max_message_chars: view.kind.text_length_max() as u32,
+            max_message_chars: view.text_length_max as u32,
             muted_until: muted_until_ms,
             chat_enabled: view.chat,
             membership: 0,
@@ -474,6 +474,9 @@ fn refused(answer: Answer<'_>, fault: RoomFault, out: &mut Vec<u8>) {
         RoomFault::TooLong => (ErrorCode::TooLarge, "the text is too long", None),
         RoomFault::Unavailable => {
             (ErrorCode::ServerError, "what was kept cannot be read now", Some(KEPT_RETRY_MS))
+        }
+        RoomFault::NotKept => {
+            (ErrorCode::ServerError, "done, but not certain to last over a restart", None)
         }
     };
     let room = match fault {

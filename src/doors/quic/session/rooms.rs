@@ -204,7 +204,7 @@ impl Session {
                 &json!({ "kind": "shard", "shard_id": lane }),
                 &mut bytes,
             );
-            let mut outlet = Outlet::new(stream);
+            let mut outlet = Outlet::new(stream, &self.frames);
             outlet.push(&bytes, now.mono_us);
             self.lanes.push(outlet);
         }
@@ -428,9 +428,13 @@ impl Session {
 
     /// Nobody answers what a seat asked, because it was gone by then.
     pub fn undone(&mut self, now: Now, number: u32, request: &RoomRequest, link: &mut dyn Link) {
+        // An upload that waits for its seat is refused when the seat is forgotten, and its stream stopped.
         let is_silent = matches!(
             request.command,
-            RoomCommand::Typing(_) | RoomCommand::Receipt { .. } | RoomCommand::Unseat
+            RoomCommand::Typing(_)
+                | RoomCommand::Receipt { .. }
+                | RoomCommand::Unseat
+                | RoomCommand::MayPost { .. }
         );
         let room = self.rooms.seats.get(&number).and_then(|seat| seat.room);
         if let Some(room) = room.filter(|_| !is_silent)
@@ -514,7 +518,7 @@ impl Session {
             let opens = json!({ "kind": "hot", "room_id": room, "first_seq": first_seq });
             let mut bytes = Vec::new();
             wire::json(kind::STREAM_OPEN, &opens, &mut bytes);
-            let mut outlet = Outlet::new(stream);
+            let mut outlet = Outlet::new(stream, &self.frames);
             outlet.room = Some(room);
             outlet.push(&bytes, now.mono_us);
             self.hot.push(outlet);

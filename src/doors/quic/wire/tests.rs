@@ -91,6 +91,7 @@ fn people_who_take_much_room_are_shown_as_far_as_they_fit() {
         post_role: Role::Member,
         visible: true,
         chat: true,
+        text_length_max: 512,
     };
     let event = RoomEvent::Init {
         view: room,

@@ -223,6 +223,41 @@ fn a_file_is_taken_from_those_who_may_post() {
     assert_eq!(world.asked(ann).len(), 1, "its owner may");
 }
 
+/// Wherever the question is when its seat ends: the upload is refused once, and its stream stopped.
+#[test]
+fn an_upload_around_a_kick_is_refused_once() {
+    for (shards, home, sent) in [(1, 0, false), (2, 1, false), (2, 1, true)] {
+        let mut world = World::with(shards, |_| {}, |session| session.upload_bytes_max = 1 << 20);
+        let (ann, ben) = (world.enter(0, "Ann"), world.enter(home, "Ben"));
+        let name = world.room_on(0);
+        world.join(ann, &name);
+        let room = world.join(ben, &name);
+        world.say(ben, room, "first", "first");
+        let lane = world.lane(ben, room);
+        let said = lane.iter().find(|(kind, _)| *kind == kind::ROOM_MESSAGE).unwrap();
+        let user = said.1["sender"]["user_id"].clone();
+        world.control(ben);
+        let kick = json!({ "room_id": room, "user_id": user, "nonce": "kick" });
+        if sent {
+            world.send_only(ben, UP, kind::UPLOAD_START, &start(room, 6, "u"));
+            world.settle(home);
+        }
+        world.chat_only(ann, kind::KICK_USER, &kick);
+        world.settle(0);
+        world.outputs(0);
+        if !sent {
+            world.send_only(ben, UP, kind::UPLOAD_START, &start(room, 6, "u"));
+        }
+        world.run();
+        let told = world.control(ben);
+        let codes: Vec<_> = told.iter().filter(|told| told.1["nonce"] == "u").collect();
+        assert_eq!(codes.len(), 1, "{shards} {sent}: {told:?}");
+        assert_eq!(codes[0].1["code"], 1005);
+        assert_eq!(world.link(ben).stopped, [(UP, stream_code::REFUSED)]);
+        assert!(world.asked(ben).is_empty());
+    }
+}
+
 #[test]
 fn a_stall_cancels_but_not_while_the_disk_is_waited_for() {
     let mut world = world();

@@ -474,6 +474,13 @@ impl World {
         }
     }
 
+    /// How many frames of a type have come and gone on a shard.
+    pub(super) fn counted(&self, home: usize, kind: Option<u8>) -> (u64, u64) {
+        let frames = self.nodes[home].host.counts().frames;
+        let found = frames.into_iter().find(|(counted, ..)| *counted == kind);
+        found.map_or((0, 0), |(_, came, went)| (came, went))
+    }
+
     /// When a shard's sessions have something to do next.
     pub(super) fn due_us(&self, home: usize) -> Option<u64> {
         self.nodes[home].host.next_deadline_us()
@@ -503,10 +510,20 @@ impl World {
 
     /// A client says something on its chat stream, and it is read, and nothing else happens.
     pub(super) fn chat_only(&mut self, client: Client, kind: u8, payload: &Value) {
-        let (id, bytes) = (StreamId(CHAT), frame(kind, payload));
-        self.link(client).to_server.entry(id).or_default().0.extend(bytes);
+        self.send_only(client, CHAT, kind, payload);
+    }
+
+    /// The same on a stream that may be new.
+    pub(super) fn send_only(&mut self, client: Client, stream: u64, kind: u8, payload: &Value) {
+        let (id, bytes) = (StreamId(stream), frame(kind, payload));
+        let link = self.link(client);
+        let is_new = !link.to_server.contains_key(&id);
+        link.to_server.entry(id).or_default().0.extend(bytes);
         let now = self.now;
         let Node { host, links, .. } = &mut self.nodes[client.home];
+        if is_new {
+            host.handle(now, client.id, Event::Opened(id), || [0; 16], links);
+        }
         host.handle(now, client.id, Event::Readable(id), || [0; 16], links);
     }
 
