@@ -183,6 +183,7 @@ pub(super) fn render(
             line(&mut out, "quic_closes_total", report, &label, *count);
         }
     }
+    frames(&mut out, reports);
     turn_times(&mut out, reports);
     stored(&mut out, storage);
     process(&mut out, admissions);
@@ -211,6 +212,30 @@ fn by_label<const N: usize>(
     for report in reports {
         for (value, count) in values.iter().zip(counts(report)) {
             line(out, name, report, &format!(",{label}=\"{value}\""), *count);
+        }
+    }
+}
+
+/// Frames of the QUIC door by type, those of which there were any.
+fn frames(out: &mut String, reports: &[Report]) {
+    let directions = [
+        (
+            "quic_frames_in_total",
+            "Frames of QUIC clients, by type; \"other\" are types that mean nothing.",
+        ),
+        (
+            "quic_frames_out_total",
+            "Frames to QUIC clients, by type, whether or not they have left yet.",
+        ),
+    ];
+    for (at, (name, help)) in directions.into_iter().enumerate() {
+        head(out, name, "counter", help);
+        for report in reports {
+            for &(kind, came, went) in &report.driver.quic.sessions.frames {
+                let kind = kind.map_or_else(|| "other".to_owned(), |kind| format!("{kind:#04x}"));
+                let count = if at == 0 { came } else { went };
+                line(out, name, report, &format!(",type=\"{kind}\""), count);
+            }
         }
     }
 }

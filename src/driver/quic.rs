@@ -35,7 +35,7 @@ pub(super) struct Quic {
 }
 
 /// What QUIC has counted on one shard.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct QuicStats {
     /// Of the endpoint.
     pub endpoint: Counts,

@@ -4,8 +4,8 @@ import asyncio
 import json
 
 from client import (
-    ACK, AUTH_OK, COMMAND_OK, ERROR, GOODBYE, HELLO_ACK, INIT, JOIN, LIST_ROOMS, OPEN, PING, PONG, READ, ROOM_LIST,
-    SEND, frame,
+    ACK, AUTH_OK, COMMAND_OK, ERROR, GOODBYE, HELLO_ACK, INIT, JOIN, LIST_ROOMS, MESSAGE, OPEN, PING, PONG, READ,
+    ROOM_LIST, SEND, frame,
 )
 from server import Case
 
@@ -179,3 +179,31 @@ class Transport(Case):
             client.quic.close(0)
             client.flush()
         await watcher.quiet()
+
+
+class Counted(Case):
+    def counted(self):
+        """The frames that came and went, by type, over all shards."""
+        sums = {}
+        for key, value in self.server.metrics().items():
+            name, _, labels = key.partition("{")
+            if name.startswith("tutti_quic_frames_"):
+                direction, kind = name.split("_")[3], labels.split('type="')[1].split('"')[0]
+                sums[direction, kind] = sums.get((direction, kind), 0) + value
+        return sums
+
+    async def test_frames_are_counted_by_type(self):
+        client, other = await self.login(), await self.login()
+        name = self.room()
+        room = (await client.join(name))["room_id"]
+        await other.join(name)
+        for n in range(3):
+            await client.say(room, f"m{n}")
+        await other.expect(MESSAGE, room_id=room, content="m2")
+        client.control(0x0F, {})
+        await client.expect(ERROR, code=1001)
+        counted = await asyncio.to_thread(self.counted)
+        self.assertEqual(counted["in", "0x10"], 3)
+        self.assertEqual((counted["out", "0x30"], counted["out", "0x62"]), (6, 3))
+        self.assertEqual((counted["in", "other"], counted["out", "0xff"]), (1, 1))
+        self.assertEqual((counted["in", "0x02"], counted["out", "0x53"]), (2, 16))

@@ -7,7 +7,7 @@
 //! the limit of its stream is refused when the header is read, so memory follows the bytes that came, and a stream
 //! between two frames owns none.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::Cell};
 
 /// Bytes ahead of each payload.
 pub const HEADER_BYTES: usize = 5;
@@ -272,6 +272,53 @@ pub fn split(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
         rest = behind;
         Some((kind, frame))
     })
+}
+
+/// How many frames of each type have come and gone, over all sessions of a shard.
+#[derive(Debug)]
+pub struct FrameCounts {
+    came: [Cell<u64>; 256],
+    went: [Cell<u64>; 256],
+}
+
+/// Types that mean nothing are counted as one of them.
+const UNASSIGNED: u8 = 0x0f;
+
+impl Default for FrameCounts {
+    fn default() -> Self {
+        let none = || std::array::from_fn(|_| Cell::new(0));
+        FrameCounts { came: none(), went: none() }
+    }
+}
+
+impl FrameCounts {
+    /// A frame of this type has come.
+    pub fn came(&self, kind: u8) {
+        let kind = if Range::of(kind).is_some() { kind } else { UNASSIGNED };
+        add(&self.came, kind);
+    }
+
+    /// These whole frames go out.
+    pub fn went(&self, frames: &[u8]) {
+        for (kind, _) in split(frames) {
+            add(&self.went, kind);
+        }
+    }
+
+    /// Types of which there were any, with how many came and went. The type is `None` for those that mean nothing.
+    #[must_use]
+    pub fn seen(&self) -> Vec<(Option<u8>, u64, u64)> {
+        let counts = (0..=u8::MAX).zip(&self.came).zip(&self.went);
+        let counts = counts
+            .map(|((kind, came), went)| (Range::of(kind).map(|_| kind), came.get(), went.get()));
+        counts.filter(|(_, came, went)| came + went > 0).collect()
+    }
+}
+
+fn add(counts: &[Cell<u64>; 256], kind: u8) {
+    if let Some(count) = counts.get(usize::from(kind)) {
+        count.set(count.get() + 1);
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use super::{
     CloseCode,
+    frame::FrameCounts,
     session::{Ask, Session, SessionConfig, left_over},
 };
 use crate::{
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use std::{
     collections::{BTreeSet, VecDeque},
     io::IoSlice,
+    rc::Rc,
     sync::Arc,
 };
 use tutti_shards::{CloseReason, Command, Departure, Flow, Key, Now, RoomRequest, Shard, Wire};
@@ -64,7 +66,7 @@ enum News {
 }
 
 /// What sessions of a shard have counted, and what there is now.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct SessionCounts {
     /// Sessions, those that are not logged in included.
     pub sessions: u64,
@@ -74,6 +76,8 @@ pub struct SessionCounts {
     pub throttled: u64,
     /// Sessions closed from here, by [`CloseCode`].
     pub closes: [u64; CloseCode::COUNT],
+    /// Frames by type, as [`FrameCounts::seen`] has them.
+    pub frames: Vec<(Option<u8>, u64, u64)>,
 }
 
 /// All sessions of a shard.
@@ -90,6 +94,7 @@ pub struct Host<K> {
     uploads: VecDeque<(K, StreamId, Request)>,
     /// Of sessions that are over.
     counts: SessionCounts,
+    frames: Rc<FrameCounts>,
 }
 
 impl<K: Copy + Ord + std::hash::Hash> Host<K> {
@@ -105,6 +110,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             due: BTreeSet::new(),
             uploads: VecDeque::new(),
             counts: SessionCounts::default(),
+            frames: Rc::default(),
         }
     }
 
@@ -117,7 +123,8 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
     /// What was counted until now.
     #[must_use]
     pub fn counts(&self) -> SessionCounts {
-        let mut counts = self.counts;
+        let mut counts = self.counts.clone();
+        counts.frames = self.frames.seen();
         for Entry { session, .. } in self.entries.values() {
             counts.sessions += 1;
             counts.hot_streams += session.hot_streams() as u64;
@@ -142,7 +149,8 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
         links: &mut impl Links<K>,
     ) {
         if matches!(event, Event::Arrived { .. }) {
-            let session = Box::new(Session::new(self.config.clone(), now, seed()));
+            let (config, frames) = (self.config.clone(), self.frames.clone());
+            let session = Box::new(Session::new(config, frames, now, seed()));
             let seats = Vec::new();
             let entry = Entry { session, core: None, seats, due_us: None, is_dirty: false };
             self.entries.insert(key, entry);

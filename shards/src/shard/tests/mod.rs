@@ -5,12 +5,12 @@
 
 mod bans;
 mod crown;
-mod history;
 mod joins;
 mod late;
 mod listing;
 mod operators;
 mod private;
+mod stored;
 mod talk;
 
 use super::*;

@@ -72,7 +72,8 @@ impl Session {
             }
             Control::Pong { .. } => {}
             Control::Goodbye if link.is_connected() => self.goodbye(now, link),
-            Control::Goodbye => {}
+            // Others could see that, so it waits as all such things do.
+            Control::Goodbye => self.early_goodbye = true,
             Control::Hello { version, capabilities, .. } => {
                 self.hello(now, version, &capabilities, link);
             }
@@ -215,6 +216,9 @@ impl Session {
     pub(super) fn connected(&mut self, now: Now, link: &mut dyn Link) {
         for _ in 0..std::mem::take(&mut self.early_failures) {
             self.count_failure(now, link);
+        }
+        if self.early_goodbye {
+            return self.goodbye(now, link);
         }
         if self.early && self.phase == Phase::Entering {
             self.login();

@@ -324,7 +324,7 @@ impl Session {
             self.files.downloads.remove(&stream);
             return Verdict::Stops(stream_code::REFUSED);
         }
-        let outlet = Outlet::new(stream);
+        let outlet = Outlet::new(stream, &self.frames);
         let download = Downloading { id, outlet, offset, size: None, waits: true };
         self.files.downloads.insert(stream, download);
         self.asks.push_back(Ask::Upload(stream, Request::Find(id)));

@@ -26,6 +26,8 @@ const DATAGRAMS: usize = 64;
 pub(super) struct Inlet {
     /// Known from its first frame.
     range: Option<Range>,
+    /// What its first byte says that it will be; `None` before that, and for a type that there is not.
+    begins: Option<Range>,
     decoder: Decoder,
     /// Whether it may have something that was not read.
     pub(super) readable: bool,
@@ -111,8 +113,15 @@ impl Session {
                     return;
                 }
             }
+            let is_new = inlet.range.is_none() && inlet.begins.is_none();
+            if let Some(&kind) = bytes.first().filter(|_| is_new) {
+                inlet.begins = Range::of(kind);
+            }
+            // What is no other kind of stream is counted as chat, from its first byte on.
+            let known = inlet.range.or(inlet.begins);
+            let is_chat = stream != CONTROL
+                && !matches!(known, Some(Range::Ack | Range::Upload | Range::Download));
             self.files.heard(stream, now);
-            let is_chat = self.inlets.get(&stream).is_some_and(|i| i.range == Some(Range::Chat));
             let (rate, count) = (self.config.rates.bytes, bytes.len() as u64);
             if is_chat && !self.budgets.bytes.take(rate, now.mono_us, count) {
                 // Read on when the budget would have had room for what was read.
@@ -151,6 +160,7 @@ impl Session {
                     return self.farewell(now, link, CloseCode::TooLarge, "a frame is too large");
                 }
             };
+            self.frames.came(frame.kind);
             if stream == CONTROL {
                 self.control_frame(now, &frame, link);
             } else if let Verdict::Stops(code) = self.frame(now, stream, &frame, link) {
@@ -250,8 +260,10 @@ impl Session {
             if !self.is_live(link) {
                 continue;
             }
-            let signal =
-                frame::datagram(&bytes).and_then(|frame| Signal::parse(frame.kind, &frame.payload));
+            let signal = frame::datagram(&bytes).and_then(|frame| {
+                self.frames.came(frame.kind);
+                Signal::parse(frame.kind, &frame.payload)
+            });
             if let Some(signal) = signal {
                 self.signal(now, signal);
             }

@@ -35,7 +35,7 @@ use super::{
     CloseCode, ErrorCode,
     auth::Auth,
     client::Refusal,
-    frame::kind,
+    frame::{FrameCounts, kind},
     stream_code,
     wire::{self, ErrorInfo},
 };
@@ -50,6 +50,7 @@ use inlet::Inlet;
 use outlet::Outlet;
 use std::{
     collections::{BTreeMap, VecDeque},
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -235,7 +236,11 @@ pub struct Session {
     account: Option<Account>,
     /// What was answered to early data and is still to be done.
     early: bool,
+    /// Whether the client has said goodbye in early data.
+    early_goodbye: bool,
     control: Outlet,
+    /// Of all sessions of the shard.
+    frames: Rc<FrameCounts>,
     /// In boxes, because a tree makes room for many where most have one or two.
     inlets: BTreeMap<StreamId, Box<Inlet>>,
     lanes: Vec<Outlet>,
@@ -260,7 +265,12 @@ pub struct Session {
 impl Session {
     /// A session that has just arrived. `seed` makes its name, and is drawn at random.
     #[must_use]
-    pub fn new(config: Arc<SessionConfig>, now: Now, seed: [u8; 16]) -> Self {
+    pub fn new(
+        config: Arc<SessionConfig>,
+        frames: Rc<FrameCounts>,
+        now: Now,
+        seed: [u8; 16],
+    ) -> Self {
         Session {
             id: uuid(seed),
             phase: Phase::New,
@@ -275,7 +285,9 @@ impl Session {
             unknown_frames: 0,
             account: None,
             early: false,
-            control: Outlet::new(CONTROL),
+            early_goodbye: false,
+            control: Outlet::new(CONTROL, &frames),
+            frames,
             inlets: BTreeMap::new(),
             lanes: Vec::new(),
             hot: Vec::new(),
@@ -450,6 +462,7 @@ impl Session {
         self.write_files(link);
         for datagram in std::mem::take(&mut self.datagrams) {
             if link.datagram_bytes_max().is_some_and(|max| datagram.len() <= max) {
+                self.frames.went(&datagram);
                 link.send_datagram(&datagram);
             } else {
                 self.control.push(&datagram, now.mono_us);

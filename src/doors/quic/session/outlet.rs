@@ -1,8 +1,11 @@
 //! Bytes that wait for one stream to take them.
 
-use crate::quic::{Link, StreamId, WriteFault};
+use crate::{
+    doors::quic::frame::FrameCounts,
+    quic::{Link, StreamId, WriteFault},
+};
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, rc::Rc};
 use tutti_shards::RoomId;
 
 /// The way out on one stream. A stream that is blocked holds up no other. While nothing waits, which is nearly always,
@@ -13,6 +16,7 @@ pub(super) struct Outlet {
     /// The room that it is for alone.
     pub(super) room: Option<RoomId>,
     waiting: Option<Box<Waiting>>,
+    frames: Rc<FrameCounts>,
     /// Bytes put in since the beginning.
     total: u64,
     blocked: bool,
@@ -41,11 +45,12 @@ impl Waiting {
 const GRAIN_US: u64 = 100_000;
 
 impl Outlet {
-    pub(super) fn new(stream: StreamId) -> Self {
+    pub(super) fn new(stream: StreamId, frames: &Rc<FrameCounts>) -> Self {
         Outlet {
             stream,
             room: None,
             waiting: None,
+            frames: frames.clone(),
             total: 0,
             blocked: false,
             ending: false,
@@ -53,7 +58,13 @@ impl Outlet {
         }
     }
 
+    /// Puts whole frames in.
     pub(super) fn push(&mut self, bytes: &[u8], now_us: u64) {
+        self.frames.went(bytes);
+        self.wait(bytes, now_us);
+    }
+
+    fn wait(&mut self, bytes: &[u8], now_us: u64) {
         debug_assert!(!self.ending, "nothing follows the end");
         if bytes.is_empty() {
             return;
@@ -67,17 +78,18 @@ impl Outlet {
         }
     }
 
-    /// Gives the stream bytes at once, as they are, if nothing waits before them; otherwise they wait, too.
+    /// Gives the stream whole frames at once, as they are, if nothing waits before them; otherwise they wait, too.
     pub(super) fn send(&mut self, bytes: &Bytes, now_us: u64, link: &mut dyn Link) {
         if self.blocked || self.waiting.is_some() {
             return self.push(bytes, now_us);
         }
+        self.frames.went(bytes);
         // What a stopped stream does not take is dropped; the stop is told about as an event.
         let taken = link.write_shared(self.stream, bytes).unwrap_or(bytes.len());
         self.total += taken as u64;
         if taken < bytes.len() {
             self.blocked = true;
-            self.push(&bytes[taken..], now_us);
+            self.wait(&bytes[taken..], now_us);
         }
     }
 

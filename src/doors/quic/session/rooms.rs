@@ -204,7 +204,7 @@ impl Session {
                 &json!({ "kind": "shard", "shard_id": lane }),
                 &mut bytes,
             );
-            let mut outlet = Outlet::new(stream);
+            let mut outlet = Outlet::new(stream, &self.frames);
             outlet.push(&bytes, now.mono_us);
             self.lanes.push(outlet);
         }
@@ -518,7 +518,7 @@ impl Session {
             let opens = json!({ "kind": "hot", "room_id": room, "first_seq": first_seq });
             let mut bytes = Vec::new();
             wire::json(kind::STREAM_OPEN, &opens, &mut bytes);
-            let mut outlet = Outlet::new(stream);
+            let mut outlet = Outlet::new(stream, &self.frames);
             outlet.room = Some(room);
             outlet.push(&bytes, now.mono_us);
             self.hot.push(outlet);

@@ -203,6 +203,21 @@ fn early_data_is_answered_and_changes_nothing() {
 }
 
 #[test]
+fn a_goodbye_in_early_data_waits_for_the_handshake() {
+    let mut world = World::new(1);
+    let ben = world.enter(0, "Ben");
+    world.lane(ben, 1);
+    let ann = world.arrive(0);
+    world.hello(ann, "Ann", &[]);
+    world.send(ann, CONTROL, kind::GOODBYE, json!({ "reason": "that was all" }));
+    assert_eq!(world.link(ann).closed, None, "anybody may have sent it");
+    world.complete(ann);
+    assert_eq!(world.link(ann).closed, Some(0));
+    assert_eq!(world.control(ann).last().unwrap().0, kind::GOODBYE);
+    assert!(world.lane(ben, 1).is_empty(), "she was never in");
+}
+
+#[test]
 fn nobody_is_writing_before_they_are_in() {
     let mut world = World::new(1);
     let typing = json!({ "room_id": 1 });

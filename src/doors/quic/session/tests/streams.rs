@@ -7,6 +7,7 @@ use crate::{
 };
 use serde_json::json;
 use std::collections::BTreeSet;
+use tutti_shards::Rate;
 
 #[test]
 fn what_all_members_get_is_in_memory_once() {
@@ -84,4 +85,64 @@ fn a_room_that_was_gone_counts_on() {
             world.pass(60_000);
         }
     }
+}
+
+/// Each stream is one piece of 12 KB: what is counted begins with the first byte.
+#[test]
+fn bytes_are_counted_over_all_streams_from_the_first_on() {
+    for split in [0, 3, 5] {
+        let mut world =
+            World::with(1, |_| {}, |session| session.rates.bytes = Rate::new(16 << 10, 1_000));
+        let ann = world.enter(0, "Ann");
+        let answered = |world: &mut World| {
+            let control = world.control(ann);
+            control.iter().filter(|(kind, _)| *kind == kind::ROOM_LIST).count()
+        };
+        let list = frame(kind::LIST_ROOMS, &json!({ "limit": 1, "pad": "x".repeat(12_000) }));
+        let (head, rest) = list.split_at(split);
+        for n in 0..10 {
+            let stream = 2 + 4 * n;
+            if !head.is_empty() {
+                world.write(ann, stream, head);
+            }
+            world.write(ann, stream, rest);
+            world.end(ann, stream);
+        }
+        let at_once = answered(&mut world);
+        assert!((1..=3).contains(&at_once), "{at_once}");
+        world.pass(3_000);
+        let later = at_once + answered(&mut world);
+        assert!((3..=7).contains(&later), "{later}");
+        world.pass(7_000);
+        assert_eq!(later + answered(&mut world), 10);
+    }
+}
+
+#[test]
+fn frames_are_counted_by_type_once_each_way() {
+    let mut world = World::new(2);
+    let (ann, ben) = (world.enter(0, "Ann"), world.enter(1, "Ben"));
+    world.say(ann, 1, "hello", "1");
+    world.send(ann, CONTROL, 0x0b, json!({}));
+    world.send(ann, CONTROL, 0xee, json!({}));
+    assert_eq!(world.counted(0, Some(kind::SEND_MESSAGE)), (1, 0));
+    assert_eq!(world.counted(0, Some(kind::ROOM_MESSAGE)), (0, 1));
+    assert_eq!(world.counted(1, Some(kind::ROOM_MESSAGE)), (0, 1));
+    assert_eq!(world.counted(0, Some(kind::STREAM_OPEN)), (0, 8));
+    assert_eq!(world.counted(0, None), (2, 0));
+    assert_eq!(world.counted(0, Some(kind::ERROR)), (0, 2));
+    // What a stream takes in two pieces is one frame, whether it was put in or given to the stream at once.
+    let lane = 7;
+    world.link(ben).narrow = Some((lane, 10));
+    world.say(ann, 1, "in two", "2");
+    world.say(ann, 1, "behind", "3");
+    world.link(ben).narrow = None;
+    world.event(ben, Event::Writable(StreamId(lane)));
+    let said = world.lane(ben, 1).iter().filter(|(kind, _)| *kind == kind::ROOM_MESSAGE).count();
+    assert_eq!((said, world.counted(1, Some(kind::ROOM_MESSAGE))), (3, (0, 3)));
+    // Datagrams, and their like on control, are frames, too.
+    world.link(ann).takes_datagrams = true;
+    world.send_datagram(ann, frame(kind::TYPING, &json!({ "room_id": 1 })));
+    world.send_datagram(ann, vec![kind::TYPING]);
+    assert_eq!(world.counted(0, Some(kind::TYPING)).0, 1);
 }

@@ -474,6 +474,13 @@ impl World {
         }
     }
 
+    /// How many frames of a type have come and gone on a shard.
+    pub(super) fn counted(&self, home: usize, kind: Option<u8>) -> (u64, u64) {
+        let frames = self.nodes[home].host.counts().frames;
+        let found = frames.into_iter().find(|(counted, ..)| *counted == kind);
+        found.map_or((0, 0), |(_, came, went)| (came, went))
+    }
+
     /// When a shard's sessions have something to do next.
     pub(super) fn due_us(&self, home: usize) -> Option<u64> {
         self.nodes[home].host.next_deadline_us()

@@ -1,9 +1,11 @@
-//! Histories that go back beyond the ring of a room: asked of a storage that answers when the test says so.
+//! What seats wait for: histories that go back beyond the ring, and acts of moderators that are to last. The storage
+//! answers when the test says so.
 
 use super::*;
 use crate::{
-    ChatMessage, DoorKind, Guise, MessageId, Page, PageFrom, RoomCommand, RoomEvent, RoomRequest,
-    RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredChannel, StoredPage, UserName,
+    Answer, ChatMessage, DoorKind, Guise, MessageId, ModerationKind, Page, PageFrom, RoomCommand,
+    RoomEvent, RoomRequest, RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredBan,
+    StoredChannel, StoredPage, UserName, UserNumber,
 };
 
 /// Writes what a seat is told of histories, a line each.
@@ -22,6 +24,11 @@ impl Wire for Told {
                 }
                 Event::Room(RoomEvent::Refused { answer, fault }) => {
                     format!("{}: {fault:?}", answer.nonce.unwrap_or_default())
+                }
+                Event::Room(RoomEvent::Done {
+                    answer: Answer { nonce: Some(nonce), .. }, ..
+                }) => {
+                    format!("{nonce}: done")
                 }
                 _ => continue,
             };
@@ -50,8 +57,10 @@ struct World {
     kept: Vec<ChatMessage>,
     /// What it was asked for and has not answered.
     asked: Vec<(u64, Page)>,
-    /// What the seat was told last.
-    last: Vec<u8>,
+    /// Acts that it was to keep and has not confirmed.
+    acts: Vec<(u64, ModerationKind)>,
+    /// What seats that ended were told last.
+    ended: String,
 }
 
 fn config(storage: bool) -> Config {
@@ -75,19 +84,40 @@ impl World {
             seat: session,
             kept: before.to_vec(),
             asked: Vec::new(),
-            last: Vec::new(),
+            acts: Vec::new(),
+            ended: String::new(),
         };
-        let name = UserName::parse("a", 40).unwrap();
-        let guise = Guise { door: DoorKind::Quic, account: None, name, tag: None, alone: false };
-        let enter = Command::Enter { user: user("a"), guise: Box::new(guise) };
-        world.shard.handle_command(now, session, enter);
-        world.settle();
-        let name = ChannelName::parse("r").unwrap();
-        let request = SeatRequest::new(RoomWish::named(name), None, Some(1));
-        world.seat = world.shard.sit(now, world.session, request).unwrap();
-        world.settle();
+        world.seat = world.enter(session, "a");
         world.told();
         world
+    }
+
+    fn enter(&mut self, session: Key, who: &str) -> Key {
+        let name = UserName::parse(who, 40).unwrap();
+        let guise = Guise { door: DoorKind::Quic, account: None, name, tag: None, alone: false };
+        let enter = Command::Enter { user: user(who), guise: Box::new(guise) };
+        self.shard.handle_command(self.now, session, enter);
+        self.settle();
+        let name = ChannelName::parse("r").unwrap();
+        let request = SeatRequest::new(RoomWish::named(name), None, Some(1));
+        let seat = self.shard.sit(self.now, session, request).unwrap();
+        self.settle();
+        seat
+    }
+
+    /// One more person in the room, by number.
+    fn other(&mut self, who: &str) -> UserNumber {
+        let (session, _) = self.shard.open_session(self.now);
+        self.enter(session, who);
+        self.told();
+        crate::NumberKey::default().stranger(user(who))
+    }
+
+    fn confirm(&mut self, lasts: bool) -> ModerationKind {
+        let (ticket, kind) = self.acts.remove(0);
+        self.shard.stored(self.now, StoreReply::Kept { ticket, lasts });
+        self.settle();
+        kind
     }
 
     fn settle(&mut self) {
@@ -96,7 +126,7 @@ impl World {
             let request = match output {
                 Output::Store(request) => request,
                 Output::SeatEnded { last, .. } => {
-                    self.last = last;
+                    self.ended.push_str(std::str::from_utf8(&last).unwrap());
                     continue;
                 }
                 _ => continue,
@@ -122,6 +152,10 @@ impl World {
                         Some(known) => *known = *message,
                         None => self.kept.push(*message),
                     }
+                    continue;
+                }
+                StoreRequest::Moderate { ticket, act } => {
+                    self.acts.push((ticket, act.kind));
                     continue;
                 }
                 _ => continue,
@@ -308,10 +342,7 @@ fn whoever_leaves_does_not_wait_for_it() {
     }
     let tickets: Vec<u64> = world.asked.iter().map(|(ticket, _)| *ticket).collect();
     world.room("leave", RoomCommand::Leave);
-    assert_eq!(
-        String::from_utf8(world.last.clone()).unwrap(),
-        "first: NotFound\nsecond: NotFound\n"
-    );
+    assert_eq!(world.ended, "first: NotFound\nsecond: NotFound\nleave: done\n");
     for ticket in tickets {
         world.find(ticket, Some(StoredPage::default()));
     }
@@ -351,4 +382,94 @@ fn without_a_storage_the_ring_is_all_there_is() {
         format!("gap: {} and more", numbers(10..20, 2)),
     ];
     assert_eq!(world.told(), told);
+}
+
+#[test]
+fn moderators_are_answered_when_what_they_did_lasts() {
+    let mut world = World::new(config(true), &[]);
+    let (b, c) = (world.other("b"), world.other("c"));
+    let until_ms = world.now.wall_ms + 60_000;
+    world.room("mute", RoomCommand::Mute { user: b, ms: 60_000 });
+    world.room("ban", RoomCommand::Ban { user: c, ms: 60_000 });
+    world.room("unmute", RoomCommand::Mute { user: b, ms: 0 });
+    let stranger = crate::Whom { number: c, user: Some(user("c")) };
+    world.room("unban", RoomCommand::Unban(stranger));
+    assert_eq!((world.told(), world.acts.len()), (vec![], 4));
+    assert_eq!(world.confirm(true), ModerationKind::Mute { until_ms });
+    assert_eq!(world.told(), ["mute: done"]);
+    assert_eq!(world.confirm(true), ModerationKind::Ban { until_ms });
+    assert_eq!(world.confirm(true), ModerationKind::Unmute);
+    assert_eq!(world.confirm(false), ModerationKind::Unban);
+    assert_eq!(world.told(), ["ban: done", "unmute: done", "unban: NotKept"]);
+    // What there was none of is lifted at once.
+    world.room("unmute", RoomCommand::Mute { user: b, ms: 0 });
+    world.room("unban", RoomCommand::Unban(stranger));
+    assert_eq!(
+        (world.told(), world.acts.len()),
+        (vec!["unmute: done".into(), "unban: done".into()], 0)
+    );
+    // It holds though the storage does not answer in time.
+    world.room("kick", RoomCommand::Kick { user: b, reason: None });
+    world.now.mono_us += 100_000;
+    world.shard.handle_timeout(world.now);
+    world.settle();
+    assert_eq!(world.told(), ["kick: NotKept"]);
+    world.confirm(true);
+    assert_eq!(world.told(), [""; 0], "once");
+}
+
+#[test]
+fn one_who_leaves_meanwhile_is_answered_all_the_same() {
+    let mut world = World::new(config(true), &[]);
+    let b = world.other("b");
+    world.room("mute", RoomCommand::Mute { user: b, ms: 60_000 });
+    world.fetch("history", None, None, 10);
+    world.room("kick", RoomCommand::Kick { user: b, reason: None });
+    world.room("leave", RoomCommand::Leave);
+    let expected = "history: NotFound\nmute: NotKept\nkick: NotKept\nleave: done\n";
+    assert!(world.ended.ends_with(expected), "{}", world.ended);
+    world.confirm(true);
+    world.confirm(true);
+    world.answer();
+    assert_eq!(world.told(), [""; 0], "once");
+}
+
+#[test]
+fn without_a_storage_moderators_are_answered_at_once() {
+    let mut world = World::new(config(false), &[]);
+    let b = world.other("b");
+    world.room("mute", RoomCommand::Mute { user: b, ms: 60_000 });
+    world.room("ban", RoomCommand::Ban { user: b, ms: 60_000 });
+    assert_eq!(world.told(), ["mute: done", "ban: done"]);
+}
+
+#[test]
+fn mutes_and_bans_that_were_kept_hold() {
+    let mut world = World::new(config(true), &[]);
+    let name = ChannelName::parse("kept").unwrap();
+    let now = world.now;
+    let found = StoredChannel {
+        bans: vec![StoredBan {
+            user: user("b"),
+            until_ms: now.wall_ms + 5_000,
+            origin: Some(7),
+            in_lines: "Bee~1".into(),
+        }],
+        mutes: vec![(user("c"), now.wall_ms + 9_000), (user("d"), now.wall_ms)],
+        ..StoredChannel::default()
+    };
+    let request = SeatRequest::new(RoomWish::named(name.clone()), None, Some(1));
+    world.shard.sit(now, world.session, request).unwrap();
+    while let Some(output) = world.shard.poll_output() {
+        if let Output::Store(StoreRequest::LoadChannel { channel, .. }) = output {
+            let found = Some(Box::new(found.clone()));
+            world.shard.stored(now, StoreReply::Channel { channel, found });
+        }
+    }
+    let channel = &world.shard.channels[world.shard.by_name[&name] as usize];
+    let until = |ms: u64| Some(now.mono_us + ms * 1_000);
+    assert_eq!(channel.bans.until(user("x"), Some(7), now.mono_us), until(5_000), "the address");
+    assert_eq!(channel.bans.find("bee~1", now.mono_us), Some(user("b")));
+    assert_eq!(channel.mutes.until(user("c"), None, now.mono_us), until(9_000));
+    assert_eq!(channel.mutes.until(user("d"), None, now.mono_us), None, "it is over");
 }
