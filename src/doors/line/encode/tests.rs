@@ -50,7 +50,7 @@ fn people_are_called_by_nick_or_handle() {
 #[test]
 fn files_have_lines_of_their_own() {
     let alice = profile(1, "Alice", DoorKind::Line);
-    let file = |name: &str, size| tutti_shards::Attachment {
+    let file = |name: &str, size| Attachment {
         id: tutti_shards::UploadId(7),
         name: name.into(),
         mime: "text/plain".into(),
