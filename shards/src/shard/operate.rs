@@ -6,7 +6,7 @@ use crate::{
     ConnId, Departure, DoorKind, Event, Key, Named, Notice, Now, Order, OrderPlace, Outcome,
     SeatSeen, SlowReader, UserFilter, UserId, UserSeen, Wire,
     channel::Channel,
-    conn::{Awaits, JoinRequest, NameWish},
+    conn::{Awaits, JoinRequest, NameWish, Seat},
     mesh::{Mesh, Payload},
     users::Presence,
 };
@@ -253,6 +253,12 @@ impl<W: Wire> Shard<W> {
             let lobby = JoinRequest::to(ChannelName::lobby());
             self.departure = Departure::Deleted;
             self.dismiss(now, idx, participant, member, lobby);
+            // One that has to wait for what a lobby was waits outside.
+            if let Some(slot) = self.conns.find(member.conn)
+                && matches!(self.conns[slot].seat, Seat::Owned { channel, .. } if channel == idx)
+            {
+                self.unseat(now, slot);
+            }
             self.departure = Departure::default();
         }
         let channel = &mut self.channels[idx as usize];

@@ -12,6 +12,7 @@ mod operators;
 mod private;
 mod stored;
 mod talk;
+mod terminals;
 
 use super::*;
 use crate::{
