@@ -473,3 +473,107 @@ fn mutes_and_bans_that_were_kept_hold() {
     assert_eq!(channel.mutes.until(user("c"), None, now.mono_us), until(9_000));
     assert_eq!(channel.mutes.until(user("d"), None, now.mono_us), None, "it is over");
 }
+
+/// A group of people with accounts in which nobody is connected is not in memory for ever, and comes back as it was.
+#[test]
+fn a_room_in_which_nobody_is_is_put_away_and_loaded_again() {
+    let account = |n: u8| std::num::NonZeroU64::new(n.into());
+    let mut world = World::new(config(true), &[]);
+    let login = |world: &mut World| {
+        let (session, _) = world.shard.open_session(world.now);
+        let name = UserName::parse("A", 40).unwrap();
+        let door = DoorKind::Quic;
+        let guise = Guise { door, account: account(9), name, tag: None, alone: false };
+        let enter = Command::Enter { user: user("A"), guise: Box::new(guise) };
+        world.shard.handle_command(world.now, session, enter);
+        world.settle();
+        session
+    };
+    let drain = |world: &mut World| {
+        let mut stored = Vec::new();
+        while let Some(output) = world.shard.poll_output() {
+            if let Output::Store(request) = output {
+                stored.push(request);
+            }
+        }
+        world.shard.verify();
+        stored
+    };
+    let wait = |world: &mut World| {
+        world.now.mono_us += 600_000_000;
+        world.now.wall_ms += 600_000;
+        world.shard.handle_timeout(world.now);
+        drain(world)
+    };
+    let private = |world: &World| {
+        let found = world.shard.channels.iter().find(|(_, channel)| channel.private.is_some());
+        found.map(|(_, channel)| (channel.room.id, channel.name.clone()))
+    };
+    let session = login(&mut world);
+    let wish = RoomWish::Group { title: "g".into(), topic: None, invites: Box::default() };
+    let seat = world.shard.sit(world.now, session, SeatRequest::new(wish, None, Some(1))).unwrap();
+    world.seat = seat;
+    let mut stored = drain(&mut world);
+    let text = RoomText::parse("kept", 100).unwrap();
+    let (reply_to, action, attachments) = (None, false, Vec::new());
+    let command = RoomCommand::Say { text, reply_to, action, attachments };
+    let request = Box::new(RoomRequest { nonce: None, kind: 1, command });
+    world.shard.handle_command(world.now, seat, Command::Room(request));
+    stored.extend(drain(&mut world));
+    let (room, name) = private(&world).unwrap();
+    world.shard.end_session(world.now, session, Departure::Disconnected);
+    stored.extend(drain(&mut world));
+    let seen = stored.len();
+    stored.extend(wait(&mut world));
+    assert_eq!(private(&world), None, "it rests in the storage alone");
+    assert!(!stored[seen..].iter().any(|one| matches!(one, StoreRequest::EndChannel { .. })));
+    // Everything that comes back is what was stored.
+    let mut found = StoredChannel::default();
+    for request in stored {
+        match request {
+            StoreRequest::SaveRoom { room, .. } => found.room = Some(*room),
+            StoreRequest::SavePerson { person, .. } => {
+                found.people = person.into_iter().map(|person| *person).collect();
+            }
+            StoreRequest::SaveMessage { message, .. } => found.history.push(*message),
+            _ => {}
+        }
+    }
+    let session = login(&mut world);
+    let request = SeatRequest::new(RoomWish::Numbered(room), None, Some(1));
+    world.shard.sit(world.now, session, request).unwrap();
+    let asked = drain(&mut world);
+    assert!(matches!(asked[..], [StoreRequest::LoadRoom { room: asked, .. }] if asked == room));
+    let found = Some(Box::new((name.clone(), found)));
+    world.shard.stored(world.now, StoreReply::Room { room, found, looked: true });
+    drain(&mut world);
+    assert_eq!(private(&world), Some((room, name)));
+    let idx = world.shard.by_number[&room];
+    let channel = &world.shard.channels[idx as usize];
+    assert_eq!((channel.history.len(), channel.roster.len()), (1, 1));
+    assert_eq!(channel.role(user("A")), crate::Role::Owner);
+}
+
+/// A room of two in which nothing was said goes with the one who opened it.
+#[test]
+fn a_room_of_two_in_which_nothing_was_said_leaves_nothing() {
+    for storage in [false, true] {
+        let mut world = World::new(config(storage), &[]);
+        world.other("b");
+        let number = crate::NumberKey::default().stranger(user("b"));
+        let wish = RoomWish::Direct(crate::Whom { number, user: None });
+        let request = SeatRequest::new(wish, None, Some(1));
+        world.shard.sit(world.now, world.session, request).unwrap();
+        world.settle();
+        let private = |world: &World| {
+            world.shard.channels.iter().filter(|(_, channel)| channel.private.is_some()).count()
+        };
+        assert_eq!(private(&world), 1);
+        world.shard.end_session(world.now, world.session, Departure::Left);
+        world.settle();
+        world.now.mono_us += 600_000_000;
+        world.shard.handle_timeout(world.now);
+        world.settle();
+        assert_eq!(private(&world), 0);
+    }
+}
