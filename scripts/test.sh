@@ -192,6 +192,11 @@ step_quic() {
   build_server
   cargo build --quiet --locked -p tutti-chat
   export TUTTI_CHAT_BIN=$CARGO_TARGET_DIR/debug/tutti-chat
+  if command -v nc >/dev/null; then
+    python3 scripts/one-room >/dev/null
+  else
+    echo "SKIPPED: scripts/one-room needs nc"
+  fi
   cd tests/quic
   PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" run.py
 }

@@ -22,12 +22,17 @@ const TOKEN_LENGTH: usize = 24 + 1 + 43;
 /// What a token's code is made over, so that the key's other uses can never make one.
 const TOKEN_CONTEXT: &[u8] = b"tutti token 1:";
 
+/// What a number of an address is made over.
+const ORIGIN_CONTEXT: &[u8] = b"tutti origin 1:";
+
 /// Makes ids and tokens. One per process, shared by the shards.
 #[derive(Debug)]
 pub struct Identity {
     by_address: ByAddress,
     token_key: Option<Secret>,
     password: Option<Password>,
+    /// Makes numbers of addresses that say nothing of them.
+    address_key: Secret,
     /// Stands for the salt of line chat in development, where addresses have no ids.
     fleeting: Secret,
 }
@@ -70,8 +75,9 @@ impl Identity {
             (Mode::Production, None) => ByAddress::Keyed(keep("secret")?),
         };
         let token_key = if config.tokens { Some(keep("token_key")?) } else { None };
+        let address_key = keep("address_key")?;
         let password = config.admin_password.as_ref().map(Password::new);
-        Ok(Identity { by_address, token_key, password, fleeting: Secret::random() })
+        Ok(Identity { by_address, token_key, password, address_key, fleeting: Secret::random() })
     }
 
     /// The same with the staff password of other settings.
@@ -80,6 +86,7 @@ impl Identity {
         Identity {
             by_address: self.by_address.clone(),
             token_key: self.token_key.clone(),
+            address_key: self.address_key.clone(),
             password: config.admin_password.as_ref().map(Password::new),
             fleeting: self.fleeting.clone(),
         }
@@ -129,6 +136,14 @@ impl Identity {
                 first_bytes(&code(secret, &[b"tcp", address.as_bytes(), key.as_bytes()]))
             }
         }
+    }
+
+    /// A number that stands for an address (IPv6: its /64) and says nothing of it, the same after a restart.
+    #[must_use]
+    pub fn origin(&self, client: IpAddr) -> u64 {
+        let address = AddressKey::of(client).network().to_string();
+        let code = code(&self.address_key, &[ORIGIN_CONTEXT, address.as_bytes()]);
+        code.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
     }
 
     /// Who somebody is that shows this token (or none) and connects from an address that stands for `by_address`,
@@ -237,9 +252,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn identity(settings: &str) -> Identity {
+        identity_in("memory", settings)
+    }
+
+    fn identity_in(data: &str, settings: &str) -> Identity {
         let mut raw = RawConfig::default();
         raw.add_file("t.toml", settings).unwrap();
-        raw.add_env([("TUTTI_DATA", "memory")]).unwrap();
+        raw.add_env([("TUTTI_DATA", data)]).unwrap();
         let host = HostCpus { allowed: vec![0], parallelism: 1 };
         Identity::open(&Config::new(&raw, &host).unwrap()).unwrap()
     }
@@ -274,6 +293,21 @@ mod tests {
         assert_eq!(id_of(&one, "2001:db8::1"), id_of(&one, "2001:db8::2"));
         assert_ne!(id_of(&one, "203.0.113.7"), id_of(&one, "203.0.113.8"));
         assert_ne!(id_of(&one, "203.0.113.7"), id_of(&other, "203.0.113.7"));
+    }
+
+    #[test]
+    fn a_number_of_an_address_is_the_same_after_a_restart_and_for_its_network() {
+        let dir = std::env::temp_dir().join(format!("tutti-origins-{}", std::process::id()));
+        let of = |identity: &Identity, text: &str| identity.origin(text.parse().unwrap());
+        let first = identity_in(dir.to_str().unwrap(), "");
+        let again = identity_in(dir.to_str().unwrap(), "");
+        let other = identity_in(dir.join("other").to_str().unwrap(), "");
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(of(&first, "203.0.113.7"), of(&again, "203.0.113.7"));
+        assert_eq!(of(&first, "203.0.113.7"), of(&first, "::ffff:203.0.113.7"));
+        assert_eq!(of(&first, "2001:db8::1"), of(&first, "2001:db8::ff:1"));
+        assert_ne!(of(&first, "203.0.113.7"), of(&first, "203.0.113.8"));
+        assert_ne!(of(&first, "203.0.113.7"), of(&other, "203.0.113.7"));
     }
 
     #[test]

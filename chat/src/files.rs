@@ -5,10 +5,12 @@ use crate::session::{FrameReader, ReadFault, Session};
 use crate::wire::{Event, Fault, Upload, UploadInfo};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// A server that does not take or give a byte for this long has stalled.
@@ -100,6 +102,8 @@ fn mime_type(name: &str) -> &'static str {
 
 /// Sends the file at `path` for `room_id`, telling `progress` how many of how many bytes the server has.
 ///
+/// What the server has from a connection that was lost is not sent again: it goes on there.
+///
 /// Nobody sees it until a message of the same person in that room names it.
 ///
 /// # Errors
@@ -137,11 +141,16 @@ pub async fn upload(
         nonce: nonce.clone(),
     };
     let mut news = session.watch_upload(&nonce);
+    // The first acknowledgement says where to begin.
+    let (begin, begins) = oneshot::channel();
+    let mut begin = Some(begin);
     let send = async {
         let file = File::open(path).await.map_err(local(path))?;
         let mut stream = session.connection().open_uni().await.map_err(|_| FileFault::Ended)?;
         let chunk = (session.hello().limits.upload_chunk as usize).clamp(1, CHUNK_BYTES);
-        match send_chunks(&mut stream, &start.encode(), file, path, chunk).await {
+        stream.write_all(&start.encode()).await.map_err(|_| FileFault::Ended)?;
+        let Ok(offset) = begins.await else { return Ok(stream) };
+        match send_chunks(&mut stream, offset, file, path, chunk).await {
             Err(FileFault::Ended) | Ok(()) => Ok(stream),
             Err(e) => {
                 let _ = stream.reset(CANCELLED.into());
@@ -164,6 +173,10 @@ pub async fn upload(
                     Ok(None) => break Err(FileFault::Ended),
                     Ok(Some(Event::UploadAck(ack))) => {
                         progress(ack.bytes_received, size);
+                        if let Some(begin) = begin.take() {
+                            let have = ack.bytes_received;
+                            let _ = begin.send(if have <= size { have } else { 0 });
+                        }
                         if let Some(url) = ack.url {
                             break Ok(Uploaded { upload_id: ack.upload_id, url });
                         }
@@ -183,14 +196,14 @@ pub async fn upload(
 
 async fn send_chunks(
     stream: &mut quinn::SendStream,
-    start: &[u8],
+    mut offset: u64,
     mut file: File,
     path: &Path,
     chunk: usize,
 ) -> Result<(), FileFault> {
     let ended = |_| FileFault::Ended;
-    stream.write_all(start).await.map_err(ended)?;
-    let (mut buffer, mut offset) = (vec![0; chunk], 0);
+    file.seek(SeekFrom::Start(offset)).await.map_err(local(path))?;
+    let mut buffer = vec![0; chunk];
     loop {
         let n = file.read(&mut buffer).await.map_err(local(path))?;
         if n == 0 {

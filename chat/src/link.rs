@@ -361,7 +361,7 @@ impl Keeper {
 }
 
 /// Whether another try may go better.
-fn is_passing(e: &NoSession) -> bool {
+pub fn is_passing(e: &NoSession) -> bool {
     match e {
         // The connection before may not be noticed as gone yet.
         NoSession::Refused(failed) => {

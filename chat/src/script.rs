@@ -7,13 +7,18 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::io::AsyncBufReadExt;
 use tokio::time::{sleep, timeout};
-use tutti_chat::files;
-use tutti_chat::link::{Link, News};
+use tutti_chat::files::{self, FileFault};
+use tutti_chat::link::{Link, News, is_passing};
 use tutti_chat::session::{Answer, Dialer, Events, Session, Target, Unanswered};
-use tutti_chat::wire::{Command, Event, Message, RoomInit, code};
+use tutti_chat::wire::{Command, Event, Message, RoomInit, close, code};
 
 /// How long a room may take to open.
 const ENTER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often an upload is gone on with over another connection.
+const UPLOAD_TRIES: u32 = 8;
+/// The first wait before connecting again, which doubles, and about the longest.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LAST: Duration = Duration::from_secs(30);
 /// How long to wait after a refusal for haste that does not say how long.
 const HASTE: Duration = Duration::from_secs(1);
 
@@ -21,8 +26,9 @@ pub(crate) async fn run(target: Target, what: &Do) -> Result<()> {
     if let Do::Tail { room, json, history, count } = what {
         return tail(target, room, *json, *history, *count).await;
     }
-    let (session, events) = Dialer::new(target)?.connect(&[]).await?;
-    let mut talk = Talk { session, events };
+    let dialer = Dialer::new(target)?;
+    let (session, events) = dialer.clone().connect(&[]).await?;
+    let mut talk = Talk { dialer, session, events };
     let result = match what {
         Do::Send { room, text, reply_to, action, json } => {
             let kind = if *action { "action" } else { "text" };
@@ -75,6 +81,7 @@ impl<'a> Named<'a> {
 }
 
 struct Talk {
+    dialer: Dialer,
     session: Session,
     events: Events,
 }
@@ -167,12 +174,26 @@ impl Talk {
     }
 
     async fn upload(&mut self, room: &str, file: &Path, text: Option<&str>) -> Result<()> {
-        let room_id = self.enter(room).await?.room_id;
-        let uploaded = self
-            .events
-            .during(files::upload(&self.session, room_id, file, |_, _| {}))
-            .await
-            .with_context(|| format!("cannot upload {}", file.display()))?;
+        let mut room_id = self.enter(room).await?.room_id;
+        let mut tries = 0;
+        let uploaded = loop {
+            let upload = files::upload(&self.session, room_id, file, |_, _| {});
+            match self.events.during(upload).await {
+                Ok(uploaded) => break uploaded,
+                Err(FileFault::Ended | FileFault::Stalled)
+                    if tries < UPLOAD_TRIES
+                        && self.events.end().code != Some(close::REMOVED.into()) =>
+                {
+                    // The server keeps what it has of the file for a while.
+                    tries += 1;
+                    self.come_back().await?;
+                    room_id = self.enter(room).await?.room_id;
+                }
+                Err(e) => {
+                    return Err(e).with_context(|| format!("cannot upload {}", file.display()));
+                }
+            }
+        };
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
         let content = text.map(str::to_owned).or(name).unwrap_or_else(|| "file".into());
         let attachments = vec![uploaded.upload_id];
@@ -180,6 +201,22 @@ impl Talk {
             Command::SendMessage { room_id, content, reply_to: None, attachments, kind: "text" };
         self.request(show).await.context("the file is there, but it cannot be shown")?;
         print(&uploaded.url)
+    }
+
+    /// Connects again after a loss.
+    async fn come_back(&mut self) -> Result<()> {
+        let mut pause = RETRY_FIRST;
+        loop {
+            sleep(pause).await;
+            match self.dialer.clone().connect(&[]).await {
+                Ok((session, events)) => {
+                    (self.session, self.events) = (session, events);
+                    return Ok(());
+                }
+                Err(e) if is_passing(&e) && pause < RETRY_LAST => pause *= 2,
+                Err(e) => return Err(e).context("the connection was lost"),
+            }
+        }
     }
 
     async fn download(&mut self, room: &str, address: &str, to: &Path, force: bool) -> Result<()> {

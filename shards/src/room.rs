@@ -433,6 +433,8 @@ pub enum RoomFault {
     TooLong,
     /// What was kept cannot be looked up at the moment.
     Unavailable,
+    /// It was done, and holds until the server ends: it could not be written down.
+    NotKept,
 }
 
 /// The answer to a request.

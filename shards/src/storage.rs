@@ -165,6 +165,10 @@ pub struct ModerationAct {
     pub user: UserId,
     /// What that user is called.
     pub name: Box<str>,
+    /// The same in lines.
+    pub in_lines: Box<str>,
+    /// Stands for the address of one who is at a terminal.
+    pub origin: Option<u64>,
     /// Who did it; `None` for the operator, who keeps a log of their own acts.
     pub by: Option<UserId>,
     /// When, milliseconds since 1970.
@@ -183,6 +187,13 @@ pub enum ModerationKind {
     },
     /// May come again.
     Unban,
+    /// Is not heard until then (milliseconds since 1970).
+    Mute {
+        /// When it ends.
+        until_ms: u64,
+    },
+    /// Is heard again.
+    Unmute,
 }
 
 /// An answer. One that cannot be had is an answer, too: nothing is known, nothing was kept.
@@ -236,14 +247,29 @@ pub struct StoredChannel {
     pub settings: Option<Settings>,
     /// Who wore the crown last.
     pub crown: Option<UserId>,
-    /// Who may not come in, and until when (milliseconds since 1970).
-    pub bans: Vec<(UserId, u64)>,
+    /// Who may not come in.
+    pub bans: Vec<StoredBan>,
+    /// Who is not heard, and until when (milliseconds since 1970).
+    pub mutes: Vec<(UserId, u64)>,
     /// What was said last, oldest first.
     pub history: Vec<ChatMessage>,
     /// What it was as a room, if it was more than a channel.
     pub room: Option<StoredRoom>,
     /// Who belongs to it, when it is a direct or group room, or did.
     pub people: Vec<RoomMember>,
+}
+
+/// A ban of a channel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredBan {
+    /// Whose.
+    pub user: UserId,
+    /// When it ends, milliseconds since 1970.
+    pub until_ms: u64,
+    /// Stands for the address that it holds for as well.
+    pub origin: Option<u64>,
+    /// What lines called them; empty when that is not known.
+    pub in_lines: Box<str>,
 }
 
 /// What a channel is as a room, beyond its settings.

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use rusqlite::{Connection, Row, params};
 use std::{fmt, net::IpAddr, str::FromStr};
-use tutti_shards::UserId;
+use tutti_shards::{StoredBan, UserId};
 
 /// Whom a ban is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -91,6 +91,41 @@ pub(super) fn insert(db: &Connection, ban: &Ban) -> rusqlite::Result<()> {
         ban.until_ms.map(|until| i64::try_from(until).unwrap_or(i64::MAX)),
     ])?;
     Ok(())
+}
+
+/// Says for which address a ban of a channel holds as well, and what lines called whom it is for.
+pub(super) fn mark(
+    db: &Connection,
+    channel: &str,
+    user: UserId,
+    origin: Option<u64>,
+    in_lines: &str,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE bans SET origin = ?3, in_lines = ?4
+        WHERE channel = ?1 AND kind = 'user' AND target = ?2";
+    let origin = origin.map(u64::cast_signed);
+    db.prepare_cached(sql)?.execute(params![channel, user.to_string(), origin, in_lines])?;
+    Ok(())
+}
+
+/// The bans of users of a channel that have not ended, oldest first.
+pub(super) fn of_channel(
+    db: &Connection,
+    channel: &str,
+    now_ms: u64,
+) -> rusqlite::Result<Vec<StoredBan>> {
+    let sql = "SELECT target, until_ms, origin, in_lines FROM bans WHERE channel = ?1
+        AND kind = 'user' AND (until_ms IS NULL OR until_ms > ?2) ORDER BY id";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(params![channel, now_ms as i64], |row| {
+        let Some(user) = UserId::parse(row.get_ref(0)?.as_str()?) else { return Ok(None) };
+        let until_ms = row.get::<_, Option<i64>>(1)?.map_or(u64::MAX, |until| until as u64);
+        let origin = row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned);
+        let in_lines = row.get::<_, Option<String>>(3)?.unwrap_or_default().into();
+        Ok(Some(StoredBan { user, until_ms, origin, in_lines }))
+    })?;
+    // A target that cannot be read was not written by us: it bans nobody.
+    Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 pub(super) fn lift(

@@ -1,6 +1,6 @@
 //! The tables of channels and of what was said in them.
 
-use super::{Retention, bans, json, rooms};
+use super::{Retention, bans, json, mutes, rooms};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tutti_shards::{
     ChannelName, ChatMessage, ModerationAct, ModerationKind, Settings, StoredChannel, StoredRoom,
@@ -28,16 +28,11 @@ pub(super) fn load(
         })
         .optional()?;
     let Some((id, settings, crown, room)) = row else { return Ok(None) };
-    let users = bans::list(db, Some(channel.as_str()), now_ms)?.into_iter().filter_map(|ban| {
-        match ban.target {
-            bans::BanTarget::User(user) => Some((user, ban.until_ms.unwrap_or(u64::MAX))),
-            _ => None,
-        }
-    });
     Ok(Some(StoredChannel {
         settings: settings.and_then(|text| json::read::<Settings>("channel", &text)),
         crown: crown.map(UserId),
-        bans: users.collect(),
+        bans: bans::of_channel(db, channel.as_str(), now_ms)?,
+        mutes: mutes::list(db, channel, now_ms)?,
         history: messages(db, id, history)?,
         room: room.and_then(|text| json::read::<StoredRoom>("room", &text)),
         people: rooms::people(db, id)?,
@@ -95,10 +90,11 @@ pub(super) fn end(
     Ok(())
 }
 
-/// Forgets a channel with its messages and bans.
+/// Forgets a channel with its messages, bans and mutes.
 pub(super) fn forget(db: &Connection, channel: &str) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM channels WHERE name = ?1")?.execute(params![channel])?;
     db.prepare_cached("DELETE FROM bans WHERE channel = ?1")?.execute(params![channel])?;
+    db.prepare_cached("DELETE FROM mutes WHERE channel = ?1")?.execute(params![channel])?;
     Ok(())
 }
 
@@ -156,33 +152,44 @@ pub(super) fn clear(db: &Connection, channel: &ChannelName) -> rusqlite::Result<
     Ok(())
 }
 
-/// A channel's moderator acted: the ban, and the entry in the audit log.
+/// A channel's moderator acted: the ban or mute, and the entry in the audit log.
 pub(super) fn moderate(db: &Connection, act: &ModerationAct) -> rusqlite::Result<()> {
     let channel = Some(act.channel.as_str().to_owned());
     let target = bans::BanTarget::User(act.user);
+    let seconds = |until_ms: u64| until_ms.saturating_sub(act.at_ms).div_ceil(1_000);
     let (action, details) = match act.kind {
         ModerationKind::Kick => ("kick", act.name.to_string()),
         ModerationKind::Unban => ("unban", act.name.to_string()),
         ModerationKind::Ban { until_ms } => {
-            let minutes = until_ms.saturating_sub(act.at_ms) / 60_000;
-            ("ban", format!("{} for {minutes} min", act.name))
+            ("ban", format!("{} for {} min", act.name, seconds(until_ms) / 60))
         }
+        ModerationKind::Mute { until_ms } => {
+            ("mute", format!("{} for {} s", act.name, seconds(until_ms)))
+        }
+        ModerationKind::Unmute => ("unmute", act.name.to_string()),
     };
     let by = act.by.map_or_else(|| "operator".to_owned(), |by| by.to_string());
     match act.kind {
         ModerationKind::Kick => {}
         ModerationKind::Unban => bans::lift(db, channel.as_deref(), &target)?,
-        ModerationKind::Ban { until_ms } => bans::insert(
-            db,
-            &bans::Ban {
-                channel: channel.clone(),
-                target,
-                reason: String::new(),
-                moderator: by.clone(),
-                since_ms: act.at_ms,
-                until_ms: Some(until_ms),
-            },
-        )?,
+        ModerationKind::Ban { until_ms } => {
+            bans::insert(
+                db,
+                &bans::Ban {
+                    channel: channel.clone(),
+                    target,
+                    reason: String::new(),
+                    moderator: by.clone(),
+                    since_ms: act.at_ms,
+                    until_ms: Some(until_ms),
+                },
+            )?;
+            bans::mark(db, act.channel.as_str(), act.user, act.origin, &act.in_lines)?;
+        }
+        ModerationKind::Mute { until_ms } => {
+            mutes::insert(db, &act.channel, act.user, &by, (act.at_ms, until_ms))?;
+        }
+        ModerationKind::Unmute => mutes::lift(db, &act.channel, act.user)?,
     }
     if act.by.is_none() {
         // Whoever carried the operator's order out has it in the log, with who that was.

@@ -25,6 +25,7 @@ mod channels;
 mod counters;
 mod history;
 mod json;
+mod mutes;
 mod retention;
 mod rooms;
 mod schema;

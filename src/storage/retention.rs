@@ -29,6 +29,7 @@ pub struct Forgotten {
     pub users: usize,
     pub channels: usize,
     pub bans: usize,
+    pub mutes: usize,
     pub audit: usize,
 }
 
@@ -36,7 +37,7 @@ impl Forgotten {
     /// All together.
     #[must_use]
     pub fn sum(&self) -> usize {
-        self.messages + self.users + self.channels + self.bans + self.audit
+        self.messages + self.users + self.channels + self.bans + self.mutes + self.audit
     }
 }
 
@@ -79,6 +80,11 @@ pub(super) fn prune(
         bans: delete(
             "DELETE FROM bans WHERE id IN
                 (SELECT id FROM bans WHERE until_ms <= ?1 LIMIT ?2)",
+            Some(now_ms as i64),
+        )?,
+        mutes: delete(
+            "DELETE FROM mutes WHERE id IN
+                (SELECT id FROM mutes WHERE until_ms <= ?1 LIMIT ?2)",
             Some(now_ms as i64),
         )?,
         audit: delete(

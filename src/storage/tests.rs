@@ -1,5 +1,7 @@
 //! The thread, the file and the tables together.
 
+mod moderation;
+
 use super::*;
 use rusqlite::Connection;
 use std::{fs, sync::atomic::AtomicU32};
@@ -358,6 +360,8 @@ mod kept {
             kind,
             user: UserId([2; 12]),
             name: "Guest".into(),
+            in_lines: "Guest".into(),
+            origin: None,
             by: Some(UserId([1; 12])),
             at_ms: wall_ms(),
         };
@@ -383,7 +387,8 @@ mod kept {
         let found = load(&storage, &answers).unwrap();
         assert_eq!(found.settings.unwrap().limit, Some(7));
         assert_eq!(found.crown, Some(UserId([1; 12])));
-        assert_eq!(found.bans, [(UserId([2; 12]), until_ms)]);
+        let bans: Vec<_> = found.bans.iter().map(|ban| (ban.user, ban.until_ms)).collect();
+        assert_eq!(bans, [(UserId([2; 12]), until_ms)]);
         let said: Vec<_> = found.history.iter().map(|message| message.text.as_str()).collect();
         assert_eq!((said.len(), said[0], said[11]), (12, "line 1", "line 12"));
         assert_eq!(found.history[0].by.name, profile(1).name);
@@ -445,7 +450,7 @@ mod kept {
         assert_eq!(retention::trim_all(&db, &retention).unwrap(), 2, "ten of twelve may stay");
         let later_ms = now_ms + 10;
         let forgotten = retention::prune(&db, &retention, later_ms, 4).unwrap();
-        let expected = Forgotten { messages: 4, users: 1, bans: 1, channels: 0, audit: 0 };
+        let expected = Forgotten { messages: 4, users: 1, bans: 1, ..Forgotten::default() };
         assert_eq!(forgotten, expected, "a little at a time");
         let forgotten = retention::prune(&db, &retention, later_ms, 100).unwrap();
         assert_eq!(forgotten, Forgotten { messages: 6, ..Forgotten::default() });

@@ -109,7 +109,7 @@ fn say(out: &mut dyn Write, line: &str) {
     let _ = writeln!(out, "{line}");
 }
 
-fn check(path: &Path, out: &mut dyn Write) -> Result<(), ToolError> {
+pub(super) fn check(path: &Path, out: &mut dyn Write) -> Result<(), ToolError> {
     let db = open_to_read(path)?;
     say(out, &format!("file       {}", path.display()));
     say(out, &format!("version    {} of {}", schema::version(&db)?, schema::VERSION));
@@ -123,7 +123,7 @@ fn check(path: &Path, out: &mut dyn Write) -> Result<(), ToolError> {
     if !faults.is_empty() {
         return Err(ToolError::Damaged { path: path.to_owned(), faults });
     }
-    for table in ["users", "channels", "messages", "bans", "audit"] {
+    for table in TABLES {
         let sql = format!("SELECT count(*) FROM {table}");
         // An older version may not have it yet: the next start brings it.
         let Ok(rows) = db.query_row(&sql, [], |row| row.get::<_, i64>(0)) else { continue };
@@ -181,22 +181,35 @@ fn busy() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(code, None)
 }
 
+/// The tables whose rows are counted.
+const TABLES: [&str; 8] =
+    ["users", "channels", "people", "messages", "bans", "mutes", "uploads", "audit"];
+
 /// Everything as JSON, made by SQLite itself.
-const EXPORTS: [&str; 5] = [
+const EXPORTS: [&str; 8] = [
     "SELECT json_object('table', 'users', 'id', lower(hex(id)), 'name', name, 'profile', json(profile),
         'first_seen_ms', first_seen_ms, 'last_seen_ms', last_seen_ms) FROM users ORDER BY id",
     "SELECT json_object('table', 'channels', 'name', name, 'settings', json(settings), 'crown', lower(hex(crown)),
-        'until_ms', until_ms) FROM channels ORDER BY name",
+        'until_ms', until_ms, 'number', number, 'room', json(room)) FROM channels ORDER BY name",
+    "SELECT json_object('table', 'people', 'channel', c.name, 'user', lower(hex(p.user)),
+        'standing', CASE p.standing WHEN 1 THEN 'in' WHEN 2 THEN 'closed' WHEN 3 THEN 'invited'
+            ELSE 'former' END,
+        'lasts', json(CASE p.lasts WHEN 0 THEN 'false' ELSE 'true' END), 'person', json(p.person))
+        FROM people p JOIN channels c ON c.id = p.channel ORDER BY p.id",
     "SELECT json_object('table', 'messages', 'channel', c.name, 'id', m.id, 'sent_ms', m.sent_ms,
         'user', lower(hex(m.user)), 'message', json(m.message))
         FROM messages m JOIN channels c ON c.id = m.channel ORDER BY m.place",
     "SELECT json_object('table', 'bans', 'channel', channel, 'kind', kind, 'target', target, 'reason', reason,
-        'moderator', moderator, 'since_ms', since_ms, 'until_ms', until_ms) FROM bans ORDER BY id",
+        'moderator', moderator, 'since_ms', since_ms, 'until_ms', until_ms, 'origin', origin,
+        'in_lines', in_lines) FROM bans ORDER BY id",
+    "SELECT json_object('table', 'mutes', 'channel', channel, 'user', lower(hex(user)), 'moderator', moderator,
+        'since_ms', since_ms, 'until_ms', until_ms) FROM mutes ORDER BY id",
+    "SELECT json_object('table', 'uploads', 'id', id, 'record', json(record)) FROM uploads ORDER BY id",
     "SELECT json_object('table', 'audit', 'id', id, 'at_ms', at_ms, 'actor', actor, 'action', action,
         'channel', channel, 'target', target, 'reason', reason, 'details', details) FROM audit ORDER BY id",
 ];
 
-fn export(path: &Path, out: &mut dyn Write) -> Result<(), ToolError> {
+pub(super) fn export(path: &Path, out: &mut dyn Write) -> Result<(), ToolError> {
     let mut db = open_to_read(path)?;
     // One snapshot for all tables.
     let snapshot = db.transaction()?;
@@ -222,7 +235,11 @@ fn cut_short(error: io::Error) -> Result<(), ToolError> {
     }
 }
 
-fn prune(path: &Path, retention: &Retention, out: &mut dyn Write) -> Result<(), ToolError> {
+pub(super) fn prune(
+    path: &Path,
+    retention: &Retention,
+    out: &mut dyn Write,
+) -> Result<(), ToolError> {
     let mut db = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     schema::set_up(&mut db)?;
     let mut all = retention::Forgotten::default();
@@ -240,13 +257,15 @@ fn prune(path: &Path, retention: &Retention, out: &mut dyn Write) -> Result<(), 
         all.users += some.users;
         all.channels += some.channels;
         all.bans += some.bans;
+        all.mutes += some.mutes;
         all.audit += some.audit;
     }
     say(
         out,
         &format!(
-            "forgotten: {} messages, {} users, {} channels, {} bans, {} entries of the audit log",
-            all.messages, all.users, all.channels, all.bans, all.audit
+            "forgotten: {} messages, {} users, {} channels, {} bans, {} mutes, \
+             {} entries of the audit log",
+            all.messages, all.users, all.channels, all.bans, all.mutes, all.audit
         ),
     );
     Ok(())

@@ -1,14 +1,16 @@
 """One room seen from three doors: statements 61 to 81 of the line chat's page, as far as QUIC has a part in them."""
 
 import asyncio
+import hashlib
 import socket
 
 from client import (
     AWAY, BAN, CLOSE, DELETE, EDIT, INIT, JOIN, JOINED, LEFT, MESSAGE, ONLINE, OPEN_DIRECT, REACT, ROOM_UPDATED, SEND,
-    SET_PROFILE, TYPING, USER_UPDATED, frame,
+    SET_PROFILE, TYPING, UPLOAD_ACK, UPLOAD_COMPLETE, UPLOAD_START, USER_UPDATED, frame,
 )
 from doors import Piano, Terminal
 from server import Case, free_port
+from test_files import chunk
 
 
 class Doors(Case):
@@ -87,6 +89,21 @@ class Doors(Case):
         await client.done(DELETE, what)
         line = await terminal.line("was deleted")
         self.assertRegex(line, rf"^\*\*\* A message from {client.name}~[0-9a-f]{{4}} was deleted$")
+
+    async def test_080_files(self):
+        piano, terminal, client, room = await self.three()
+        data, stream, nonce = b"do re mi", client.open(), client.nonce()
+        start = {"room_id": room, "filename": "song.txt", "mime_type": "text/plain", "size": len(data),
+                 "checksum": hashlib.sha256(data).hexdigest(), "nonce": nonce}
+        client.write(stream, frame(UPLOAD_START, start) + chunk(data, 0))
+        client.write(stream, frame(UPLOAD_COMPLETE, {"upload_id": 0}), end=True)
+        ack = await client.expect(UPLOAD_ACK, nonce=nonce, bytes_received=len(data))
+        while not ack.get("url"):
+            ack = await client.expect(UPLOAD_ACK, nonce=nonce)
+        await client.say(room, "listen", attachments=[ack["upload_id"]])
+        await terminal.line(": listen")
+        await terminal.line(f": [file] song.txt (8 bytes) {ack['url']}")
+        await piano.expect("a", a=f"listen [file] song.txt {ack['url']}")
 
     async def test_072_line_breaks(self):
         piano, terminal, client, room = await self.three()
@@ -168,7 +185,7 @@ class Doors(Case):
         self.assertEqual(error["room_id"], direct)
 
     async def test_068_private_the_other_way_round(self):
-        """A terminal begins: the room opens with the message. The piano's `dm` goes to the same user, and is told back."""
+        """A terminal begins: the room opens with the message. So does a piano's `dm`, and both hear the answer."""
         piano, terminal, client, room = await self.three()
         terminal.send("/users")
         handle = await terminal.until(lambda line: client.name in line and "[quic]" in line and line.split()[0], "handle")

@@ -1,10 +1,11 @@
 """What rooms are is there again after the server has ended, by order or by force, and with another number of shards."""
 
+import asyncio
 import time
 
 from client import (
-    DELETE, EDIT, FETCH_HISTORY, HISTORY, INIT, INVITE, JOIN, MESSAGE, OPEN_DIRECT, REACT, ROOM_INVITE, SEND,
-    SET_ROLE, UPDATE_ROOM,
+    DELETE, EDIT, FETCH_HISTORY, HISTORY, INIT, INVITE, JOIN, MESSAGE, OPEN_DIRECT, REACT, READ, ROOM_INVITE, SEND,
+    SET_ROLE, UPDATE_ROOM, frame,
 )
 from test_private import Accounts
 
@@ -224,3 +225,34 @@ class KeptHistory(Kept):
 
 class KeptHistoryOfMany(KeptHistory):
     shards = 4
+
+
+class KeptMarks(Kept):
+    shards = 2
+
+    def read(self, client, room, message):
+        if not hasattr(client, "acks"):
+            client.acks = client.open()
+        client.write(client.acks, frame(READ, {"message_id": message, "room_id": room, "read_at": 1}))
+
+    async def test_069_what_was_read_is_not_told_again_after_a_restart(self):
+        for force in (False, True):
+            numbers = [self.account() for _ in range(2)]
+            first, second = [await self.member(number) for number in numbers]
+            room = await self.group(first, second)
+            ids = [(await first.say(room, text))["message_id"] for text in ("one", "two", "three")]
+            await second.expect(MESSAGE, room_id=room, content="three")
+            self.read(second, room, ids[1])
+            await first.expect(READ, room_id=room, message_id=ids[1], user_id=numbers[1])
+            # It is told within 250 ms and on the disk within 50 more.
+            self.again_with(self.shards, force)
+            first, second = [await self.member(number) for number in numbers]
+            await first.expect(INIT, room_id=room)
+            await second.expect(INIT, room_id=room)
+            # What it had read before is not news, and what it had not is.
+            self.read(second, room, ids[1])
+            await asyncio.sleep(0.5)
+            await first.quiet()
+            self.assertEqual(first.take(READ, room_id=room), [])
+            self.read(second, room, ids[2])
+            await first.expect(READ, room_id=room, message_id=ids[2], user_id=numbers[1])

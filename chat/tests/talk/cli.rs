@@ -165,6 +165,17 @@ fn files_go_up_and_come_down() {
 }
 
 #[test]
+fn an_upload_goes_on_when_its_connection_is_cut() {
+    let mock = Mock::start(Manner::default());
+    let program = program(&mock);
+    std::fs::write(program.folder.file("cut.bin"), vec![7; 300_000]).unwrap();
+    let url = program.good(&["upload", "lobby", "cut.bin"]);
+    program.good(&["download", "lobby", url.trim(), "-o", "copy.bin"]);
+    assert_eq!(std::fs::read(program.folder.file("copy.bin")).unwrap(), vec![7; 300_000]);
+    assert!(mock.world().parts.is_empty(), "the first part was used");
+}
+
+#[test]
 fn failures_say_what_is_wrong() {
     let mock = Mock::start(Manner::default());
     let program = program(&mock);

@@ -372,6 +372,24 @@ async fn files_come_back_as_they_were() {
 }
 
 #[tokio::test]
+async fn an_upload_whose_connection_is_cut_goes_on_over_the_next() {
+    let mock = Mock::start(Manner::default());
+    let folder = Folder::new();
+    let bytes: Vec<u8> = (0..400_000_u32).map(|n| (n * 7 / 3) as u8).collect();
+    let path = folder.file("cut.bin");
+    std::fs::write(&path, &bytes).unwrap();
+    let (session, mut hears) = connect(&mock, "ann").await;
+    let cut = hears.during(files::upload(&session, 1, &path, |_, _| {})).await;
+    assert!(matches!(cut, Err(FileFault::Ended)), "{cut:?}");
+    let (session, mut hears) = connect(&mock, "ann").await;
+    let mut seen = Vec::new();
+    let sent = files::upload(&session, 1, &path, |done, _| seen.push(done));
+    let sent = hears.during(sent).await.unwrap();
+    assert!(seen[0] >= 128 * 1024, "it begins where the first one ended: {seen:?}");
+    assert_eq!(mock.world().uploads[&sent.upload_id].bytes, bytes);
+}
+
+#[tokio::test]
 async fn uploads_that_end_early_say_why() {
     let mock = Mock::start(Manner::default());
     let folder = Folder::new();

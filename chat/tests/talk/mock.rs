@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) conns: BTreeMap<usize, Conn>,
     pub(crate) acks: HashMap<(u64, String), Value>,
     pub(crate) uploads: BTreeMap<u64, files::Upload>,
+    /// What came of uploads whose connections were cut, by checksum.
+    pub(crate) parts: BTreeMap<String, Vec<u8>>,
     pub(crate) last_id: u64,
     pub(crate) last_conn: usize,
     /// Logins that came before the handshake was complete.

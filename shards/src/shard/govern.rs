@@ -117,7 +117,8 @@ impl<W: Wire> Shard<W> {
         let roster = &self.channels[actor.channel as usize].roster;
         if let Some(participant) = roster.find(user) {
             let profile = roster[participant].profile.clone();
-            return self.ban(now, *ban, &profile);
+            self.ban(now, *ban, &profile);
+            return;
         }
         self.find_for_ban(now, self.id, user, ban);
     }
@@ -161,15 +162,15 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    /// Carries a ban out, for a target that is connected somewhere.
-    pub(super) fn ban(&mut self, now: Now, order: BanOrder, target: &Profile) {
+    /// Carries a ban out, for a target that is connected somewhere. The ticket is that of [`Shard::moderate`].
+    pub(super) fn ban(&mut self, now: Now, order: BanOrder, target: &Profile) -> Option<u64> {
         let BanOrder { channel, by, user, ms, reason } = order;
-        let Some(&idx) = self.by_name.get(&channel) else { return };
+        let &idx = self.by_name.get(&channel)?;
         let channel = &self.channels[idx as usize];
         // The crown may have passed on while the target was looked for.
         let least = if ms > 0 { Role::Admin } else { Role::Moderator };
         if channel.role(by) < least || channel.kind.is_lobby() {
-            return;
+            return None;
         }
         let number = channel
             .roster
@@ -187,19 +188,19 @@ impl<W: Wire> Shard<W> {
         };
         let (by, themselves, door) = (Some(by), by == user, target.door);
         let removal = Removal { user, ms, number, by, by_name, themselves, name, door, reason };
-        self.carry_out_ban(now, idx, removal);
+        self.carry_out_ban(now, idx, removal)
     }
 
     /// Sends a user out of a channel that is owned here, and keeps them out for a time.
-    pub(super) fn carry_out_ban(&mut self, now: Now, idx: u32, removal: Removal) {
+    pub(super) fn carry_out_ban(&mut self, now: Now, idx: u32, removal: Removal) -> Option<u64> {
         let Removal { user, ms, number, by, by_name, themselves, name, door, reason } = removal;
         let bans_max = self.config.bans_max;
         let channel = &mut self.channels[idx as usize];
         let channel_name = channel.name.clone();
+        let present = channel.roster.find(user).map(|p| &channel.roster[p]);
+        let origin = present.and_then(|p| p.rates.as_ref()?.origin);
         if ms > 0 {
             let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
-            let present = channel.roster.find(user).map(|p| &channel.roster[p]);
-            let origin = present.and_then(|p| p.rates.as_ref()?.origin);
             let ban = Ban { until_us: until, origin, name: name.in_lines.clone() };
             channel.bans.insert(user, ban, now.mono_us, bans_max);
             let timer = Timer::BanEnds { channel: idx, serial: channel.serial };
@@ -241,7 +242,7 @@ impl<W: Wire> Shard<W> {
             }
         }
         // The channel is still there: an empty one ends after a delay.
-        let called = name.name.clone();
+        let (called, in_lines) = (name.name.clone(), name.in_lines.clone());
         let here = Notice::RemovedFromHere { name, by: by_name, minutes, reason };
         let mut notices = vec![here];
         notices.extend(certificate.as_deref().cloned());
@@ -250,10 +251,12 @@ impl<W: Wire> Shard<W> {
             0 => ModerationKind::Kick,
             _ => ModerationKind::Ban { until_ms: at_ms.saturating_add(ms) },
         };
-        let act = ModerationAct { channel: channel_name, kind, user, name: called, by, at_ms };
-        self.moderate(now, act, notices);
+        let (channel, name) = (channel_name, called);
+        let act = ModerationAct { channel, kind, user, name, in_lines, origin, by, at_ms };
+        let ticket = self.moderate(now, act, notices);
         self.send_to_user(now, user, Payload::Notice(removed), &told);
         self.touch_list(idx, now.mono_us);
+        ticket
     }
 
     /// Sends a member elsewhere, wherever its connection is.
@@ -290,7 +293,8 @@ impl<W: Wire> Shard<W> {
         self.lift_ban(now, actor.channel, user, by_name, Some(by));
     }
 
-    /// Lets a user into a channel that is owned here; whether they were kept out.
+    /// Lets a user into a channel that is owned here; `None` when they were not kept out. The ticket is that of
+    /// [`Shard::moderate`].
     pub(super) fn lift_ban(
         &mut self,
         now: Now,
@@ -298,9 +302,9 @@ impl<W: Wire> Shard<W> {
         user: UserId,
         by_name: Box<str>,
         by: Option<UserId>,
-    ) -> bool {
+    ) -> Option<Option<u64>> {
         if !self.channels[idx as usize].bans.remove(user, now.mono_us) {
-            return false;
+            return None;
         }
         let channel = self.channels[idx as usize].name.clone();
         let name: Box<str> = self.users.get(user).map_or_else(
@@ -309,9 +313,10 @@ impl<W: Wire> Shard<W> {
         );
         let notice = Notice::Unbanned { name: name.clone(), by: by_name };
         let (kind, at_ms) = (ModerationKind::Unban, now.wall_ms);
-        let act = ModerationAct { channel, kind, user, name, by, at_ms };
-        self.moderate(now, act, vec![notice]);
+        let (in_lines, origin) = (Box::default(), None);
+        let act = ModerationAct { channel, kind, user, name, in_lines, origin, by, at_ms };
+        let ticket = self.moderate(now, act, vec![notice]);
         self.touch_list(idx, now.mono_us);
-        true
+        Some(ticket)
     }
 }

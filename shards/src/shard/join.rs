@@ -184,7 +184,14 @@ impl<W: Wire> Shard<W> {
                     if self.conns[slot].seat != Seat::None {
                         return false;
                     }
-                    request = JoinRequest::to_lobby(Entry::Returned);
+                    // Where not even another lobby can be made, there is one place left that takes everyone in.
+                    request = match name.kind() {
+                        ChannelKind::Lobby => JoinRequest {
+                            entry: Entry::Joined,
+                            ..JoinRequest::to(ChannelName::awkward())
+                        },
+                        _ => JoinRequest::to_lobby(Entry::Returned),
+                    };
                 }
                 Admission::Refuse(limit, notice) => {
                     self.stats.limit(limit);

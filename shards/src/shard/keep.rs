@@ -7,14 +7,13 @@
 //! A channel is kept from the first moment in which there is something to keep: its settings were changed by a person,
 //! something was said, somebody was banned. It is forgotten when it ends because nobody is there.
 
-use super::{Output, Shard, history::Fetch};
+use super::{Output, Shard, acts::Unconfirmed, history::Fetch};
 use crate::{
-    ChannelName, ChatMessage, ConnId, Crown, DoorKind, Event, Guise, Invitation, Loaded,
-    ModerationAct, ModerationKind, Nick, Notice, Now, Position, Profile, RoomId, RoomKind,
-    SeatRequest, Settings, ShardId, StoreReply, StoreRequest, StoredChannel, UserId, Whom, Wire,
+    ChannelName, ChatMessage, ConnId, Crown, DoorKind, Guise, Invitation, Loaded, Nick, Now,
+    Position, Profile, RoomId, RoomKind, SeatRequest, Settings, ShardId, StoreReply, StoreRequest,
+    StoredBan, StoredChannel, UserId, Whom, Wire,
     channel::{Ban, dropped_at},
     conn::{Awaits, JoinRequest},
-    fan_out::Class,
     mesh::{Belonging, Finder, Seeker},
     private::Private,
     timers::Timer,
@@ -36,7 +35,7 @@ pub(super) struct Asked {
     channels: HashMap<ChannelName, Loading, RandomState>,
     /// Direct and group rooms that are known by their numbers alone.
     rooms: HashMap<RoomId, LoadingRoom, RandomState>,
-    acts: HashMap<u64, Unconfirmed, RandomState>,
+    pub(super) acts: HashMap<u64, Unconfirmed, RandomState>,
     pub(super) histories: HashMap<u64, Fetch, RandomState>,
     /// Until when each is waited for, soonest first. Those that were answered are still in here.
     until: VecDeque<(u64, Question)>,
@@ -94,14 +93,6 @@ pub(super) struct SeatWish {
     pub(super) conn: ConnId,
     pub(super) profile: Rc<Profile>,
     pub(super) request: SeatRequest,
-}
-
-/// What a moderator did and is to be told to the channel when it is certain to last.
-#[derive(Debug)]
-struct Unconfirmed {
-    channel: ChannelName,
-    by: Option<UserId>,
-    notices: Vec<Notice>,
 }
 
 impl Asked {
@@ -474,7 +465,7 @@ impl<W: Wire> Shard<W> {
         found: StoredChannel,
         first: Option<UserId>,
     ) {
-        let StoredChannel { settings, crown, bans, history, room, people } = found;
+        let StoredChannel { settings, crown, bans, mutes, history, room, people } = found;
         history.iter().for_each(|message| self.pass_over_number(now, message.id));
         let (idx, new) = match (self.by_name.get(name), first) {
             (Some(&idx), _) => (idx, false),
@@ -519,16 +510,27 @@ impl<W: Wire> Shard<W> {
             channel.loaded = last.map(|last| Loaded { last: last.id, seq: last.seq, count });
         }
         let serial = channel.serial;
-        for (user, until_ms) in bans {
-            let channel = &mut self.channels[idx as usize];
+        let until_us = |until_ms: u64| {
             let left_ms = until_ms.saturating_sub(now.wall_ms).min(u64::MAX / 2_000);
-            if left_ms == 0 || channel.bans.until(user, None, now.mono_us).is_some() {
+            (left_ms > 0).then(|| now.mono_us.saturating_add(left_ms * 1_000))
+        };
+        for StoredBan { user, until_ms, origin, in_lines } in bans {
+            let channel = &mut self.channels[idx as usize];
+            let Some(until_us) = until_us(until_ms) else { continue };
+            if channel.bans.until(user, None, now.mono_us).is_some() {
                 continue;
             }
-            let until_us = now.mono_us.saturating_add(left_ms * 1_000);
-            let ban = Ban { until_us, origin: None, name: user.to_string().into() };
-            channel.bans.insert(user, ban, now.mono_us, bans_max);
+            let name = if in_lines.is_empty() { user.to_string().into() } else { in_lines };
+            channel.bans.insert(user, Ban { until_us, origin, name }, now.mono_us, bans_max);
             self.arm(until_us, Timer::BanEnds { channel: idx, serial });
+        }
+        let channel = &mut self.channels[idx as usize];
+        for (user, until_ms) in mutes {
+            let Some(until_us) = until_us(until_ms) else { continue };
+            if channel.mutes.until(user, None, now.mono_us).is_none() {
+                let mute = Ban { until_us, origin: None, name: Box::default() };
+                channel.mutes.insert(user, mute, now.mono_us, bans_max);
+            }
         }
     }
 
@@ -721,48 +723,6 @@ impl<W: Wire> Shard<W> {
         let wishes = by_name.chain(by_number);
         for wish in wishes.filter(|wish| wish.conn == conn) {
             wish.profile = profile.clone();
-        }
-    }
-
-    // Moderation.
-
-    /// Keeps what a moderator did. The channel is told as soon as that is certain to last.
-    pub(super) fn moderate(&mut self, now: Now, act: ModerationAct, notices: Vec<Notice>) {
-        let (channel, by) = (act.channel.clone(), act.by);
-        let unconfirmed = Unconfirmed { channel, by, notices };
-        if self.config.storage.is_none() {
-            return self.confirm(&unconfirmed);
-        }
-        if !matches!(act.kind, ModerationKind::Kick)
-            && let Some(&idx) = self.by_name.get(&act.channel)
-            && !self.channels[idx as usize].kept
-        {
-            self.keep_channel(idx);
-        }
-        let ticket = self.asked.ticket();
-        self.asked.acts.insert(ticket, unconfirmed);
-        let request = StoreRequest::Moderate { ticket, act: Box::new(act) };
-        self.ask(now.mono_us, Question::Act(ticket), request);
-    }
-
-    fn act_kept(&mut self, ticket: u64, lasts: bool) {
-        let Some(unconfirmed) = self.asked.acts.remove(&ticket) else { return };
-        self.confirm(&unconfirmed);
-        // It holds all the same, for as long as the process does, and the moderator knows.
-        if !lasts
-            && let Some(&idx) = self.by_name.get(&unconfirmed.channel)
-            && let Some(by) = unconfirmed.by
-            && let Some(by) = self.channels[idx as usize].roster.find(by)
-        {
-            self.tell_participant(idx, by, &[Event::Notice(&Notice::NotKept)]);
-        }
-    }
-
-    fn confirm(&mut self, act: &Unconfirmed) {
-        if let Some(&idx) = self.by_name.get(&act.channel) {
-            for notice in &act.notices {
-                self.broadcast(idx, None, Class::Prompt, Event::Notice(notice));
-            }
         }
     }
 

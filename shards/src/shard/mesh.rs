@@ -56,7 +56,7 @@ impl<W: Wire> Shard<W> {
             Mesh::Profile { profile, conns } => self.on_profile(Rc::new(*profile), &conns),
             Mesh::Looked { conn, wait_ms } => self.on_looked(conn, wait_ms),
             Mesh::ToConns { conns, payload } => self.send_to_conns(now, &conns, &payload),
-            Mesh::FoundForBan { ban, profile } => self.ban(now, *ban, &profile),
+            Mesh::FoundForBan { ban, profile } => drop(self.ban(now, *ban, &profile)),
 
             Mesh::Broadcast { channel, batch } => self.on_broadcast(&channel, &batch),
             Mesh::ToMember { conn, bytes, messages } => {

@@ -20,6 +20,7 @@
 //! Reading order: this file, `join`, `play`, `talk`, `govern`; then `hello` for users, `list` for the directory,
 //! `relay` for members on other shards, `flush` for how bytes leave.
 
+mod acts;
 mod announce;
 mod between;
 mod ending;

@@ -2,8 +2,8 @@
 
 use super::{Actor, Shard, private::Going, rooms::Outcome};
 use crate::{
-    ChatText, Departure, Event, Now, Role, RoomFault, SettingsPatch, UserId, UserNumber, Whom,
-    Wire, channel::Ban, mesh::BanOrder,
+    ChatText, Departure, Event, ModerationAct, ModerationKind, Now, Role, RoomFault, SettingsPatch,
+    UserId, UserNumber, Whom, Wire, channel::Ban, mesh::BanOrder,
 };
 
 /// Most UTF-16 code units of a reason.
@@ -50,8 +50,7 @@ impl<W: Wire> Shard<W> {
         let (target, theirs) = self.member_by_number(actor.channel, user)?;
         self.outranks(actor, Role::Moderator, theirs)?;
         let reason = reason.and_then(|reason| ChatText::parse(&reason, REASON_LENGTH_MAX));
-        self.remove(now, actor, target, 0, reason);
-        Ok(Outcome::Done(None))
+        Ok(Outcome::Kept(self.remove(now, actor, target, 0, reason)))
     }
 
     pub(super) fn room_ban(
@@ -64,8 +63,7 @@ impl<W: Wire> Shard<W> {
         let ms = ms.min(self.config.ban_max.as_millis() as u64).max(1);
         if let Ok((target, theirs)) = self.member_by_number(actor.channel, user) {
             self.outranks(actor, Role::Admin, theirs)?;
-            self.remove(now, actor, target, ms, None);
-            return Ok(Outcome::Done(None));
+            return Ok(Outcome::Kept(self.remove(now, actor, target, ms, None)));
         }
         // One who is gone can be banned for what is still to be seen.
         let channel = &self.channels[actor.channel as usize];
@@ -74,12 +72,10 @@ impl<W: Wire> Shard<W> {
         let author = author.map(|said| said.by.clone()).ok_or(RoomFault::NotFound)?;
         self.outranks(actor, Role::Admin, channel.role(author.user))?;
         if channel.private.is_some() {
-            self.remove(now, actor, author.user, ms, None);
-            return Ok(Outcome::Done(None));
+            return Ok(Outcome::Kept(self.remove(now, actor, author.user, ms, None)));
         }
         let order = self.order(actor, author.user, ms, None);
-        self.ban(now, order, &author);
-        Ok(Outcome::Done(None))
+        Ok(Outcome::Kept(self.ban(now, order, &author)))
     }
 
     fn order(&self, actor: Actor, user: UserId, ms: u64, reason: Option<ChatText>) -> BanOrder {
@@ -87,17 +83,25 @@ impl<W: Wire> Shard<W> {
         BanOrder { channel, by: self.acting_user(actor), user, ms, reason }
     }
 
-    fn remove(&mut self, now: Now, actor: Actor, user: UserId, ms: u64, reason: Option<ChatText>) {
+    fn remove(
+        &mut self,
+        now: Now,
+        actor: Actor,
+        user: UserId,
+        ms: u64,
+        reason: Option<ChatText>,
+    ) -> Option<u64> {
         let channel = &self.channels[actor.channel as usize];
         if channel.private.is_some() {
             let (how, by) = (Departure::of_ban(ms), Some(self.number_of(actor)));
-            let going = Going { user, how, by, banned_ms: ms };
+            let act = Some(self.acting_user(actor));
+            let going = Going { user, how, by, banned_ms: ms, act };
             return self.go_from_private(now, actor.channel, going, None);
         }
         let target = channel.roster.find(user).expect("it was found a moment ago");
         let profile = channel.roster[target].profile.clone();
         let order = self.order(actor, user, ms, reason);
-        self.ban(now, order, &profile);
+        self.ban(now, order, &profile)
     }
 
     pub(super) fn room_unban(
@@ -118,8 +122,8 @@ impl<W: Wire> Shard<W> {
             .ok_or(RoomFault::NotFound)?;
         let me = &channel.roster[actor.participant].profile;
         let (name, by) = (me.display_name().into(), me.user);
-        self.lift_ban(now, idx, user, name, Some(by));
-        Ok(Outcome::Done(None))
+        let lifted = self.lift_ban(now, idx, user, name, Some(by));
+        Ok(lifted.map_or(Outcome::Done(None), Outcome::Kept))
     }
 
     pub(super) fn set_role(
@@ -168,21 +172,46 @@ impl<W: Wire> Shard<W> {
         let idx = actor.channel;
         let (target, theirs) = self.member_by_number(idx, user)?;
         self.outranks(actor, Role::Moderator, theirs)?;
-        let max = self.config.bans_max;
-        let channel = &mut self.channels[idx as usize];
-        if ms > 0 {
-            let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
-            let ban = Ban { until_us: until, origin: None, name: Box::default() };
-            channel.mutes.insert(target, ban, now.mono_us, max);
-        } else if !channel.mutes.remove(target, now.mono_us) {
+        let me = Some(self.acting_user(actor));
+        let Some(ticket) = self.mute_here(now, idx, target, ms, me) else {
             return Ok(Outcome::Done(None));
-        }
+        };
         self.tell_updated(idx, target, Some(self.number_of(actor)));
         if let Some(participant) = self.channels[idx as usize].roster.find(target) {
             let notice = crate::Notice::Muted { seconds: ms.div_ceil(1_000) };
             self.tell_participant(idx, participant, &[Event::Notice(&notice)]);
         }
-        Ok(Outcome::Done(None))
+        Ok(Outcome::Kept(ticket))
+    }
+
+    /// Takes a user's word in a channel that is owned here, or gives it back (0); `None` when they had it. The ticket
+    /// is that of [`Shard::moderate`].
+    pub(super) fn mute_here(
+        &mut self,
+        now: Now,
+        idx: u32,
+        user: UserId,
+        ms: u64,
+        by: Option<UserId>,
+    ) -> Option<Option<u64>> {
+        let max = self.config.bans_max;
+        let channel = &mut self.channels[idx as usize];
+        let kind = if ms > 0 {
+            let until_us = now.mono_us.saturating_add(ms.saturating_mul(1_000));
+            let mute = Ban { until_us, origin: None, name: Box::default() };
+            channel.mutes.insert(user, mute, now.mono_us, max);
+            ModerationKind::Mute { until_ms: now.wall_ms.saturating_add(ms) }
+        } else if channel.mutes.remove(user, now.mono_us) {
+            ModerationKind::Unmute
+        } else {
+            return None;
+        };
+        let called = channel.occupant(user).map(|who| who.view.profile.display_name().into());
+        let name: Box<str> = called.unwrap_or_else(|| user.to_string().into());
+        let (channel, at_ms) = (channel.name.clone(), now.wall_ms);
+        let (in_lines, origin) = (Box::default(), None);
+        let act = ModerationAct { channel, kind, user, name, in_lines, origin, by, at_ms };
+        Some(self.moderate(now, act, Vec::new()))
     }
 
     pub(super) fn update_room(

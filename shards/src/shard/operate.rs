@@ -5,8 +5,8 @@ use crate::{
     ChannelDetail, ChannelFilter, ChannelKind, ChannelName, ChannelSeen, CloseReason, Config,
     ConnId, Departure, DoorKind, Event, Key, Named, Notice, Now, Order, OrderPlace, Outcome,
     SeatSeen, SlowReader, UserFilter, UserId, UserSeen, Wire,
-    channel::{Ban, Channel},
-    conn::{Awaits, JoinRequest, NameWish},
+    channel::Channel,
+    conn::{Awaits, JoinRequest, NameWish, Seat},
     mesh::{Mesh, Payload},
     users::Presence,
 };
@@ -71,7 +71,7 @@ impl<W: Wire> Shard<W> {
             }
             Order::Ban { channel, user, ms } => self.operator_ban(now, &channel, user, ms),
             Order::Unban { channel, user } => match self.find_channel(&channel) {
-                Some(idx) if self.lift_ban(now, idx, user, OPERATOR.into(), None) => {
+                Some(idx) if self.lift_ban(now, idx, user, OPERATOR.into(), None).is_some() => {
                     Outcome::Done(0)
                 }
                 Some(_) => Outcome::NothingToLift,
@@ -222,16 +222,8 @@ impl<W: Wire> Shard<W> {
 
     fn mute_in(&mut self, now: Now, channel: &ChannelName, user: UserId, ms: u64) -> Outcome {
         let Some(idx) = self.find_channel(channel) else { return Outcome::NoSuchChannel };
-        let max = self.config.bans_max;
-        let channel = &mut self.channels[idx as usize];
-        if ms == 0 {
-            if !channel.mutes.remove(user, now.mono_us) {
-                return Outcome::NothingToLift;
-            }
-        } else {
-            let until = now.mono_us.saturating_add(ms.saturating_mul(1_000));
-            let mute = Ban { until_us: until, origin: None, name: "".into() };
-            channel.mutes.insert(user, mute, now.mono_us, max);
+        if self.mute_here(now, idx, user, ms, None).is_none() {
+            return Outcome::NothingToLift;
         }
         let Some(participant) = self.channels[idx as usize].roster.find(user) else {
             return Outcome::Done(0);
@@ -261,6 +253,12 @@ impl<W: Wire> Shard<W> {
             let lobby = JoinRequest::to(ChannelName::lobby());
             self.departure = Departure::Deleted;
             self.dismiss(now, idx, participant, member, lobby);
+            // One that has to wait for what a lobby was waits outside.
+            if let Some(slot) = self.conns.find(member.conn)
+                && matches!(self.conns[slot].seat, Seat::Owned { channel, .. } if channel == idx)
+            {
+                self.unseat(now, slot);
+            }
             self.departure = Departure::default();
         }
         let channel = &mut self.channels[idx as usize];

@@ -2,9 +2,10 @@
 
 use super::{Actor, Shard, rooms::Outcome};
 use crate::{
-    Answer, ChannelName, ConnId, Departure, Event, GROUP_MEMBERS_MAX, INVITED_MAX, Invitation, Now,
-    Occupant, ParticipantView, Position, Profile, Role, RoomEvent, RoomFault, RoomId, RoomKind,
-    RoomMember, Settings, Standing, StoredRoom, UserId, UserNumber, Whom, Wire,
+    Answer, ChannelName, ConnId, Departure, Event, GROUP_MEMBERS_MAX, INVITED_MAX, Invitation,
+    ModerationAct, ModerationKind, Now, Occupant, ParticipantView, Position, Profile, Role,
+    RoomEvent, RoomFault, RoomId, RoomKind, RoomMember, Settings, Standing, StoredRoom, UserId,
+    UserNumber, Whom, Wire,
     channel::{Ban, Channel},
     mesh::{Belonging, Seek},
     private::Private,
@@ -24,6 +25,8 @@ pub(super) struct Going {
     pub(super) by: Option<UserNumber>,
     /// For how long they may not come again, milliseconds.
     pub(super) banned_ms: u64,
+    /// The moderator whose act it is, if it is one.
+    pub(super) act: Option<UserId>,
 }
 
 impl<W: Wire> Shard<W> {
@@ -219,15 +222,16 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Somebody leaves a direct or group room with all connections, by their own wish or somebody else's. `asked` is
-    /// the connection that asked for it, with what it is told ahead of the rest.
+    /// the connection that asked for it, with what it is told ahead of the rest. The ticket is that of
+    /// [`Shard::moderate`].
     pub(super) fn go_from_private(
         &mut self,
         now: Now,
         idx: u32,
         going: Going,
         asked: Option<(ConnId, Answer<'_>)>,
-    ) {
-        let Going { user, how, by, banned_ms } = going;
+    ) -> Option<u64> {
+        let Going { user, how, by, banned_ms, act } = going;
         let bans_max = self.config.bans_max;
         let channel = &mut self.channels[idx as usize];
         let serial = channel.serial;
@@ -238,6 +242,16 @@ impl<W: Wire> Shard<W> {
             self.arm(until_us, Timer::BanEnds { channel: idx, serial });
         }
         let until_ms = (banned_ms > 0).then(|| now.wall_ms + banned_ms);
+        let act = act.map(|by| {
+            let channel = &self.channels[idx as usize];
+            let called = channel.occupant(user).map(|who| who.view.profile.display_name().into());
+            let name: Box<str> = called.unwrap_or_else(|| user.to_string().into());
+            let kind =
+                until_ms.map_or(ModerationKind::Kick, |until_ms| ModerationKind::Ban { until_ms });
+            let (in_lines, origin) = (Box::default(), None);
+            let (channel, by, at_ms) = (channel.name.clone(), Some(by), now.wall_ms);
+            ModerationAct { channel, kind, user, name, in_lines, origin, by, at_ms }
+        });
         self.departure = how;
         let struck = self.strike_off(idx, user, how);
         self.take_all_seats(now, idx, user, RoomEvent::Closed { how, by, until_ms }, asked);
@@ -245,10 +259,13 @@ impl<W: Wire> Shard<W> {
             self.tell_struck_off(now, idx, &profile, was_listed);
         }
         self.departure = Departure::default();
+        // Behind the change of the list of people: once the act is certain to last, that is, too.
+        let ticket = act.and_then(|act| self.moderate(now, act, Vec::new()));
         if self.private_mut(idx).count() == 0 {
             let empties = self.channels[idx as usize].empties;
             self.end_if_empty(now, idx, empties);
         }
+        ticket
     }
 
     fn take_all_seats(

@@ -90,7 +90,14 @@ impl<W: Wire> Shard<W> {
     pub(super) fn tell_receipts(&mut self, now: Now, idx: u32) {
         let channel = &mut self.channels[idx as usize];
         let room = channel.room.id;
-        for ((_, whom, read), due) in std::mem::take(channel.room.receipts()).due {
+        let due = std::mem::take(channel.room.receipts()).due;
+        // One record of a reader for all that came within the moment.
+        let mut readers: Vec<UserId> = due.keys().map(|&(reader, ..)| reader).collect();
+        readers.dedup();
+        for reader in readers {
+            self.keep_person(idx, reader);
+        }
+        for ((_, whom, read), due) in due {
             let Due { reader, message, by } = due;
             let roster = &self.channels[idx as usize].roster;
             let Some(participant) = roster.find(whom) else { continue };

@@ -3,7 +3,7 @@
 //! All of it happens at the owner of the channel, which numbers each event; people at other doors see of it what their
 //! doors show.
 
-use super::{Actor, Output, Shard, history::Part, moderate::Update, private::Going};
+use super::{Actor, Output, Shard, acts::Asker, history::Part, moderate::Update, private::Going};
 use crate::{
     Answer, Attachment, AttachmentNews, ChatMessage, ChatText, ConnId, Departure, Emoji, Event,
     MessageId, MessageRef, Now, Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault,
@@ -31,6 +31,8 @@ pub(super) enum Outcome {
     /// It was done, possibly to a message.
     Done(Option<MessageId>),
     Said(MessageId, u64),
+    /// It was done, and is answered when it is certain to last: the ticket of that, unless it is.
+    Kept(Option<u64>),
     /// Nothing is answered, or it was answered already.
     Silent,
 }
@@ -129,9 +131,11 @@ impl<W: Wire> Shard<W> {
                 let answer = Answer { nonce: nonce.as_deref(), kind, room };
                 if is_private && command == RoomCommand::Leave {
                     let (how, by, banned_ms) = (Departure::Left, None, 0);
-                    let going = Going { user: self.acting_user(actor), how, by, banned_ms };
+                    let act = None;
+                    let going = Going { user: self.acting_user(actor), how, by, banned_ms, act };
                     let asked = Some((actor.conn, answer));
-                    return self.go_from_private(now, actor.channel, going, asked);
+                    self.go_from_private(now, actor.channel, going, asked);
+                    return;
                 }
                 let last = self.room_bytes(&[
                     RoomEvent::Done { answer, message: None },
@@ -145,6 +149,10 @@ impl<W: Wire> Shard<W> {
         let answer = Answer { nonce: nonce.as_deref(), kind, room };
         let event = match outcome {
             Ok(Outcome::Silent) => return,
+            Ok(Outcome::Kept(Some(ticket))) => {
+                return self.awaits_act(ticket, Asker { conn: actor.conn, nonce, kind });
+            }
+            Ok(Outcome::Kept(None)) => RoomEvent::Done { answer, message: None },
             Ok(Outcome::Done(message)) => RoomEvent::Done { answer, message },
             Ok(Outcome::Said(message, sent_ms)) => RoomEvent::Accepted { answer, message, sent_ms },
             Err(fault) => RoomEvent::Refused { answer, fault },

@@ -2,7 +2,7 @@
 
 use super::{Output, Shard};
 use crate::{
-    AttachmentNews, CloseReason, Event, Key, Limit, LineEvent, Now, StoreRequest, Wire,
+    AttachmentNews, CloseReason, Event, Key, Limit, LineEvent, Now, RoomKind, StoreRequest, Wire,
     timers::Timer,
 };
 
@@ -81,8 +81,8 @@ impl<W: Wire> Shard<W> {
         if !channel.roster.is_empty() || channel.empties != empties {
             return;
         }
-        if channel.private.as_ref().is_some_and(|private| private.lasts()) {
-            return;
+        if channel.private.as_ref().is_some_and(|private| private.lasts()) && !self.is_blank(idx) {
+            return self.put_away(now, idx);
         }
         let channel = self.channels.remove(idx as usize);
         // What is there again under this number is not what it was behind its last event.
@@ -108,6 +108,33 @@ impl<W: Wire> Shard<W> {
         if channel.published {
             self.ended.push(std::sync::Arc::new(channel.info(now.mono_us)));
             self.arm_publish(now.mono_us);
+        }
+    }
+
+    /// Whether a room of two was opened, and no more: nothing of it is kept, and there is nothing to come back to.
+    fn is_blank(&self, idx: u32) -> bool {
+        let channel = &self.channels[idx as usize];
+        channel.kind_of_room() == RoomKind::Direct && !channel.kept && channel.history.is_empty()
+    }
+
+    /// Forgets a room that waits for its people where it can be loaded again; nowhere else is it without a storage.
+    fn put_away(&mut self, now: Now, idx: u32) {
+        let channel = &self.channels[idx as usize];
+        if self.config.storage.is_none() || !channel.kept || self.stopping {
+            return;
+        }
+        if self.asked.is_silent() {
+            // What is not on the disk yet may never be.
+            return self.arm_empty(now, idx);
+        }
+        let channel = self.channels.remove(idx as usize);
+        self.seq_floor = self.seq_floor.max(channel.room.seq);
+        self.by_name.remove(&channel.name);
+        if self.by_number.get(&channel.room.id) == Some(&idx) {
+            self.by_number.remove(&channel.room.id);
+        }
+        if channel.heat.hot {
+            self.n_hot -= 1;
         }
     }
 

@@ -121,11 +121,16 @@ impl<W: Wire> Shard<W> {
         let mut rest: Vec<_> = rest.map(|inviting| (inviting.nonce, inviting.kind)).collect();
         rest.extend(self.asked.take_fetches(conn));
         rest.extend(self.forget_outgoing(conn, room));
+        let mut rest: Vec<_> =
+            rest.into_iter().map(|(nonce, kind)| (nonce, kind, RoomFault::NotFound)).collect();
+        // What a moderator did is done, and is being written down.
+        let acts = self.asked.take_askers(conn).into_iter();
+        rest.extend(acts.map(|one| (one.nonce, one.kind, RoomFault::NotKept)));
         let events: Vec<_> = rest
             .iter()
-            .map(|(nonce, kind)| {
+            .map(|(nonce, kind, fault)| {
                 let answer = Answer { nonce: nonce.as_deref(), kind: *kind, room: Some(room) };
-                RoomEvent::Refused { answer, fault: RoomFault::NotFound }
+                RoomEvent::Refused { answer, fault: *fault }
             })
             .collect();
         self.room_bytes(&events)

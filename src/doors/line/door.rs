@@ -8,13 +8,12 @@ use super::{
     put_line,
 };
 use crate::{
-    address::{self, AddressKey, TrustedProxies},
+    address::{self, TrustedProxies},
     admission::{Admission, Grant, Refused},
     config::{Config, LineLimits},
     doors::{Commands, Greeted, Received, Welcome},
     identity::Identity,
 };
-use ahash::RandomState;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use tutti_shards::{Bucket, CloseReason, Command, Format, LineCommand, Login, Rate};
 
@@ -42,8 +41,6 @@ pub struct Shared {
     proxies: TrustedProxies,
     proxy_protocol: bool,
     pub(in crate::doors) admission: Arc<Admission>,
-    /// Makes numbers of addresses that say nothing of them.
-    origins: RandomState,
 }
 
 impl Shared {
@@ -60,7 +57,6 @@ impl Shared {
             proxies: TrustedProxies::new(config.trusted_proxies.clone()),
             proxy_protocol: config.proxy_protocol,
             admission,
-            origins: RandomState::new(),
         }
     }
 }
@@ -70,7 +66,7 @@ impl Shared {
     #[must_use]
     pub fn reloaded(&self, config: &Config) -> Self {
         let (identity, admission) = (self.identity.clone(), self.admission.clone());
-        Shared { origins: self.origins.clone(), ..Shared::new(config, identity, admission) }
+        Shared::new(config, identity, admission)
     }
 }
 
@@ -256,7 +252,7 @@ impl Door {
 
     fn login(&self, client: IpAddr, nick: tutti_shards::Nick, last: bool) -> Command {
         let user = Some(self.shared.identity.by_nick(client, &nick.key()));
-        let origin = self.shared.origins.hash_one(AddressKey::of(client));
+        let origin = self.shared.identity.origin(client);
         Command::Login(Box::new(Login { nick, user, origin, last }))
     }
 

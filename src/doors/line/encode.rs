@@ -3,8 +3,8 @@
 use super::{put_end, put_line, time};
 use std::collections::VecDeque;
 use tutti_shards::{
-    ChannelInfo, ChannelName, ChannelView, ChatMessage, DoorKind, Entry, Event, Format, LineError,
-    LineEvent, Notice, OperatorNotice, ParticipantView, Profile, UserId, Wire, clean,
+    Attachment, ChannelInfo, ChannelName, ChannelView, ChatMessage, DoorKind, Entry, Event, Format,
+    LineError, LineEvent, Notice, OperatorNotice, ParticipantView, Profile, UserId, Wire, clean,
     write_line_name,
 };
 
@@ -143,6 +143,16 @@ impl Wire for LineWire {
     fn ping(&self, _: Format, _: &mut Vec<u8>) {}
 }
 
+/// A file that a message shows.
+fn file_line(file: &Attachment) -> String {
+    let size = match file.size {
+        size @ 0..1_024 => format!("{size} bytes"),
+        size @ 1_024..1_048_576 => format!("{} KiB", size.div_ceil(1_024)),
+        size => format!("{} MiB", size.div_ceil(1_048_576)),
+    };
+    format!("[file] {} ({size}) {}", plain(&file.name), plain(&file.url))
+}
+
 impl Page<'_> {
     fn line(&mut self, text: &str) {
         put_line(self.out, self.crlf, text);
@@ -173,6 +183,14 @@ impl Page<'_> {
             let end = if edited && parts.peek().is_none() { " (edited)" } else { "" };
             self.line(&format!("{}{end}", part.replace('\t', " ")));
         }
+        for file in &message.attachments {
+            self.out.push(b'[');
+            time::put_moment(self.out, message.sent_ms, now_ms.unwrap_or(message.sent_ms));
+            self.out.extend_from_slice(b"] ");
+            write_line_name(&message.by, message.digits, self.out);
+            self.out.extend_from_slice(b": ");
+            self.line(&file_line(file));
+        }
     }
 
     /// A message has another text now.
@@ -188,13 +206,15 @@ impl Page<'_> {
     }
 
     fn private(&mut self, message: &ChatMessage) {
-        for part in message.text.as_str().split('\n') {
+        let files = message.attachments.iter().map(file_line);
+        let parts = message.text.as_str().split('\n').map(|part| part.replace('\t', " "));
+        for part in parts.chain(files) {
             self.out.push(b'[');
             time::put_clock(self.out, message.sent_ms);
             self.out.extend_from_slice(b"] [Private from ");
             write_line_name(&message.by, message.digits, self.out);
             self.out.extend_from_slice(b"]: ");
-            self.line(part);
+            self.line(&part);
         }
     }
 

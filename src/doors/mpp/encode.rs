@@ -458,14 +458,18 @@ fn said(message: &ChatMessage, out: &mut Vec<u8>, people: impl FnOnce(&mut Vec<u
     out.push(b'}');
 }
 
-/// A message's text on one line, with stars around what is done rather than said.
+/// A message's text on one line, with stars around what is done rather than said, and its files at the end.
 pub(super) fn shown(message: &ChatMessage) -> Cow<'_, str> {
     let text = message.text.as_str();
     let text = match text.contains(['\n', '\t']) {
         true => Cow::Owned(text.replace(['\n', '\t'], " ")),
         false => Cow::Borrowed(text),
     };
-    if message.is_action { Cow::Owned(format!("*{text}*")) } else { text }
+    let mut text = if message.is_action { Cow::Owned(format!("*{text}*")) } else { text };
+    for file in &message.attachments {
+        text.to_mut().push_str(&format!(" [file] {} {}", file.name, file.url));
+    }
+    text
 }
 
 /// A new text of a message, as an answer to it.

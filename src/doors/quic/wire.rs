@@ -475,6 +475,9 @@ fn refused(answer: Answer<'_>, fault: RoomFault, out: &mut Vec<u8>) {
         RoomFault::Unavailable => {
             (ErrorCode::ServerError, "what was kept cannot be read now", Some(KEPT_RETRY_MS))
         }
+        RoomFault::NotKept => {
+            (ErrorCode::ServerError, "done, but not certain to last over a restart", None)
+        }
     };
     let room = match fault {
         RoomFault::Exists(room) => Some(room),

@@ -74,6 +74,18 @@ pub fn at_rest(world: &World) {
     let mut seated = 0;
     for &idx in &world.live {
         let (peer, socket) = (&world.peers[idx], &world.sockets[idx]);
+        if let Some(terminal) = &peer.terminal {
+            known += usize::from(terminal.user.is_some());
+            let room = terminal.room.as_ref();
+            assert_eq!(room, seats.get(&socket.conn), "terminal {idx} knows where it is");
+            if let Some(room) = room {
+                seated += 1;
+                let roster: BTreeSet<UserId> =
+                    rosters[room].iter().map(|&(user, _)| user).collect();
+                assert_eq!(terminal.people, roster, "terminal {idx} knows who is in {room}");
+            }
+            continue;
+        }
         peer.view.settle();
         known += usize::from(peer.view.user.is_some());
         assert_eq!(
@@ -240,6 +252,10 @@ pub fn probe(world: &mut World) {
     }
     let live = world.live.clone();
     for &idx in &live {
+        if let Some(terminal) = world.peers[idx].terminal.as_mut().filter(|t| t.room.is_some()) {
+            let command = terminal.say();
+            world.say(idx, vec![command]);
+        }
         if world.peers[idx].view.room.is_none() {
             continue;
         }
@@ -252,6 +268,13 @@ pub fn probe(world: &mut World) {
     at_rest(world);
     if world.setup.limits {
         return;
+    }
+    for &idx in &world.live {
+        let Some(terminal) = &world.peers[idx].terminal else { continue };
+        let (Some(user), Some(room)) = (terminal.user, &terminal.room) else { continue };
+        let silent = world.is_silenced(user, room) || world.may_be_heard_again(user);
+        let heard = terminal.echo == Some(terminal.last_said());
+        assert!(heard || silent, "terminal {idx} reads the last that it said in {room}");
     }
     for &from in &world.live {
         let (sender, Some(room)) = (&world.peers[from], &world.peers[from].view.room) else {

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`Setup`] (what a run is like), [`World`] (what happens), [`Script`] (what peers say), [`View`]
 //! (what a peer may be told, the independent model), `sessions` and `room_view` (the same for those who sit in many
-//! rooms), [`check`] (what must hold).
+//! rooms), `terminals` (for those who read lines), [`check`] (what must hold).
 #![forbid(unsafe_code)]
 
 pub mod check;
@@ -19,6 +19,7 @@ mod script;
 mod sessions;
 mod setup;
 mod storage;
+mod terminals;
 mod view;
 pub mod wire;
 mod world;
@@ -28,6 +29,7 @@ pub use report::Report;
 pub use script::Script;
 pub use setup::{Op, Setup};
 pub use storage::{Kept, Kind, State, Storage};
+pub use terminals::Terminal;
 pub use view::{Ledger, Room, Stream, View};
 pub use world::{Node, Peer, Place, Socket, World};
 

@@ -57,6 +57,7 @@ fn main() {
                 sum.virtual_us += report.virtual_us;
                 sum.connections += report.connections;
                 sum.received += report.received;
+                sum.at_terminals += report.at_terminals;
                 sum.handovers += report.handovers;
                 sum.promotions += report.promotions;
                 sum.demotions += report.demotions;
@@ -81,13 +82,14 @@ fn main() {
         n += 1;
     }
     println!(
-        "{n} seeds, {failed} failed; {:.1} virtual hours, {} steps, {} connections, {} messages received, \
+        "{n} seeds, {failed} failed; {:.1} virtual hours, {} steps, {} connections, {} messages received, {} at terminals, \
          {} handovers, {} promotions, {} demotions, {} closed for their backlog, {} ticks of cursors held, {} successions checked, {} acts of moderators confirmed, \
          {} seats taken, {} requests undone, told {} things, {} of them and {} states of rooms compared",
         sum.virtual_us as f64 / 3.6e9,
         sum.steps,
         sum.connections,
         sum.received,
+        sum.at_terminals,
         sum.handovers,
         sum.promotions,
         sum.demotions,

@@ -131,7 +131,12 @@ impl World {
 
     /// Whether what a user says in a room is refused, by what was ordered there or everywhere.
     pub(crate) fn is_muted(&self, user: UserId, room: &Room) -> bool {
-        let channel = channel_name(&room.name);
+        self.is_silenced(user, &room.name)
+    }
+
+    /// The same for the room of this name.
+    pub(crate) fn is_silenced(&self, user: UserId, room: &str) -> bool {
+        let channel = channel_name(room);
         let owner = &self.nodes[self.placement.of_channel(&channel).index()].shard;
         let here = owner
             .channel_seen(self.now(), &channel)

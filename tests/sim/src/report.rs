@@ -8,6 +8,8 @@ pub struct Report {
     pub virtual_us: u64,
     pub connections: u64,
     pub received: u64,
+    /// Messages that terminals received.
+    pub at_terminals: u64,
     pub handovers: u64,
     pub promotions: u64,
     pub demotions: u64,

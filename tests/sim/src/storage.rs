@@ -5,7 +5,7 @@ use crate::draw::Draw;
 use std::collections::{BTreeMap, VecDeque};
 use tutti_shards::{
     ChannelName, ChatMessage, Invitation, ModerationKind, Page, PageFrom, Profile, RoomId,
-    RoomMember, Settings, Standing, StoreReply, StoreRequest, StoredChannel, StoredPage,
+    RoomMember, Settings, Standing, StoreReply, StoreRequest, StoredBan, StoredChannel, StoredPage,
     StoredRoom, UserId,
 };
 
@@ -30,6 +30,8 @@ pub struct Kept {
     crown: Option<UserId>,
     /// Bans that were not lifted, and when they end.
     pub bans: BTreeMap<UserId, u64>,
+    /// The same for those whose words are refused.
+    pub mutes: BTreeMap<UserId, u64>,
     /// Everything said, oldest first, each with its number.
     pub messages: Vec<(u64, ChatMessage)>,
     room: Option<StoredRoom>,
@@ -208,15 +210,22 @@ impl Storage {
 impl Kept {
     fn load(&self, history: u32, wall_ms: u64) -> StoredChannel {
         let skipped = self.messages.len().saturating_sub(history as usize);
+        let running = |all: &BTreeMap<UserId, u64>| {
+            let all = all.clone().into_iter();
+            all.filter(move |&(_, until)| until > wall_ms)
+        };
         StoredChannel {
             settings: self.settings.clone(),
             crown: self.crown,
-            bans: self
-                .bans
-                .iter()
-                .filter(|&(_, &until)| until > wall_ms)
-                .map(|(&user, &until)| (user, until))
+            bans: running(&self.bans)
+                .map(|(user, until_ms)| StoredBan {
+                    user,
+                    until_ms,
+                    origin: None,
+                    in_lines: Box::default(),
+                })
                 .collect(),
+            mutes: running(&self.mutes).collect(),
             history: self.messages[skipped..].iter().map(|(_, said)| said.clone()).collect(),
             room: self.room.clone(),
             people: self.people.iter().map(|(_, person)| person.clone()).collect(),
@@ -350,6 +359,12 @@ impl State {
                     }
                     ModerationKind::Unban => {
                         kept.bans.remove(&act.user);
+                    }
+                    ModerationKind::Mute { until_ms } => {
+                        kept.mutes.insert(act.user, until_ms);
+                    }
+                    ModerationKind::Unmute => {
+                        kept.mutes.remove(&act.user);
                     }
                 }
             }

@@ -31,7 +31,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// `peer` saw `second` right after `first`.
-    fn follows(&mut self, peer: usize, stream: &Stream, first: &str, second: &str) {
+    pub(crate) fn follows(&mut self, peer: usize, stream: &Stream, first: &str, second: &str) {
         let next = self.next.entry((stream.clone(), first.to_owned()));
         let (known, by) = next.or_insert_with(|| (second.to_owned(), peer));
         assert!(
@@ -256,6 +256,7 @@ impl View {
                 assert!(self.customs.insert(text.clone()), "peer {peer}: {text} twice");
             }
             Told::Ping => {}
+            Told::Entered { .. } | Told::NickTaken => panic!("peer {peer} is no terminal"),
         }
     }
 

@@ -7,7 +7,7 @@
 
 use crate::room_wire;
 use tutti_shards::{
-    ChannelName, ChannelView, ChatMessage, CloseReason, Color, Event, Format, NumberKey,
+    ChannelName, ChannelView, ChatMessage, CloseReason, Color, Event, Format, LineEvent, NumberKey,
     ParticipantView, Position, Profile, UserId, Wire,
 };
 
@@ -16,21 +16,58 @@ use tutti_shards::{
 #[allow(missing_docs, reason = "each field is that of the event of the same name")]
 pub enum Told {
     Challenge,
-    Hello { user: UserId, version: u32 },
-    Quota { allowance: u32, max: u32 },
+    Hello {
+        user: UserId,
+        version: u32,
+    },
+    Quota {
+        allowance: u32,
+        max: u32,
+    },
     Channel(Box<Seen>),
     Participant(Person),
     Left(UserId),
-    Cursor { user: UserId, position: Position },
-    Notes { user: UserId, peer: usize, mark: u32, notes: u32 },
+    Cursor {
+        user: UserId,
+        position: Position,
+    },
+    Notes {
+        user: UserId,
+        peer: usize,
+        mark: u32,
+        notes: u32,
+    },
     Chat(Said),
     History(Vec<Said>),
-    Direct { said: Said, to: UserId },
-    List { complete: bool, entries: Vec<Listed> },
-    Notice { kind: u8, text: String },
-    Time { echo: Option<f64> },
-    Custom { from: UserId, text: String, blob: bool },
+    Direct {
+        said: Said,
+        to: UserId,
+    },
+    List {
+        complete: bool,
+        entries: Vec<Listed>,
+    },
+    Notice {
+        kind: u8,
+        text: String,
+    },
+    Time {
+        echo: Option<f64>,
+    },
+    Custom {
+        from: UserId,
+        text: String,
+        blob: bool,
+    },
     Ping,
+    /// At a terminal: in a room now.
+    Entered {
+        name: String,
+        me: UserId,
+        people: Vec<UserId>,
+    },
+    /// At a terminal: the nick is somebody's.
+    NickTaken,
 }
 
 /// A channel as its members are told.
@@ -274,7 +311,20 @@ impl Records {
                 w.flag(with_blob);
                 w.end();
             }
-            // Peers that read lines are another matter.
+            Event::Line(LineEvent::Entered { view, me, .. }) => {
+                let mut w = Writer::new(out, format, 20);
+                w.text(view.name.as_str());
+                w.user(me);
+                let mut people = Vec::new();
+                view.participants.visit(&mut |view: ParticipantView<'_>| {
+                    people.push(view.profile.user);
+                });
+                w.u32(people.len() as u32);
+                people.into_iter().for_each(|user| w.user(user));
+                w.end();
+            }
+            Event::Line(LineEvent::NickTaken { .. }) => Writer::new(out, format, 21).end(),
+            // What else terminals are told is simulated by itself.
             Event::Crowned(_) | Event::ChatSwitched(_) | Event::Line(_) => {}
         }
     }
@@ -408,7 +458,7 @@ pub fn decode(bytes: &[u8]) -> Option<(Format, Told, usize)> {
     assert!((2..1 << 24).contains(&length), "a record of {length} bytes: the stream is torn");
     let record = rest.get(..length)?;
     let (format, kind) = (Format(record[0]), record[1]);
-    assert!(record[0] <= 1, "dialect {}: the stream is torn", record[0]);
+    assert!(record[0] <= 2, "dialect {}: the stream is torn", record[0]);
     let mut r = Reader { rest: &record[2..], big: format == Format::MPP_QUICK };
     let told = match kind {
         0 => Told::Challenge,
@@ -448,6 +498,11 @@ pub fn decode(bytes: &[u8]) -> Option<(Format, Told, usize)> {
         }
         14 => Told::Custom { from: r.user(), text: r.text(), blob: r.flag() },
         15 => Told::Ping,
+        20 => {
+            let (name, me) = (r.text(), r.user());
+            Told::Entered { name, me, people: (0..r.u32()).map(|_| r.user()).collect() }
+        }
+        21 => Told::NickTaken,
         other => panic!("kind {other}: the stream is torn"),
     };
     assert!(r.rest.is_empty(), "a record holds nothing but its fields");

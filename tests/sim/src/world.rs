@@ -14,6 +14,7 @@ use crate::{
     sessions::Sessions,
     setup::{Op, Setup},
     storage::Storage,
+    terminals::Terminal,
     view::{Ledger, View},
     wire::{self, Records, Told},
 };
@@ -28,6 +29,7 @@ use tutti_shards::{
 };
 
 mod mesh;
+mod sums;
 
 thread_local! {
     /// The step that is being made, for the message of a failure.
@@ -118,6 +120,8 @@ enum Reading {
 pub struct Peer {
     pub script: Script,
     pub view: View,
+    /// What it says and knows in their stead, when it is a terminal.
+    pub terminal: Option<Box<Terminal>>,
     reading: Reading,
     buffer: Vec<u8>,
     /// Whether it still reads and speaks.
@@ -188,6 +192,7 @@ pub struct World {
     mesh_draw: Draw,
     peer_draw: Draw,
     sessions_draw: Draw,
+    terminals_draw: Draw,
     pub(crate) operator_draw: Draw,
     pub(crate) books: Books,
     pub(crate) placement: Placement,
@@ -269,6 +274,7 @@ impl World {
             mesh_draw: Draw::new(seed, 6),
             peer_draw: Draw::new(seed, 7),
             sessions_draw: Draw::new(seed, 14),
+            terminals_draw: Draw::new(seed, 16),
             operator_draw: Draw::new(seed, 8),
             books: Books::default(),
             sessions: Sessions::new(seed, n),
@@ -355,35 +361,6 @@ impl World {
         self.report()
     }
 
-    fn report(&self) -> Report {
-        let sum = |f: fn(&tutti_shards::Stats) -> u64| {
-            self.nodes.iter().map(|node| f(node.shard.stats())).sum()
-        };
-        Report {
-            steps: self.steps,
-            virtual_us: self.now_us - self.started_us,
-            connections: self.peers.len() as u64,
-            received: self.peers.iter().map(|peer| peer.view.received).sum(),
-            handovers: sum(|stats| stats.handed_over),
-            promotions: sum(|stats| stats.promotions),
-            demotions: sum(|stats| stats.demotions),
-            cursors_held: sum(|stats| stats.cursors_held),
-            closed_backlog: self
-                .sockets
-                .iter()
-                .filter(|s| s.closed == Some(CloseReason::Backlog))
-                .count() as u64,
-            ordered: self.ledger.len() as u64,
-            confirmed: self.storage.confirmed,
-            seated: self.sessions.seated,
-            undone: self.sessions.undone,
-            told: self.sessions.told,
-            compared: self.rooms.compared,
-            states_compared: self.rooms.states_compared,
-            trace: self.trace,
-        }
-    }
-
     pub(crate) fn now(&self) -> Now {
         Now { mono_us: self.now_us, wall_ms: 1_700_000_000_000 + self.now_us / 1_000 }
     }
@@ -437,7 +414,10 @@ impl World {
             return self.operate();
         }
         let peer = &mut self.peers[idx];
-        let commands = peer.script.next(&mut self.peer_draw, &self.setup, &peer.view);
+        let commands = match &mut peer.terminal {
+            Some(terminal) => terminal.next(&mut self.terminals_draw, &self.setup),
+            None => peer.script.next(&mut self.peer_draw, &self.setup, &peer.view),
+        };
         self.say(idx, commands);
     }
 
@@ -452,8 +432,11 @@ impl World {
         };
         let now = self.now();
         let node = &mut self.nodes[s];
-        let (key, conn) = node.shard.open(now, Format::MPP_TEXT, &[]);
         let idx = self.sockets.len();
+        let terminal = self.terminals_draw.chance(self.setup.terminals);
+        let format = if terminal { Format::LINE } else { Format::MPP_TEXT };
+        let terminal = terminal.then(|| Box::new(Terminal::new(idx)));
+        let (key, conn) = node.shard.open(now, format, &[]);
         self.keys[s].insert(key.to_u64(), idx);
         self.sockets.push(Socket {
             conn,
@@ -469,8 +452,9 @@ impl World {
             capacity: self.setup.socket_bytes,
         });
         self.peers.push(Peer {
-            script: Script::new(idx, user, Format::MPP_TEXT),
+            script: Script::new(idx, user, format),
             view: View::new(idx),
+            terminal,
             reading,
             buffer: Vec::new(),
             alive: true,
@@ -529,7 +513,10 @@ impl World {
             start += length;
             self.note(|| format!("peer {idx} reads {told:?}"));
             let peer = &mut self.peers[idx];
-            peer.view.take(&told, &mut self.ledger);
+            match &mut peer.terminal {
+                Some(terminal) => terminal.take(&told, &mut self.ledger),
+                None => peer.view.take(&told, &mut self.ledger),
+            }
             if told == Told::Ping {
                 self.sockets[idx].inbox.push_back(Item::Pong);
             }

@@ -47,8 +47,11 @@ pub(super) async fn take(
             json!({"upload_id": id, "bytes_received": received, "url": url, "nonce": start["nonce"]}),
         );
     };
-    ack(0, Value::Null);
-    let mut bytes = Vec::new();
+    let checksum = start["checksum"].as_str().unwrap().to_owned();
+    let part = world.lock().unwrap().parts.remove(&checksum);
+    let is_cut = start["filename"] == "cut.bin" && part.is_none();
+    let mut bytes = part.unwrap_or_default();
+    ack(bytes.len(), Value::Null);
     while let Some((kind, payload)) = next(&mut stream).await {
         match kind {
             0x71 => {
@@ -61,6 +64,12 @@ pub(super) async fn take(
                 if start["filename"] == "stopped.bin" && bytes.len() >= 128 * 1024 {
                     tell(0x73, json!({"upload_id": id, "reason": "the disk is full"}));
                     let _ = stream.stop(VarInt::from_u32(0x10));
+                    return;
+                }
+                if is_cut && bytes.len() >= 128 * 1024 {
+                    let mut world = world.lock().unwrap();
+                    world.parts.insert(checksum, bytes);
+                    world.conns[&conn].datagrams.close(VarInt::from_u32(0x0D), b"");
                     return;
                 }
                 ack(bytes.len(), Value::Null);

@@ -5,13 +5,14 @@
 
 mod bans;
 mod crown;
-mod history;
 mod joins;
 mod late;
 mod listing;
 mod operators;
 mod private;
+mod stored;
 mod talk;
+mod terminals;
 
 use super::*;
 use crate::{

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    DoorKind, Guise, Profile, RoomCommand, RoomEvent, RoomId, RoomRequest, RoomText, RoomWish,
-    SeatRequest, UserName, UserNumber, Whom, mesh::Mesh,
+    Attachment, AttachmentNews, DoorKind, Guise, Profile, RoomCommand, RoomEvent, RoomId,
+    RoomRequest, RoomText, RoomWish, SeatRequest, UploadId, UserName, UserNumber, Whom, mesh::Mesh,
 };
 use std::num::NonZeroU64;
 
@@ -70,6 +70,8 @@ struct World {
     ended: Vec<String>,
     /// What they asked while they ended, by its number.
     undone: Vec<String>,
+    /// What became of files.
+    files: Vec<AttachmentNews>,
 }
 
 impl World {
@@ -85,6 +87,7 @@ impl World {
             sockets: (0..shards).map(|_| Sockets::default()).collect(),
             ended: Vec::new(),
             undone: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -105,6 +108,7 @@ impl World {
                             let nonces = undone.into_iter().map(|request| request.nonce.unwrap());
                             self.undone.extend(nonces.map(String::from));
                         }
+                        Output::Attachments(news) => self.files.push(news),
                         _ => {}
                     }
                 }
@@ -207,6 +211,57 @@ impl World {
 fn say(text: &str) -> RoomCommand {
     let text = RoomText::parse(text, 100).unwrap();
     RoomCommand::Say { text, reply_to: None, action: false, attachments: Vec::new() }
+}
+
+#[test]
+fn whoever_keeps_files_learns_what_becomes_of_them() {
+    let file = |id| Attachment {
+        id: UploadId(id),
+        name: "a".into(),
+        mime: "text/plain".into(),
+        size: 1,
+        checksum: "0".repeat(64).into(),
+        url: "x".into(),
+    };
+    let with = |files: &[u64]| RoomCommand::Say {
+        text: RoomText::parse("see", 100).unwrap(),
+        reply_to: None,
+        action: false,
+        attachments: files.iter().map(|&id| file(id)).collect(),
+    };
+    for shards in 1..4 {
+        let mut world = World::new(shards);
+        let (here, there) = (0, usize::from(shards) - 1);
+        let (a, b) = (world.enter('A', here), world.enter('B', there));
+        let seat = world.group(a, here, "B");
+        let room = world.room();
+        let theirs = world.come(b, there, room);
+        // Said twice with one nonce, they are shown once.
+        for _ in 0..2 {
+            world.ask_only(seat, here, "n", with(&[7, 8]));
+            world.settle();
+        }
+        let shown = std::mem::take(&mut world.files);
+        let [AttachmentNews::Shown { message, uploads }] = &shown[..] else {
+            panic!("{shown:?}");
+        };
+        assert_eq!(uploads[..], [UploadId(7), UploadId(8)]);
+        // Who may not post shows nothing.
+        let mute = RoomCommand::Mute { user: world.whom('B').number, ms: 5_000 };
+        world.ask(seat, here, mute);
+        world.ask(theirs, there, with(&[9]));
+        assert_eq!(world.files, []);
+        // They go with their message, once, and the rest with the room.
+        world.ask(seat, here, with(&[10]));
+        world.files.clear();
+        for _ in 0..2 {
+            world.ask(seat, here, RoomCommand::Delete { message: *message });
+        }
+        let (message, uploads) = (*message, uploads.clone());
+        assert_eq!(std::mem::take(&mut world.files), [AttachmentNews::Gone { message, uploads }]);
+        world.ask(seat, here, RoomCommand::Dissolve);
+        assert_eq!(world.files, [AttachmentNews::RoomOver(room)]);
+    }
 }
 
 #[test]

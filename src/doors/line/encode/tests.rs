@@ -48,6 +48,28 @@ fn people_are_called_by_nick_or_handle() {
 }
 
 #[test]
+fn files_have_lines_of_their_own() {
+    let alice = profile(1, "Alice", DoorKind::Line);
+    let file = |name: &str, size| Attachment {
+        id: tutti_shards::UploadId(7),
+        name: name.into(),
+        mime: "text/plain".into(),
+        size,
+        checksum: "0".repeat(64).into(),
+        url: "garou:u/7".into(),
+    };
+    let attachments = vec![file("a b.txt", 900), file("c.png", 25 << 20), file("d", 1_025)];
+    let message = ChatMessage { attachments, ..said(&alice, "see") };
+    let files = ["a b.txt (900 bytes)", "c.png (25 MiB)", "d (2 KiB)"];
+    let lines = |head: &str| {
+        let files = files.map(|file| format!("[22:40:01] {head}: [file] {file} garou:u/7\n"));
+        format!("[22:40:01] {head}: see\n{}", files.concat())
+    };
+    check(Event::Chat(&message), &lines("Alice"));
+    check(Event::Direct { message: &message, to: &alice }, &lines("[Private from Alice]"));
+}
+
+#[test]
 fn formats_differ_in_line_ends_and_joins() {
     let alice = profile(1, "Alice", DoorKind::Line);
     let joined = Event::Participant(view(&alice));

@@ -271,6 +271,19 @@ fn chat_and_its_history() {
     let answered = format!(r#"{{"m":"a",{head}:"yes","p":{from_mira},"r":"4c19d07e"}}"#);
     let answer = message(mira(), "yes", Some("4c19d07e"));
     check(Event::Chat(&answer), &answered);
+    let file = tutti_shards::Attachment {
+        id: tutti_shards::UploadId(7),
+        name: "a \"b\".txt".into(),
+        mime: "text/plain".into(),
+        size: 9,
+        checksum: "0".repeat(64).into(),
+        url: "garou:u/7".into(),
+    };
+    let shown = ChatMessage { attachments: vec![file], ..message(mira(), "see", None) };
+    check(
+        Event::Chat(&shown),
+        &format!(r#"{{"m":"a",{head}:"see [file] a \"b\".txt garou:u/7","p":{from_mira}}}"#),
+    );
     check(Event::History(&VecDeque::new()), r#"{"m":"c","c":[]}"#);
     let history = VecDeque::from([message(ben(), "hello \\ there", None), answer]);
     check(Event::History(&history), &format!(r#"{{"m":"c","c":[{said},{answered}]}}"#));

@@ -290,9 +290,13 @@ impl Session {
     pub(super) fn cancel_upload(&mut self, now: Now, stream: StreamId, reason: &str) {
         let id = self.files.uploads.get(&stream).and_then(|upload| upload.id);
         if self.drop_upload(stream) {
-            let payload = json!({ "upload_id": id.map_or(0, |id| id.0), "reason": reason });
-            self.tell(now, kind::UPLOAD_CANCEL, &payload);
+            self.tell_cancelled(now, id, reason);
         }
+    }
+
+    fn tell_cancelled(&mut self, now: Now, id: Option<UploadId>, reason: &str) {
+        let payload = json!({ "upload_id": id.map_or(0, |id| id.0), "reason": reason });
+        self.tell(now, kind::UPLOAD_CANCEL, &payload);
     }
 
     /// Asks whether these files may be shown, and says the rest when they may.
@@ -466,7 +470,10 @@ impl Session {
         let uploads = self.files.uploads.iter();
         let stalled = uploads.filter(|(_, upload)| !upload.waits && is_over(upload.heard_us));
         for stream in stalled.map(|(&stream, _)| stream).collect::<Vec<_>>() {
-            self.cancel_upload(now, stream, "nothing came for 30 s");
+            let id = self.files.uploads.remove(&stream).and_then(|upload| upload.id);
+            // Its connection may be gone without a word: its user may go on with it over another one.
+            self.asks.extend(id.map(|id| Ask::Upload(stream, Request::Interrupt(id))));
+            self.tell_cancelled(now, id, "nothing came for 30 s");
             self.inlets.remove(&stream);
             link.stop(stream, stream_code::CANCELLED);
         }

@@ -271,7 +271,7 @@ fn a_stall_cancels_but_not_while_the_disk_is_waited_for() {
     assert!(world.asked(ann).is_empty());
     world.control(ann);
     world.pass(2_000);
-    assert_eq!(world.asked(ann), [(UP, Request::Cancel(ID))]);
+    assert_eq!(world.asked(ann), [(UP, Request::Interrupt(ID))], "another connection may go on");
     let told = world.control(ann);
     let told = told.iter().find(|told| told.0 == kind::UPLOAD_CANCEL).expect("it is told");
     assert_eq!(told.1["upload_id"], 77);

@@ -1,9 +1,11 @@
-//! Histories that go back beyond the ring of a room: asked of a storage that answers when the test says so.
+//! What seats wait for: histories that go back beyond the ring, and acts of moderators that are to last. The storage
+//! answers when the test says so.
 
 use super::*;
 use crate::{
-    ChatMessage, DoorKind, Guise, MessageId, Page, PageFrom, RoomCommand, RoomEvent, RoomRequest,
-    RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredChannel, StoredPage, UserName,
+    Answer, ChatMessage, DoorKind, Guise, MessageId, ModerationKind, Page, PageFrom, RoomCommand,
+    RoomEvent, RoomRequest, RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredBan,
+    StoredChannel, StoredPage, UserName, UserNumber,
 };
 
 /// Writes what a seat is told of histories, a line each.
@@ -22,6 +24,11 @@ impl Wire for Told {
                 }
                 Event::Room(RoomEvent::Refused { answer, fault }) => {
                     format!("{}: {fault:?}", answer.nonce.unwrap_or_default())
+                }
+                Event::Room(RoomEvent::Done {
+                    answer: Answer { nonce: Some(nonce), .. }, ..
+                }) => {
+                    format!("{nonce}: done")
                 }
                 _ => continue,
             };
@@ -50,8 +57,10 @@ struct World {
     kept: Vec<ChatMessage>,
     /// What it was asked for and has not answered.
     asked: Vec<(u64, Page)>,
-    /// What the seat was told last.
-    last: Vec<u8>,
+    /// Acts that it was to keep and has not confirmed.
+    acts: Vec<(u64, ModerationKind)>,
+    /// What seats that ended were told last.
+    ended: String,
 }
 
 fn config(storage: bool) -> Config {
@@ -75,19 +84,40 @@ impl World {
             seat: session,
             kept: before.to_vec(),
             asked: Vec::new(),
-            last: Vec::new(),
+            acts: Vec::new(),
+            ended: String::new(),
         };
-        let name = UserName::parse("a", 40).unwrap();
-        let guise = Guise { door: DoorKind::Quic, account: None, name, tag: None, alone: false };
-        let enter = Command::Enter { user: user("a"), guise: Box::new(guise) };
-        world.shard.handle_command(now, session, enter);
-        world.settle();
-        let name = ChannelName::parse("r").unwrap();
-        let request = SeatRequest::new(RoomWish::named(name), None, Some(1));
-        world.seat = world.shard.sit(now, world.session, request).unwrap();
-        world.settle();
+        world.seat = world.enter(session, "a");
         world.told();
         world
+    }
+
+    fn enter(&mut self, session: Key, who: &str) -> Key {
+        let name = UserName::parse(who, 40).unwrap();
+        let guise = Guise { door: DoorKind::Quic, account: None, name, tag: None, alone: false };
+        let enter = Command::Enter { user: user(who), guise: Box::new(guise) };
+        self.shard.handle_command(self.now, session, enter);
+        self.settle();
+        let name = ChannelName::parse("r").unwrap();
+        let request = SeatRequest::new(RoomWish::named(name), None, Some(1));
+        let seat = self.shard.sit(self.now, session, request).unwrap();
+        self.settle();
+        seat
+    }
+
+    /// One more person in the room, by number.
+    fn other(&mut self, who: &str) -> UserNumber {
+        let (session, _) = self.shard.open_session(self.now);
+        self.enter(session, who);
+        self.told();
+        crate::NumberKey::default().stranger(user(who))
+    }
+
+    fn confirm(&mut self, lasts: bool) -> ModerationKind {
+        let (ticket, kind) = self.acts.remove(0);
+        self.shard.stored(self.now, StoreReply::Kept { ticket, lasts });
+        self.settle();
+        kind
     }
 
     fn settle(&mut self) {
@@ -96,7 +126,7 @@ impl World {
             let request = match output {
                 Output::Store(request) => request,
                 Output::SeatEnded { last, .. } => {
-                    self.last = last;
+                    self.ended.push_str(std::str::from_utf8(&last).unwrap());
                     continue;
                 }
                 _ => continue,
@@ -122,6 +152,10 @@ impl World {
                         Some(known) => *known = *message,
                         None => self.kept.push(*message),
                     }
+                    continue;
+                }
+                StoreRequest::Moderate { ticket, act } => {
+                    self.acts.push((ticket, act.kind));
                     continue;
                 }
                 _ => continue,
@@ -308,10 +342,7 @@ fn whoever_leaves_does_not_wait_for_it() {
     }
     let tickets: Vec<u64> = world.asked.iter().map(|(ticket, _)| *ticket).collect();
     world.room("leave", RoomCommand::Leave);
-    assert_eq!(
-        String::from_utf8(world.last.clone()).unwrap(),
-        "first: NotFound\nsecond: NotFound\n"
-    );
+    assert_eq!(world.ended, "first: NotFound\nsecond: NotFound\nleave: done\n");
     for ticket in tickets {
         world.find(ticket, Some(StoredPage::default()));
     }
@@ -351,4 +382,198 @@ fn without_a_storage_the_ring_is_all_there_is() {
         format!("gap: {} and more", numbers(10..20, 2)),
     ];
     assert_eq!(world.told(), told);
+}
+
+#[test]
+fn moderators_are_answered_when_what_they_did_lasts() {
+    let mut world = World::new(config(true), &[]);
+    let (b, c) = (world.other("b"), world.other("c"));
+    let until_ms = world.now.wall_ms + 60_000;
+    world.room("mute", RoomCommand::Mute { user: b, ms: 60_000 });
+    world.room("ban", RoomCommand::Ban { user: c, ms: 60_000 });
+    world.room("unmute", RoomCommand::Mute { user: b, ms: 0 });
+    let stranger = crate::Whom { number: c, user: Some(user("c")) };
+    world.room("unban", RoomCommand::Unban(stranger));
+    assert_eq!((world.told(), world.acts.len()), (vec![], 4));
+    assert_eq!(world.confirm(true), ModerationKind::Mute { until_ms });
+    assert_eq!(world.told(), ["mute: done"]);
+    assert_eq!(world.confirm(true), ModerationKind::Ban { until_ms });
+    assert_eq!(world.confirm(true), ModerationKind::Unmute);
+    assert_eq!(world.confirm(false), ModerationKind::Unban);
+    assert_eq!(world.told(), ["ban: done", "unmute: done", "unban: NotKept"]);
+    // What there was none of is lifted at once.
+    world.room("unmute", RoomCommand::Mute { user: b, ms: 0 });
+    world.room("unban", RoomCommand::Unban(stranger));
+    assert_eq!(
+        (world.told(), world.acts.len()),
+        (vec!["unmute: done".into(), "unban: done".into()], 0)
+    );
+    // It holds though the storage does not answer in time.
+    world.room("kick", RoomCommand::Kick { user: b, reason: None });
+    world.now.mono_us += 100_000;
+    world.shard.handle_timeout(world.now);
+    world.settle();
+    assert_eq!(world.told(), ["kick: NotKept"]);
+    world.confirm(true);
+    assert_eq!(world.told(), [""; 0], "once");
+}
+
+#[test]
+fn one_who_leaves_meanwhile_is_answered_all_the_same() {
+    let mut world = World::new(config(true), &[]);
+    let b = world.other("b");
+    world.room("mute", RoomCommand::Mute { user: b, ms: 60_000 });
+    world.fetch("history", None, None, 10);
+    world.room("kick", RoomCommand::Kick { user: b, reason: None });
+    world.room("leave", RoomCommand::Leave);
+    let expected = "history: NotFound\nmute: NotKept\nkick: NotKept\nleave: done\n";
+    assert!(world.ended.ends_with(expected), "{}", world.ended);
+    world.confirm(true);
+    world.confirm(true);
+    world.answer();
+    assert_eq!(world.told(), [""; 0], "once");
+}
+
+#[test]
+fn without_a_storage_moderators_are_answered_at_once() {
+    let mut world = World::new(config(false), &[]);
+    let b = world.other("b");
+    world.room("mute", RoomCommand::Mute { user: b, ms: 60_000 });
+    world.room("ban", RoomCommand::Ban { user: b, ms: 60_000 });
+    assert_eq!(world.told(), ["mute: done", "ban: done"]);
+}
+
+#[test]
+fn mutes_and_bans_that_were_kept_hold() {
+    let mut world = World::new(config(true), &[]);
+    let name = ChannelName::parse("kept").unwrap();
+    let now = world.now;
+    let found = StoredChannel {
+        bans: vec![StoredBan {
+            user: user("b"),
+            until_ms: now.wall_ms + 5_000,
+            origin: Some(7),
+            in_lines: "Bee~1".into(),
+        }],
+        mutes: vec![(user("c"), now.wall_ms + 9_000), (user("d"), now.wall_ms)],
+        ..StoredChannel::default()
+    };
+    let request = SeatRequest::new(RoomWish::named(name.clone()), None, Some(1));
+    world.shard.sit(now, world.session, request).unwrap();
+    while let Some(output) = world.shard.poll_output() {
+        if let Output::Store(StoreRequest::LoadChannel { channel, .. }) = output {
+            let found = Some(Box::new(found.clone()));
+            world.shard.stored(now, StoreReply::Channel { channel, found });
+        }
+    }
+    let channel = &world.shard.channels[world.shard.by_name[&name] as usize];
+    let until = |ms: u64| Some(now.mono_us + ms * 1_000);
+    assert_eq!(channel.bans.until(user("x"), Some(7), now.mono_us), until(5_000), "the address");
+    assert_eq!(channel.bans.find("bee~1", now.mono_us), Some(user("b")));
+    assert_eq!(channel.mutes.until(user("c"), None, now.mono_us), until(9_000));
+    assert_eq!(channel.mutes.until(user("d"), None, now.mono_us), None, "it is over");
+}
+
+/// A group of people with accounts in which nobody is connected is not in memory for ever, and comes back as it was.
+#[test]
+fn a_room_in_which_nobody_is_is_put_away_and_loaded_again() {
+    let account = |n: u8| std::num::NonZeroU64::new(n.into());
+    let mut world = World::new(config(true), &[]);
+    let login = |world: &mut World| {
+        let (session, _) = world.shard.open_session(world.now);
+        let name = UserName::parse("A", 40).unwrap();
+        let door = DoorKind::Quic;
+        let guise = Guise { door, account: account(9), name, tag: None, alone: false };
+        let enter = Command::Enter { user: user("A"), guise: Box::new(guise) };
+        world.shard.handle_command(world.now, session, enter);
+        world.settle();
+        session
+    };
+    let drain = |world: &mut World| {
+        let mut stored = Vec::new();
+        while let Some(output) = world.shard.poll_output() {
+            if let Output::Store(request) = output {
+                stored.push(request);
+            }
+        }
+        world.shard.verify();
+        stored
+    };
+    let wait = |world: &mut World| {
+        world.now.mono_us += 600_000_000;
+        world.now.wall_ms += 600_000;
+        world.shard.handle_timeout(world.now);
+        drain(world)
+    };
+    let private = |world: &World| {
+        let found = world.shard.channels.iter().find(|(_, channel)| channel.private.is_some());
+        found.map(|(_, channel)| (channel.room.id, channel.name.clone()))
+    };
+    let session = login(&mut world);
+    let wish = RoomWish::Group { title: "g".into(), topic: None, invites: Box::default() };
+    let seat = world.shard.sit(world.now, session, SeatRequest::new(wish, None, Some(1))).unwrap();
+    world.seat = seat;
+    let mut stored = drain(&mut world);
+    let text = RoomText::parse("kept", 100).unwrap();
+    let (reply_to, action, attachments) = (None, false, Vec::new());
+    let command = RoomCommand::Say { text, reply_to, action, attachments };
+    let request = Box::new(RoomRequest { nonce: None, kind: 1, command });
+    world.shard.handle_command(world.now, seat, Command::Room(request));
+    stored.extend(drain(&mut world));
+    let (room, name) = private(&world).unwrap();
+    world.shard.end_session(world.now, session, Departure::Disconnected);
+    stored.extend(drain(&mut world));
+    let seen = stored.len();
+    stored.extend(wait(&mut world));
+    assert_eq!(private(&world), None, "it rests in the storage alone");
+    assert!(!stored[seen..].iter().any(|one| matches!(one, StoreRequest::EndChannel { .. })));
+    // Everything that comes back is what was stored.
+    let mut found = StoredChannel::default();
+    for request in stored {
+        match request {
+            StoreRequest::SaveRoom { room, .. } => found.room = Some(*room),
+            StoreRequest::SavePerson { person, .. } => {
+                found.people = person.into_iter().map(|person| *person).collect();
+            }
+            StoreRequest::SaveMessage { message, .. } => found.history.push(*message),
+            _ => {}
+        }
+    }
+    let session = login(&mut world);
+    let request = SeatRequest::new(RoomWish::Numbered(room), None, Some(1));
+    world.shard.sit(world.now, session, request).unwrap();
+    let asked = drain(&mut world);
+    assert!(matches!(asked[..], [StoreRequest::LoadRoom { room: asked, .. }] if asked == room));
+    let found = Some(Box::new((name.clone(), found)));
+    world.shard.stored(world.now, StoreReply::Room { room, found, looked: true });
+    drain(&mut world);
+    assert_eq!(private(&world), Some((room, name)));
+    let idx = world.shard.by_number[&room];
+    let channel = &world.shard.channels[idx as usize];
+    assert_eq!((channel.history.len(), channel.roster.len()), (1, 1));
+    assert_eq!(channel.role(user("A")), crate::Role::Owner);
+}
+
+/// A room of two in which nothing was said goes with the one who opened it.
+#[test]
+fn a_room_of_two_in_which_nothing_was_said_leaves_nothing() {
+    for storage in [false, true] {
+        let mut world = World::new(config(storage), &[]);
+        world.other("b");
+        let number = crate::NumberKey::default().stranger(user("b"));
+        let wish = RoomWish::Direct(crate::Whom { number, user: None });
+        let request = SeatRequest::new(wish, None, Some(1));
+        world.shard.sit(world.now, world.session, request).unwrap();
+        world.settle();
+        let private = |world: &World| {
+            world.shard.channels.iter().filter(|(_, channel)| channel.private.is_some()).count()
+        };
+        assert_eq!(private(&world), 1);
+        world.shard.end_session(world.now, world.session, Departure::Left);
+        world.settle();
+        world.now.mono_us += 600_000_000;
+        world.shard.handle_timeout(world.now);
+        world.settle();
+        assert_eq!(private(&world), 0);
+    }
 }
