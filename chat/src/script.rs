@@ -2,6 +2,7 @@
 
 use crate::args::Do;
 use anyhow::{Context, Result, bail};
+use std::collections::VecDeque;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -309,8 +310,14 @@ async fn tail(
     history: usize,
     count: Option<usize>,
 ) -> Result<()> {
-    let mut tail =
-        Tail { json, room_id: None, last: 0, earlier: history, opened: false, left: count };
+    let mut tail = Tail {
+        json,
+        room_id: None,
+        known: VecDeque::new(),
+        earlier: history,
+        opened: false,
+        left: count,
+    };
     let enter = Named::parse(room)?.enter();
     let mut link = Link::start(Dialer::new(target)?, Vec::new());
     let mut entering = String::new();
@@ -352,11 +359,15 @@ async fn tail(
     Ok(())
 }
 
+/// More messages than a room begins with.
+const KNOWN_MAX: usize = 1_000;
+
 struct Tail {
     json: bool,
     room_id: Option<u64>,
-    /// The newest message that was printed.
-    last: u64,
+    /// The newest messages that were printed or passed over. Their ids need not rise: a room may have another owner
+    /// after the server has started anew.
+    known: VecDeque<u64>,
     /// How many of those that the room begins with are printed.
     earlier: usize,
     opened: bool,
@@ -369,8 +380,10 @@ impl Tail {
             return Ok(());
         }
         self.opened = true;
-        let new = init.recent_messages.iter().filter(|m| m.message_id > self.last);
-        let new: Vec<_> = new.filter(|message| !message.deleted).collect();
+        let recent = init.recent_messages.iter();
+        let new: Vec<_> = recent.filter(|m| !self.known.contains(&m.message_id)).collect();
+        new.iter().for_each(|message| self.know(message.message_id));
+        let new: Vec<_> = new.into_iter().filter(|message| !message.deleted).collect();
         for message in &new[new.len().saturating_sub(self.earlier)..] {
             self.message(message)?;
         }
@@ -379,8 +392,14 @@ impl Tail {
         Ok(())
     }
 
+    fn know(&mut self, id: u64) {
+        if self.known.len() >= KNOWN_MAX {
+            self.known.pop_front();
+        }
+        self.known.push_back(id);
+    }
+
     fn message(&mut self, message: &Message) -> Result<()> {
-        self.last = self.last.max(message.message_id);
         if self.json {
             return print_json(&Event::Message(message.clone()));
         }
@@ -390,6 +409,7 @@ impl Tail {
     fn event(&mut self, event: &Event) -> Result<()> {
         match event {
             Event::Message(message) => {
+                self.know(message.message_id);
                 self.message(message)?;
                 self.left = self.left.map(|left| left.saturating_sub(1));
                 Ok(())

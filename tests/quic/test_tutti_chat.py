@@ -110,6 +110,32 @@ class Adversity(WithProgram):
         tail.send_signal(signal.SIGINT)
         await asyncio.wait_for(tail.communicate(), 10)
 
+    async def test_tail_over_restarts(self):
+        server = await self.own_server()
+        name = self.room()
+        talker = await self.login(server.address)
+        room = (await talker.join(name))["room_id"]
+        tail = await self.start("tail", name, address=server.address)
+        await talker.expect(JOINED, room_id=room)
+        await talker.say(room, "first")
+        self.assertEqual(await self.said(tail, 1), ["first"])
+        # What is on the disk survives; the last moment may not.
+        await asyncio.sleep(0.5)
+        for turn in range(2):
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            # At once, so that some is said before the other is back.
+            talker = await self.login(server.address)
+            init = await talker.join(name)
+            self.assertIn("first", [one["content"] for one in init["recent_messages"]])
+            for n in range(3):
+                await talker.say(room, f"{turn}.{n}")
+            self.assertEqual(await self.said(tail, 3), [f"{turn}.{n}" for n in range(3)])
+            await asyncio.sleep(0.5)
+        await talker.say(room, "last")
+        self.assertEqual(await self.said(tail, 1), ["last"])
+        await self.nothing_more(tail)
+
     async def test_tail_over_a_lost_connection(self):
         name = self.room()
         talker = await self.login()
