@@ -185,7 +185,7 @@ class Doors(Case):
         self.assertEqual(error["room_id"], direct)
 
     async def test_068_private_the_other_way_round(self):
-        """A terminal begins: the room opens with the message. The piano's `dm` goes to the same user, and is told back."""
+        """A terminal begins: the room opens with the message. So does a piano's `dm`, and both hear the answer."""
         piano, terminal, client, room = await self.three()
         terminal.send("/users")
         handle = await terminal.until(lambda line: client.name in line and "[quic]" in line and line.split()[0], "handle")

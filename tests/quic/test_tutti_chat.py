@@ -4,23 +4,24 @@ import asyncio
 import json
 import os
 import pathlib
+import signal
 import tempfile
 import unittest
 
-from client import MESSAGE
-from server import Case, not_yet
+from client import JOINED, LEFT, MESSAGE
+from server import Case
 
 
 @unittest.skipUnless(os.environ.get("TUTTI_CHAT_BIN"), "TUTTI_CHAT_BIN is not set")
-class Program(Case):
+class WithProgram(Case):
     async def asyncSetUp(self):
         await super().asyncSetUp()
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    async def start(self, *arguments, name=None):
-        host, port = self.server.address
+    async def start(self, *arguments, name=None, address=None):
+        host, port = address or self.server.address
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TUTTI_")}
         return await asyncio.create_subprocess_exec(
             os.environ["TUTTI_CHAT_BIN"], "--server", f"{host}:{port}", "--name", name or self.somebody(), *arguments,
@@ -35,6 +36,8 @@ class Program(Case):
         self.assertEqual(child.returncode, status, errors.decode())
         return (errors if status else out).decode()
 
+
+class Program(WithProgram):
     async def test_send_and_tail(self):
         client = await self.login()
         name = self.room()
@@ -78,3 +81,79 @@ class Program(Case):
         url = (await self.run_program("upload", name, "song.bin")).strip()
         await self.run_program("download", name, url, "-o", "copy.bin")
         self.assertEqual((self.folder / "copy.bin").read_bytes(), data)
+
+
+class Adversity(WithProgram):
+    """Networks that fail: what is said comes once and in order all the same."""
+
+    #: The server notices early that nobody is there any more.
+    settings = {"quic.ping_ms": 500, "quic.dead_ms": 2000}
+
+    async def said(self, tail, count):
+        """The texts of the next messages that a `tail` of lines prints."""
+        found = []
+        while len(found) < count:
+            try:
+                line = await asyncio.wait_for(tail.stdout.readline(), 30)
+            except asyncio.TimeoutError:
+                tail.kill()
+                _, errors = await tail.communicate()
+                self.fail(f"no more than {found} of {count}: {errors.decode()}")
+            if not line:
+                self.fail(f"it ended: {(await tail.communicate())[1].decode()}")
+            found.append(line.decode().rstrip("\n").split(": ", 1)[1])
+        return found
+
+    async def nothing_more(self, tail):
+        with self.assertRaises(asyncio.TimeoutError):
+            await asyncio.wait_for(tail.stdout.readline(), 1.0)
+        tail.send_signal(signal.SIGINT)
+        await asyncio.wait_for(tail.communicate(), 10)
+
+    async def test_tail_over_a_lost_connection(self):
+        name = self.room()
+        talker = await self.login()
+        room = (await talker.join(name))["room_id"]
+        proxy = self.proxy()
+        tail = await self.start("tail", name, address=proxy.address)
+        await talker.expect(JOINED, room_id=room)
+        await talker.say(room, "before")
+        proxy.blackhole = True
+        await talker.say(room, "lost on the way")
+        # The server gives it up.
+        left = await talker.expect(LEFT, room_id=room)
+        self.assertEqual(left["reason"], "disconnected")
+        await talker.say(room, "said to nobody")
+        proxy.blackhole = False
+        self.assertEqual(await self.said(tail, 3), ["before", "lost on the way", "said to nobody"])
+        await talker.expect(JOINED, room_id=room)
+        await talker.say(room, "after")
+        self.assertEqual(await self.said(tail, 1), ["after"])
+        await self.nothing_more(tail)
+
+    async def test_tail_over_a_bad_network(self):
+        name = self.room()
+        talker = await self.login()
+        room = (await talker.join(name))["room_id"]
+        proxy = self.proxy(seed=5)
+        proxy.loss, proxy.jitter, proxy.corruption = 0.1, 0.02, 0.02
+        tail = await self.start("tail", name, address=proxy.address)
+        await talker.expect(JOINED, room_id=room, patience=30.0)
+        for n in range(20):
+            await talker.say(room, f"m{n}")
+            await asyncio.sleep(0.1)
+        self.assertEqual(await self.said(tail, 20), [f"m{n}" for n in range(20)])
+        await self.nothing_more(tail)
+
+    async def test_send_over_a_bad_network_says_it_once(self):
+        name = self.room()
+        listener = await self.login()
+        room = (await listener.join(name))["room_id"]
+        proxy = self.proxy(seed=7)
+        proxy.loss, proxy.jitter = 0.2, 0.02
+        for n in range(3):
+            child = await self.start("send", f"#{name}", f"m{n}", address=proxy.address)
+            out, errors = await asyncio.wait_for(child.communicate(), 40)
+            self.assertEqual(child.returncode, 0, errors)
+        await listener.quiet()
+        self.assertEqual([got["content"] for got in listener.take(MESSAGE, room_id=room)], ["m0", "m1", "m2"])

@@ -6,15 +6,16 @@
 use crate::{
     draw::Draw,
     room_view::SeatView,
-    room_wire::{self, RoomTold},
+    room_wire::{self, Change, RoomTold},
+    view::Stream,
     wire::channel_name,
     world::World,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tutti_shards::{
-    CloseReason, Color, Command, Departure, DoorKind, Emoji, Flow, Guise, Key, LookRequest,
-    MessageId, Role, RoomCommand, RoomId, RoomRequest, RoomText, RoomWish, SeatRequest,
-    SettingsPatch, UserId, UserName, UserNumber, Whom,
+    ChannelName, CloseReason, Color, Command, Departure, DoorKind, Emoji, Flow, Guise, Key,
+    LookRequest, MessageId, Role, RoomCommand, RoomId, RoomRequest, RoomText, RoomWish,
+    SeatRequest, SettingsPatch, UserId, UserName, UserNumber, Whom,
 };
 
 /// To whom a key of a shard belongs.
@@ -33,6 +34,9 @@ pub(crate) struct Seat {
     leaving: bool,
     /// Its user was said to belong there since.
     again: bool,
+    /// What its room is called at other doors, and the last that was said there: the order is the same for all.
+    channel: Option<String>,
+    last_chat: Option<String>,
 }
 
 /// Who somebody at this door is.
@@ -314,7 +318,15 @@ impl World {
         let seat = self.nodes[s].shard.sit(now, key, request).expect("the session is known");
         let session = &mut self.sessions.all[n];
         let owner = Owner::Seat(n, session.seats.len());
-        session.seats.push(Seat { key: seat, view, ended: false, leaving: false, again: false });
+        session.seats.push(Seat {
+            key: seat,
+            view,
+            ended: false,
+            leaving: false,
+            again: false,
+            channel: None,
+            last_chat: None,
+        });
         let before = self.sessions.keys[s].insert(seat.to_u64(), owner);
         assert!(before.is_none(), "a key names one seat");
         self.outputs(s);
@@ -503,8 +515,22 @@ impl World {
         let session = &mut self.sessions.all[n];
         let view = &mut session.seats[at].view;
         view.take(told, &mut self.rooms);
-        if let RoomTold::Init { room, .. } = told {
+        let seat = &mut session.seats[at];
+        if let RoomTold::Numbered { change: Change::Message(said), .. } = told
+            && let Some(channel) = &seat.channel
+        {
+            let id = said.id.to_string();
+            if let Some(last) = seat.last_chat.replace(id.clone()) {
+                // Sessions are told apart from peers.
+                let (who, stream) = (1_000_000 + n, Stream::Chat(channel.clone()));
+                self.ledger.follows(who, &stream, &last, &id);
+            }
+        }
+        if let RoomTold::Init { room, sign, .. } = told {
             let room = *room;
+            let key = self.setup.config.number_key;
+            let name = ChannelName::parse(&sign.name).filter(|name| key.room(name).0 == room);
+            seat.channel = name.map(|name| name.as_str().to_owned());
             self.sessions.seated += 1;
             self.sessions.known.insert(room);
             session.due.remove(&room);

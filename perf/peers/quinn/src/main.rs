@@ -2,8 +2,9 @@
 //! room, and for each member a task that writes the room's messages to a stream of its own.
 //!
 //! It speaks as much of the QUIC door's protocol as a load generator needs: `Hello`, `Auth` by name, `JoinRoom` by
-//! name, `LeaveRoom`, `SendMessage` and `Ping`. Its messages have every key that the protocol asks for. Who joins no room is an echo server's client. It checks and limits
-//! nothing, and a receiver that falls behind its room misses messages.
+//! name, `LeaveRoom`, `SendMessage` and `Ping`. Its messages have every key that the protocol asks for. Who joins no
+//! room is an echo server's client. It checks and limits nothing, and a receiver that falls behind its room misses
+//! messages.
 
 mod frame;
 
