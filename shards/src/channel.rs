@@ -401,6 +401,7 @@ impl Channel {
             count: self.roster.len() as u32,
             crown: self.crown,
             banned: self.bans.users(now_us),
+            topic: self.room.topic().map(Into::into),
         }
     }
 

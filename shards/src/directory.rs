@@ -200,7 +200,7 @@ mod tests {
     fn info(name: &str, count: u32, visible: bool) -> Arc<ChannelInfo> {
         let settings = Settings { visible, ..Settings::new(ChannelKind::Normal) };
         let name = ChannelName::parse(name).unwrap();
-        Arc::new(ChannelInfo { name, settings, count, crown: None, banned: [].into() })
+        Arc::new(ChannelInfo { name, settings, count, crown: None, banned: [].into(), topic: None })
     }
 
     #[test]

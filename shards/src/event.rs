@@ -227,6 +227,8 @@ pub struct ChannelInfo {
     pub crown: Option<Crown>,
     /// Who is banned there, sorted.
     pub banned: Arc<[UserId]>,
+    /// What it is about.
+    pub topic: Option<Box<str>>,
 }
 
 impl ChannelInfo {

@@ -4,8 +4,8 @@ import asyncio
 import time
 
 from client import (
-    DELETE, EDIT, FETCH_HISTORY, HISTORY, INIT, INVITE, JOIN, MESSAGE, OPEN_DIRECT, REACT, READ, ROOM_INVITE, SEND,
-    SET_ROLE, UPDATE_ROOM, frame,
+    DELETE, EDIT, FETCH_HISTORY, HISTORY, INIT, INVITE, JOIN, LIST_ROOMS, MESSAGE, OPEN_DIRECT, REACT, READ, ROOM_INVITE,
+    ROOM_LIST, SEND, SET_ROLE, UPDATE_ROOM, frame,
 )
 from test_private import Accounts
 
@@ -48,6 +48,14 @@ class KeptRooms(Kept):
             await second.done(JOIN, {"name": name})
             init = await second.expect(INIT, room_id=room)
             self.assertEqual((init["topic"], init["post_role"], init["role"]), ("what lasts", "moderator", "moderator"))
+            # The list follows within a moment.
+            for _ in range(50):
+                got = await second.expect(ROOM_LIST, nonce=second.chat(LIST_ROOMS, {"filter": name}))
+                topics = [one["topic"] for one in got["rooms"]]
+                if topics == ["what lasts"]:
+                    break
+                await asyncio.sleep(0.1)
+            self.assertEqual(topics, ["what lasts"])
             said = init["recent_messages"]
             self.assertEqual([one["message_id"] for one in said], ids)
             self.assertEqual([one["deleted"] for one in said], [False, True, False])

@@ -288,7 +288,7 @@ impl<W: Wire> Shard<W> {
                 shard.channels[idx as usize].published = true;
             }
             let (settings, banned) = (crate::Settings::new(name.kind()), Arc::default());
-            let info = ChannelInfo { name, settings, count: 0, crown: None, banned };
+            let info = ChannelInfo { name, settings, count: 0, crown: None, banned, topic: None };
             shard.directory.seed(owner, info);
         }
         shard

@@ -10,7 +10,14 @@ fn shard_with(channels: usize) -> Shard<Lines> {
     let info = |n: usize| {
         let name = ChannelName::parse(&format!("room {n:05}")).unwrap();
         let settings = Settings::new(ChannelKind::Normal);
-        Arc::new(ChannelInfo { name, settings, count: 1, crown: None, banned: [].into() })
+        Arc::new(ChannelInfo {
+            name,
+            settings,
+            count: 1,
+            crown: None,
+            banned: [].into(),
+            topic: None,
+        })
     };
     let all: Vec<Arc<ChannelInfo>> = (0..channels).map(info).collect();
     shard.directory.apply(ShardId(0), 1, &all, 0);

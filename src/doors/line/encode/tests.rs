@@ -86,7 +86,7 @@ fn rooms_are_listed_by_size_behind_the_lobby() {
     let info = |name: &str, count| {
         let name = ChannelName::parse(name).unwrap();
         let settings = Settings::new(name.kind());
-        ChannelInfo { name, settings, count, crown: None, banned: Arc::default() }
+        ChannelInfo { name, settings, count, crown: None, banned: Arc::default(), topic: None }
     };
     let rooms =
         [info("b", 1), info("a", 1), info("lobby", 0), info("c\u{1b}[2Jd", 9), info("x", 0)];

@@ -298,6 +298,7 @@ fn chat_and_its_history() {
 #[test]
 fn the_list_tells_bans_to_the_banned() {
     let entry = |name: &str, banned: &[&str]| ChannelInfo {
+        topic: None,
         name: channel_name(name),
         settings: Settings::new(ChannelKind::Lobby),
         count: 3,

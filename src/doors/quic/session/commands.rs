@@ -209,7 +209,7 @@ impl Session {
                 "name": info.name.as_str(),
                 "room_type": "channel",
                 "member_count": info.count,
-                "topic": null,
+                "topic": info.topic,
             });
             room_bytes += summary.to_string().len() + 1;
             if room_bytes > LIST_BYTES_MAX {
