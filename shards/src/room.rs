@@ -552,6 +552,8 @@ pub enum RoomEvent<'a> {
     History {
         room: RoomId,
         messages: &'a [&'a ChatMessage],
+        /// Whether it was asked for what comes behind a number, so that the first of them matter most.
+        forwards: bool,
         more: bool,
         nonce: Option<&'a str>,
     },

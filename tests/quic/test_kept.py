@@ -230,6 +230,26 @@ class KeptHistory(Kept):
         part, more = await self.part(client, room, limit=100)
         self.assertEqual(([one["message_id"] for one in part], more), (ids[-99:] + [new], True))
 
+    async def test_062_parts_that_are_cut_leave_nothing_out(self):
+        """A hundred of the longest messages are more than a frame may hold, whichever way they are asked for."""
+        first, second = await self.member(), await self.member()
+        room = await self.group(first, second)
+        texts = [f"{n} " + "\u20ac" * 4_000 for n in range(110)]
+        for text in texts:
+            await first.say(room, text)
+        found, more, after = [], True, 0
+        while more:
+            part, more = await self.part(second, room, limit=100, after_seq=after)
+            found += [message["content"] for message in part]
+            after = part[-1]["seq"]
+        self.assertEqual(found, texts)
+        found, more, where = [], True, {}
+        while more:
+            part, more = await self.part(second, room, limit=100, **where)
+            found[:0] = [message["content"] for message in part]
+            where = {"before_id": part[0]["message_id"]}
+        self.assertEqual(found, texts)
+
 
 class KeptHistoryOfMany(KeptHistory):
     shards = 4

@@ -125,7 +125,8 @@ impl<W: Wire> Shard<W> {
         let is_kept = self.config.storage.is_some() && self.config.history_kept() > 0;
         if !lacks || !is_kept || !channel.kept {
             let room = channel.room.id;
-            let event = RoomEvent::History { room, messages: &messages, more, nonce };
+            let forwards = part.after.is_some();
+            let event = RoomEvent::History { room, messages: &messages, forwards, more, nonce };
             let bytes = self.history_bytes(event);
             self.deliver_member(actor.channel, actor.conn, actor.at, &bytes, 1);
             return Ok(Outcome::Silent);
@@ -161,8 +162,9 @@ impl<W: Wire> Shard<W> {
             return self.answer(actor, &[Event::Room(event)]);
         };
         let (messages, more) = part.joined(&found, &channel.history);
-        let bytes =
-            self.history_bytes(RoomEvent::History { room, messages: &messages, more, nonce });
+        let forwards = part.after.is_some();
+        let event = RoomEvent::History { room, messages: &messages, forwards, more, nonce };
+        let bytes = self.history_bytes(event);
         self.deliver_member(idx, conn, member.at, &bytes, 1);
     }
 

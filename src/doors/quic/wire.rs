@@ -236,7 +236,9 @@ impl QuicWire {
         match *event {
             RoomEvent::Init { messages, members, .. } => {
                 let shown = members.get(..self.fitting_members(members)).unwrap_or(members);
-                fitting(messages, out, |messages, out| self.init(event, messages, shown, out));
+                fitting(messages, false, out, |messages, out| {
+                    self.init(event, messages, shown, out)
+                });
             }
             RoomEvent::Message { room, message } => {
                 json(kind::ROOM_MESSAGE, &self.message(room.0, message), out);
@@ -293,9 +295,9 @@ impl QuicWire {
                 });
                 json(kind::ROOM_UPDATED, &payload, out);
             }
-            RoomEvent::History { room, messages, more, nonce } => {
+            RoomEvent::History { room, messages, forwards, more, nonce } => {
                 let all = messages.len();
-                fitting(messages, out, |messages, out| {
+                fitting(messages, forwards, out, |messages, out| {
                     let more = more || messages.len() < all;
                     let messages =
                         messages.iter().map(|message| self.message(room.0, message)).collect();
@@ -438,9 +440,11 @@ fn belongs(rooms: &[RoomId], out: &mut Vec<u8>) {
     });
 }
 
-/// Appends a frame with as many of the newest messages as fit into it.
+/// Appends a frame with as many of the newest messages as fit into it, or of the oldest: whoever goes forwards asks on
+/// behind the last of them, and would never get what is left out before it.
 fn fitting(
     messages: &[&ChatMessage],
+    forwards: bool,
     out: &mut Vec<u8>,
     write: impl Fn(&[&ChatMessage], &mut Vec<u8>),
 ) {
@@ -453,7 +457,9 @@ fn fitting(
         }
         out.truncate(start);
         // A tenth at a time: the bytes of what is left out are not known.
-        rest = rest.get(rest.len().div_ceil(10)..).unwrap_or_default();
+        let left_out = rest.len().div_ceil(10);
+        let range = if forwards { 0..rest.len() - left_out } else { left_out..rest.len() };
+        rest = rest.get(range).unwrap_or_default();
     }
 }
 

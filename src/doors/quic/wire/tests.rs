@@ -47,19 +47,23 @@ fn a_message_has_all_fields_of_the_page_but_those_without_a_value() {
 }
 
 #[test]
-fn history_that_is_too_long_loses_its_oldest() {
+fn history_that_is_too_long_loses_what_is_farthest_away() {
     let many: Vec<ChatMessage> =
         (0..100).map(|n| message(&format!("{n} {}", "x".repeat(4_000)))).collect();
     let messages: Vec<&ChatMessage> = many.iter().collect();
-    let event =
-        RoomEvent::History { room: RoomId(1), messages: &messages, more: false, nonce: None };
-    let (_, payload) = frames_of(event).remove(0);
-    assert!(payload.len() <= INIT_BYTES_MAX, "{}", payload.len());
-    let value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
-    let shown = value["messages"].as_array().unwrap();
-    assert!(shown.len() > 40);
-    assert!(shown.last().unwrap()["content"].as_str().unwrap().starts_with("99 "));
-    assert_eq!(value["more"], true, "there is more than is shown");
+    for forwards in [false, true] {
+        let (room, nonce) = (RoomId(1), None);
+        let event = RoomEvent::History { room, messages: &messages, forwards, more: false, nonce };
+        let (_, payload) = frames_of(event).remove(0);
+        assert!(payload.len() <= INIT_BYTES_MAX, "{}", payload.len());
+        let value: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        let shown = value["messages"].as_array().unwrap();
+        assert!(shown.len() > 40);
+        // Whoever goes on behind the last, or before the first, misses nothing.
+        let (end, content) = if forwards { (shown.first(), "0 ") } else { (shown.last(), "99 ") };
+        assert!(end.unwrap()["content"].as_str().unwrap().starts_with(content));
+        assert_eq!(value["more"], true, "there is more than is shown");
+    }
 }
 
 #[test]
