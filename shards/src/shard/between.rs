@@ -22,7 +22,6 @@ use crate::{
     RoomEvent, RoomFault, RoomId, UserId, UserNumber, Wire,
     mesh::{Letter, Mesh, Writer},
 };
-use std::collections::VecDeque;
 
 /// Most messages of a room that wait for their letters.
 const OUTGOING_MAX: usize = 64;
@@ -114,21 +113,18 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    /// A member is about to go: what it wrote and is not answered, by nonce and kind. It may have arrived all the same.
-    pub(super) fn forget_outgoing(
-        &mut self,
+    /// What a member that is about to go wrote and is not answered, by nonce and kind. It stays where it is: what
+    /// arrives all the same is said, so that the same nonce, when its user comes back, is not sent once more.
+    pub(super) fn unanswered_outgoing(
+        &self,
         conn: ConnId,
         room: RoomId,
     ) -> Vec<(Option<Box<str>>, u8)> {
         let Some(&idx) = self.by_number.get(&room) else { return Vec::new() };
-        let private = self.channels[idx as usize].private.as_deref_mut();
-        let Some(private) = private.filter(|private| !private.outgoing.is_empty()) else {
-            return Vec::new();
-        };
-        let (gone, rest): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut private.outgoing).into_iter().partition(|one| one.conn == conn);
-        private.outgoing = rest;
-        gone.into_iter().map(|one| (one.saying.nonce, one.kind)).collect()
+        let private = self.channels[idx as usize].private.as_deref();
+        let outgoing = private.into_iter().flat_map(|private| &private.outgoing);
+        let of_it = outgoing.filter(|one| one.conn == conn);
+        of_it.map(|one| (one.saying.nonce.clone(), one.kind)).collect()
     }
 
     fn settle_outgoing(&mut self, now: Now, idx: u32, outgoing: Outgoing) {

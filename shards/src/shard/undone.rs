@@ -120,7 +120,7 @@ impl<W: Wire> Shard<W> {
         let rest = self.asking.invitations.extract_if(.., |inviting| inviting.conn == conn);
         let mut rest: Vec<_> = rest.map(|inviting| (inviting.nonce, inviting.kind)).collect();
         rest.extend(self.asked.take_fetches(conn));
-        rest.extend(self.forget_outgoing(conn, room));
+        rest.extend(self.unanswered_outgoing(conn, room));
         let mut rest: Vec<_> =
             rest.into_iter().map(|(nonce, kind)| (nonce, kind, RoomFault::NotFound)).collect();
         // What a moderator did is done, and is being written down.

@@ -14,7 +14,14 @@ struct Told;
 impl Wire for Told {
     fn encode(&self, _: Format, events: &[Event<'_>], out: &mut Vec<u8>) {
         for event in events {
-            let Event::Room(event) = event else { continue };
+            let event = match event {
+                Event::Room(event) => event,
+                Event::Direct { message, .. } => {
+                    out.extend_from_slice(format!("letter {}\n", message.text.as_str()).as_bytes());
+                    continue;
+                }
+                _ => continue,
+            };
             let line = match event {
                 RoomEvent::Init { view, members, messages, .. } => {
                     let people = members.iter().map(|who| {
@@ -542,4 +549,38 @@ fn what_arrives_for_those_who_are_gone_does_no_harm() {
 fn mesh_found(conn: ConnId, seek: crate::mesh::Seek) -> Mesh {
     let finder = Box::new(crate::mesh::Finder { at: ShardId(0), conn, seek });
     Mesh::UserFound { finder, found: Some(Box::new(Profile::new(UserId([9; 12]), 0))) }
+}
+
+/// Somebody leaves the room of the two while a message of theirs is on its way to another door.
+#[test]
+fn what_arrives_at_another_door_behind_a_leave_is_not_sent_twice() {
+    let mut refused = 0;
+    for shards in 1..4 {
+        let mut world = World::new(shards);
+        let (here, there) = (0, usize::from(shards) - 1);
+        let a = world.enter('a', here);
+        for who in 'p'..='z' {
+            let piano = world.shards[there].open(world.now, Format::MPP_TEXT, b"").0;
+            let hello = Command::Hello { user: Some(whom(who).0), token: None };
+            world.shards[there].handle_command(world.now, piano, hello);
+            world.settle();
+            let other = world.whom(who);
+            let seat = world.sit(a, here, RoomWish::Direct(other));
+            world.ask_only(seat, here, "n", say("psst"));
+            world.ask_only(seat, here, "l", RoomCommand::Leave);
+            world.settle();
+            let ended = world.ended.pop().unwrap();
+            refused += usize::from(ended.contains("refused NotFound"));
+            // Whether it was refused or not: the same once more is the same.
+            let seat = world.sit(a, here, RoomWish::Direct(other));
+            world.ask_only(seat, here, "n", say("psst"));
+            world.settle();
+            let told = world.told(seat, here);
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].starts_with("init direct") && told[0].ends_with(" 1"), "{told:?}");
+            assert_eq!(world.told(piano, there), ["letter psst"]);
+        }
+        world.shards.iter().for_each(|shard| shard.verify_at_rest(world.now));
+    }
+    assert!(refused > 0, "some were on their way");
 }
