@@ -181,7 +181,7 @@ impl<W: Wire> Shard<W> {
                     // It was let in a moment ago, and something came between.
                     self.stats.limit(limit);
                     self.refuse_line(slot, &super::line::line_error(&notice));
-                    if self.conns[slot].seat != Seat::None {
+                    if self.may_stay(slot) {
                         return false;
                     }
                     // Where not even another lobby can be made, there is one place left that takes everyone in.
@@ -199,6 +199,15 @@ impl<W: Wire> Shard<W> {
                     request = JoinRequest::to(ChannelName::awkward());
                 }
             }
+        }
+    }
+
+    /// Whether a connection is somewhere, and not where everyone has to go.
+    fn may_stay(&self, slot: u32) -> bool {
+        match self.conns[slot].seat {
+            Seat::None => false,
+            Seat::Owned { channel, .. } => !self.channels[channel as usize].closing,
+            Seat::Relayed { .. } => true,
         }
     }
 

@@ -92,3 +92,36 @@ fn those_of_a_closed_channel_wait_outside() {
     }
     assert_eq!(place(&shard), ["lobby", "lobby2"]);
 }
+
+/// An operator closes a channel, all lobbies are full, and no channel more can be made.
+#[test]
+fn a_terminal_in_a_closed_channel_is_somewhere() {
+    let config = Config { channels_max: 3, lobby_capacity: Some(1), ..dropping() };
+    let seeds = Seeds { placement: [1, 2, 3, 4], local: 5 };
+    let mut shard = Shard::new(ShardId(0), 1, Arc::new(config), seeds, Lines);
+    let now = Now { mono_us: 1_000_000, wall_ms: 1_700_000_000_000 };
+    shard.begin(now);
+    let join = |nick: &str, room: Option<&str>, shard: &mut Shard<Lines>| {
+        let (key, _) = shard.open(now, Format::LINE, b"");
+        let nick = Nick::parse(nick).unwrap();
+        let login = Login { nick, user: None, origin: 1, last: false };
+        shard.handle_command(now, key, Command::Login(Box::new(login)));
+        if let Some(room) = room {
+            let target = JoinTarget::Named(ChannelName::parse(room).unwrap());
+            shard.handle_command(now, key, Command::Join { target, set: None });
+        }
+        while shard.poll_output().is_some() {}
+    };
+    join("anna", Some("room"), &mut shard);
+    join("bert", None, &mut shard);
+    let place = |shard: &Shard<Lines>| {
+        let mut seats: Vec<String> =
+            shard.seats().map(|(name, _)| name.as_str().to_owned()).collect();
+        seats.sort_unstable();
+        seats
+    };
+    assert_eq!(place(&shard), ["lobby", "room"]);
+    let channel = ChannelName::parse("room").unwrap();
+    shard.operate(now, Order::Close { channel, reason: None });
+    assert_eq!(place(&shard), ["lobby", "test/awkward"]);
+}
