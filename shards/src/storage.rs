@@ -139,9 +139,9 @@ pub enum PageFrom {
 pub struct Loaded {
     /// The last of them.
     pub last: MessageId,
-    /// Its number.
+    /// Its number; 0 when the room had begun to count before it found them.
     pub seq: u64,
-    /// How many there were, the last included.
+    /// How many of them are numbered, the last included; 0 as well then.
     pub count: u64,
 }
 

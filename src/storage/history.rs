@@ -271,6 +271,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_room_that_counted_already_found_has_no_numbers() {
+        let (db, loaded) = two_lives();
+        let loaded = loaded.map(|loaded| Loaded { seq: 0, count: 0, ..loaded });
+        assert_eq!(found(&db, PageFrom::After(0), 2, loaded), (expected(100..102), true));
+        let (part, more) = found(&db, PageFrom::Before(id(101)), 3, loaded);
+        assert_eq!((part, more), (vec![(98, 0), (99, 0), expected(100..101)[0]], true));
+    }
+
+    #[test]
     fn nothing_is_known_of_a_channel_that_is_not_kept() {
         let db = schema::open_memory().unwrap();
         for from in [PageFrom::End, PageFrom::Before(id(1)), PageFrom::After(1)] {

@@ -498,10 +498,17 @@ impl<W: Wire> Shard<W> {
         if channel.cleared {
             all.clear();
         }
+        // Their numbers are of the room's last life; they have none in this one, unless it has not begun to count.
+        all.iter_mut().for_each(|message| message.seq = 0);
+        let counts_from_here =
+            new || channel.room.seq == 0 && channel.history.is_empty() && channel.roster.is_empty();
+        if let Some(last) = all.back().filter(|_| channel.loaded.is_none()) {
+            channel.loaded = Some(Loaded { last: last.id, seq: 0, count: 0 });
+        }
         all.extend(std::mem::take(&mut channel.history));
         all.drain(..all.len().saturating_sub(history_max));
         channel.history = all;
-        if new {
+        if counts_from_here {
             for n in 0..channel.history.len() {
                 channel.history[n].seq = channel.room.next_seq();
             }

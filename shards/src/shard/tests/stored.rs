@@ -303,6 +303,51 @@ fn a_room_that_was_kept_numbers_what_it_found() {
     assert_eq!(world.told().len(), 1);
 }
 
+/// The lobby is there from the start, and gets what was said in it before.
+#[test]
+fn a_lobby_numbers_what_it_found_anew() {
+    let mut world = World::new(config(true), &[]);
+    world.say(0..3);
+    let kept = std::mem::take(&mut world.kept);
+    let before = |world: &World| {
+        let lobby = world.shard.by_name[&ChannelName::lobby()];
+        let lobby = &world.shard.channels[lobby as usize];
+        let numbers: Vec<u64> = lobby.history.iter().map(|said| said.seq).collect();
+        (
+            numbers,
+            lobby.room.seq,
+            lobby.loaded.map(|loaded| (loaded.last, loaded.seq, loaded.count)),
+        )
+    };
+    let found = |world: &mut World| {
+        let found = StoredChannel {
+            settings: None,
+            crown: None,
+            bans: Vec::new(),
+            mutes: Vec::new(),
+            history: kept.clone(),
+            room: None,
+            people: Vec::new(),
+        };
+        let channel = ChannelName::lobby();
+        let reply = StoreReply::Channel { channel, found: Some(Box::new(found)) };
+        world.shard.stored(world.now, reply);
+    };
+    let last = kept[2].id;
+    assert_ne!(kept[0].seq, 1, "their old numbers are others");
+    let mut world = World::new(config(true), &[]);
+    world.shard.begin(world.now);
+    found(&mut world);
+    assert_eq!(before(&world), (vec![1, 2, 3], 3, Some((last, 3, 3))));
+    // One that counts already has no numbers for them, so that nobody gets them as news.
+    let mut world = World::new(config(true), &[]);
+    world.shard.begin(world.now);
+    let lobby = world.shard.by_name[&ChannelName::lobby()];
+    world.shard.channels[lobby as usize].room.next_seq();
+    found(&mut world);
+    assert_eq!(before(&world), (vec![0, 0, 0], 1, Some((last, 0, 0))));
+}
+
 #[test]
 fn a_storage_that_does_not_answer_is_told_of() {
     let mut world = World::new(config(true), &[]);
