@@ -90,13 +90,20 @@ class Server:
         while True:
             if self.child.poll() is not None:
                 raise AssertionError(f"the server ended with {self.child.returncode} at start\n{self.log()}")
-            try:
-                socket.create_connection(("127.0.0.1", self.http_port), 1).close()
+            # Before it is ready the kernel may take connections for it already, but no datagrams.
+            if self.is_ready():
                 return
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise AssertionError(f"the server does not accept\n{self.log()}") from None
-                time.sleep(0.02)
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the server does not get ready\n{self.log()}")
+            time.sleep(0.02)
+
+    def is_ready(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.admin_port), 1) as one:
+                one.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+                return one.recv(64).split()[1:2] == [b"200"]
+        except OSError:
+            return False
 
     def log(self):
         return (self.folder / "log").read_text(errors="replace")
