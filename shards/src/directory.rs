@@ -83,12 +83,19 @@ impl Directory {
             let listed = Self::belongs(info);
             let entry = Listed { info: info.clone(), from, sequence, listed, since_us: now_us };
             let before = self.channels.insert(info.name.clone(), entry);
-            if let Some(before) = before.filter(|before| before.listed) {
-                self.ranked.remove(&(Reverse(before.info.count), before.info.name.clone()));
+            let before = before.filter(|before| before.listed);
+            // Most changes leave a channel where it is among the others.
+            let stays = listed && before.as_ref().is_some_and(|old| old.info.count == info.count);
+            if let Some(before) = before {
+                if !stays {
+                    self.ranked.remove(&(Reverse(before.info.count), before.info.name.clone()));
+                }
                 self.count_bans(&before.info.banned, false);
             }
             if listed {
-                self.ranked.insert((Reverse(info.count), info.name.clone()));
+                if !stays {
+                    self.ranked.insert((Reverse(info.count), info.name.clone()));
+                }
                 self.count_bans(&info.banned, true);
             } else {
                 self.gone.push_back((now_us, info.name.clone()));
