@@ -300,10 +300,7 @@ fn stored(out: &mut String, storage: &Counts) {
             storage.file_bytes.unwrap_or(0),
         ),
     ];
-    for (name, kind, help, value) in metrics {
-        head(out, name, kind, help);
-        let _ = writeln!(out, "tutti_{name} {value}");
-    }
+    singles(out, &metrics);
     head(
         out,
         "storage_commit_seconds",
@@ -322,64 +319,70 @@ fn stored(out: &mut String, storage: &Counts) {
     let _ = writeln!(out, "tutti_storage_commit_seconds_count {all}");
 }
 
+/// Metrics of one value each: name, kind, help and value.
+fn singles(out: &mut String, metrics: &[(&str, &str, &str, u64)]) {
+    for (name, kind, help, value) in metrics {
+        head(out, name, kind, help);
+        let _ = writeln!(out, "tutti_{name} {value}");
+    }
+}
+
 /// The files that people send, where they are taken.
 pub(super) fn uploads(out: &mut String, counts: &uploads::Counts) {
-    for (name, kind, help, value) in [
-        ("files", "gauge", "Files that are kept.", counts.files),
+    let metrics = [
+        ("uploads_files", "gauge", "Files that are kept.", counts.files),
         (
-            "unattached",
+            "uploads_unattached",
             "gauge",
             "Of these, those that no message shows; each goes after uploads.unattached_ms.",
             counts.unseen,
         ),
         (
-            "bytes",
+            "uploads_bytes",
             "gauge",
             "What files, and uploads on their way, count against uploads.total_bytes.",
             counts.bytes,
         ),
         (
-            "bytes_max",
+            "uploads_bytes_max",
             "gauge",
             "Most that they may (uploads.total_bytes). When it is reached and messages show all of them, nothing more is taken.",
             counts.bytes_max,
         ),
         (
-            "in_progress",
+            "uploads_in_progress",
             "gauge",
             "Uploads on their way. At uploads.at_once further ones are refused.",
             counts.live,
         ),
         (
-            "interrupted",
+            "uploads_interrupted",
             "gauge",
             "Uploads whose connections were lost, and that can be gone on with.",
             counts.interrupted,
         ),
-        ("queue", "gauge", "Requests that wait for the thread of uploads.", counts.waiting),
-        ("completed_total", "counter", "Uploads that were completed.", counts.kept),
+        ("uploads_queue", "gauge", "Requests that wait for the thread of uploads.", counts.waiting),
+        ("uploads_completed_total", "counter", "Uploads that were completed.", counts.kept),
         (
-            "expired_total",
+            "uploads_expired_total",
             "counter",
             "Files that went because their time was over.",
             counts.expired,
         ),
         (
-            "received_bytes_total",
+            "uploads_received_bytes_total",
             "counter",
             "Bytes of files that people sent.",
             counts.received_bytes,
         ),
         (
-            "sent_bytes_total",
+            "uploads_sent_bytes_total",
             "counter",
             "Bytes of files that were read for downloads.",
             counts.sent_bytes,
         ),
-    ] {
-        head(out, &format!("uploads_{name}"), kind, help);
-        let _ = writeln!(out, "tutti_uploads_{name} {value}");
-    }
+    ];
+    singles(out, &metrics);
     head(
         out,
         "uploads_refused_total",

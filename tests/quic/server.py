@@ -226,3 +226,22 @@ class Case(unittest.IsolatedAsyncioTestCase):
         made = Proxy(address or self.server.address, seed)
         self.proxies.append(made)
         return made
+
+
+class OtherDoors:
+    """For test classes: the server has the line door as well, at `line_port`, and `people` leave behind each test."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.line_port = free_port(socket.SOCK_STREAM)
+        cls.settings = cls.settings | {"line.listen": f'"127.0.0.1:{cls.line_port}"'}
+        super().setUpClass()
+
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        self.people = []
+
+    async def asyncTearDown(self):
+        for person in self.people:
+            person.close()
+        await super().asyncTearDown()

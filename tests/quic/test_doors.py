@@ -2,34 +2,18 @@
 
 import asyncio
 import hashlib
-import socket
 
 from client import (
     AWAY, BAN, CLOSE, DELETE, EDIT, INIT, JOIN, JOINED, LEFT, MESSAGE, ONLINE, OPEN_DIRECT, REACT, ROOM_UPDATED, SEND,
     SET_PROFILE, TYPING, UPLOAD_ACK, UPLOAD_COMPLETE, UPLOAD_START, USER_UPDATED, frame,
 )
 from doors import Piano, Terminal
-from server import Case, free_port
+from server import Case, OtherDoors
 from test_files import chunk
 
 
-class Doors(Case):
+class Doors(OtherDoors, Case):
     shards = 2
-
-    @classmethod
-    def setUpClass(cls):
-        cls.line_port = free_port(socket.SOCK_STREAM)
-        cls.settings = {"line.listen": f'"127.0.0.1:{cls.line_port}"'}
-        super().setUpClass()
-
-    async def asyncSetUp(self):
-        await super().asyncSetUp()
-        self.people = []
-
-    async def asyncTearDown(self):
-        for person in self.people:
-            person.close()
-        await super().asyncTearDown()
 
     async def piano(self, room):
         made = Piano()

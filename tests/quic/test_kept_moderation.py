@@ -1,31 +1,15 @@
 """Bans and mutes hold over a restart, on every door, also when the server is killed right behind the confirmation."""
 
-import socket
 import time
 
 from client import BAN, COMMAND_OK, DELETE, INIT, JOIN, JOINED, MUTE, SEND, UNBAN, USER_UPDATED
 from doors import Piano, Terminal
-from server import free_port
+from server import OtherDoors
 from test_private import Accounts
 
 
-class KeptModeration(Accounts):
+class KeptModeration(OtherDoors, Accounts):
     shards = 2
-
-    @classmethod
-    def setUpClass(cls):
-        cls.line_port = free_port(socket.SOCK_STREAM)
-        cls.settings = Accounts.settings | {"line.listen": f'"127.0.0.1:{cls.line_port}"'}
-        super().setUpClass()
-
-    async def asyncSetUp(self):
-        await super().asyncSetUp()
-        self.people = []
-
-    async def asyncTearDown(self):
-        for person in self.people:
-            person.close()
-        await super().asyncTearDown()
 
     def kill(self, shards):
         """Kills the server, without waiting for anything, and starts it with another number of shards."""

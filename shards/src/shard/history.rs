@@ -127,7 +127,7 @@ impl<W: Wire> Shard<W> {
             let room = channel.room.id;
             let forwards = part.after.is_some();
             let event = RoomEvent::History { room, messages: &messages, forwards, more, nonce };
-            let bytes = self.history_bytes(event);
+            let bytes = self.room_bytes(&[event]);
             self.deliver_member(actor.channel, actor.conn, actor.at, &bytes, 1);
             return Ok(Outcome::Silent);
         }
@@ -164,13 +164,7 @@ impl<W: Wire> Shard<W> {
         let (messages, more) = part.joined(&found, &channel.history);
         let forwards = part.after.is_some();
         let event = RoomEvent::History { room, messages: &messages, forwards, more, nonce };
-        let bytes = self.history_bytes(event);
+        let bytes = self.room_bytes(&[event]);
         self.deliver_member(idx, conn, member.at, &bytes, 1);
-    }
-
-    fn history_bytes(&self, event: RoomEvent<'_>) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.wire.encode(crate::Format::QUIC, &[Event::Room(event)], &mut bytes);
-        bytes
     }
 }

@@ -360,7 +360,7 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Events as bytes for a seat.
-    pub(super) fn room_bytes(&mut self, events: &[RoomEvent<'_>]) -> Vec<u8> {
+    pub(super) fn room_bytes(&self, events: &[RoomEvent<'_>]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for &event in events {
             self.wire.encode(Format::QUIC, &[Event::Room(event)], &mut bytes);

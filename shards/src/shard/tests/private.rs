@@ -7,55 +7,36 @@ use crate::{
 };
 use std::num::NonZeroU64;
 
-/// Writes what sessions are told of rooms, a line each.
-#[derive(Debug)]
-struct Told;
-
-impl Wire for Told {
-    fn encode(&self, _: Format, events: &[Event<'_>], out: &mut Vec<u8>) {
-        for event in events {
-            let event = match event {
-                Event::Room(event) => event,
-                Event::Direct { message, .. } => {
-                    out.extend_from_slice(format!("letter {}\n", message.text.as_str()).as_bytes());
-                    continue;
-                }
-                _ => continue,
-            };
-            let line = match event {
-                RoomEvent::Init { view, members, messages, .. } => {
-                    let people = members.iter().map(|who| {
-                        let there = if who.present { "" } else { "-" };
-                        format!("{}{there}", who.view.profile.display_name())
-                    });
-                    let people: Vec<String> = people.collect();
-                    format!("init {} {} {}", view.kind.word(), people.join(","), messages.len())
-                }
-                RoomEvent::Message { message, .. } => format!("says {}", message.text.as_str()),
-                RoomEvent::Joined { who, .. } => format!("{} joined", name(who.view.profile)),
-                RoomEvent::Left { how, .. } => format!("left {how:?}"),
-                RoomEvent::UserUpdated { who, .. } => {
-                    format!("{} is {}", name(who.view.profile), who.role.word())
-                }
-                RoomEvent::Refused { fault, .. } => format!("refused {fault:?}"),
-                RoomEvent::Closed { how, .. } => format!("closed {how:?}"),
-                RoomEvent::Enters(_) => "enters".to_owned(),
-                RoomEvent::Belongs(rooms) => format!("belongs {}", rooms.len()),
-                RoomEvent::Invited(invitation) => format!("invited by {}", name(&invitation.by)),
-                _ => continue,
-            };
-            out.extend_from_slice(line.as_bytes());
-            out.push(b'\n');
+/// What sessions are told of rooms.
+fn told(event: &Event<'_>) -> Option<String> {
+    let event = match event {
+        Event::Room(event) => event,
+        Event::Direct { message, .. } => return Some(format!("letter {}", message.text.as_str())),
+        _ => return None,
+    };
+    let line = match event {
+        RoomEvent::Init { view, members, messages, .. } => {
+            let people = members.iter().map(|who| {
+                let there = if who.present { "" } else { "-" };
+                format!("{}{there}", who.view.profile.display_name())
+            });
+            let people: Vec<String> = people.collect();
+            format!("init {} {} {}", view.kind.word(), people.join(","), messages.len())
         }
-    }
-
-    fn encode_unaddressed(&self, _: Format, _: ChannelView<'_>, _: &mut Vec<u8>) -> usize {
-        0
-    }
-
-    fn address(&self, _: Format, _: &mut [u8], _: usize, _: UserId) {}
-
-    fn ping(&self, _: Format, _: &mut Vec<u8>) {}
+        RoomEvent::Message { message, .. } => format!("says {}", message.text.as_str()),
+        RoomEvent::Joined { who, .. } => format!("{} joined", name(who.view.profile)),
+        RoomEvent::Left { how, .. } => format!("left {how:?}"),
+        RoomEvent::UserUpdated { who, .. } => {
+            format!("{} is {}", name(who.view.profile), who.role.word())
+        }
+        RoomEvent::Refused { fault, .. } => format!("refused {fault:?}"),
+        RoomEvent::Closed { how, .. } => format!("closed {how:?}"),
+        RoomEvent::Enters(_) => "enters".to_owned(),
+        RoomEvent::Belongs(rooms) => format!("belongs {}", rooms.len()),
+        RoomEvent::Invited(invitation) => format!("invited by {}", name(&invitation.by)),
+        _ => return None,
+    };
+    Some(line)
 }
 
 fn name(profile: &Profile) -> &str {
@@ -86,7 +67,7 @@ impl World {
         let placement = [1, 2, 3, 4];
         let shard = |id| {
             let seeds = Seeds { placement, local: u64::from(id) };
-            Shard::new(ShardId(id), shards, Arc::new(Config::default()), seeds, Told)
+            Shard::new(ShardId(id), shards, Arc::new(Config::default()), seeds, Told(told))
         };
         World {
             shards: (0..shards).map(shard).collect(),

@@ -8,42 +8,24 @@ use crate::{
     StoredChannel, StoredPage, UserName, UserNumber,
 };
 
-/// Writes what a seat is told of histories, a line each.
-#[derive(Debug)]
-struct Told;
-
-impl Wire for Told {
-    fn encode(&self, _: Format, events: &[Event<'_>], out: &mut Vec<u8>) {
-        for event in events {
-            let line = match event {
-                Event::Room(RoomEvent::History { messages, more, nonce, .. }) => {
-                    let texts = messages.iter().map(|m| format!("{}#{}", m.text.as_str(), m.seq));
-                    let texts: Vec<String> = texts.collect();
-                    let more = if *more { " and more" } else { "" };
-                    format!("{}: {}{more}", nonce.unwrap_or_default(), texts.join(" "))
-                }
-                Event::Room(RoomEvent::Refused { answer, fault }) => {
-                    format!("{}: {fault:?}", answer.nonce.unwrap_or_default())
-                }
-                Event::Room(RoomEvent::Done {
-                    answer: Answer { nonce: Some(nonce), .. }, ..
-                }) => {
-                    format!("{nonce}: done")
-                }
-                _ => continue,
-            };
-            out.extend_from_slice(line.as_bytes());
-            out.push(b'\n');
+/// What a seat is told of histories and acts.
+fn told(event: &Event<'_>) -> Option<String> {
+    let line = match event {
+        Event::Room(RoomEvent::History { messages, more, nonce, .. }) => {
+            let texts = messages.iter().map(|m| format!("{}#{}", m.text.as_str(), m.seq));
+            let texts: Vec<String> = texts.collect();
+            let more = if *more { " and more" } else { "" };
+            format!("{}: {}{more}", nonce.unwrap_or_default(), texts.join(" "))
         }
-    }
-
-    fn encode_unaddressed(&self, _: Format, _: ChannelView<'_>, _: &mut Vec<u8>) -> usize {
-        0
-    }
-
-    fn address(&self, _: Format, _: &mut [u8], _: usize, _: UserId) {}
-
-    fn ping(&self, _: Format, _: &mut Vec<u8>) {}
+        Event::Room(RoomEvent::Refused { answer, fault }) => {
+            format!("{}: {fault:?}", answer.nonce.unwrap_or_default())
+        }
+        Event::Room(RoomEvent::Done { answer: Answer { nonce: Some(nonce), .. }, .. }) => {
+            format!("{nonce}: done")
+        }
+        _ => return None,
+    };
+    Some(line)
 }
 
 /// A shard, one seat in a room of it, and what the storage knows.
@@ -73,7 +55,7 @@ impl World {
     /// One who sits in a room of which the storage knows `before`.
     fn new(config: Config, before: &[ChatMessage]) -> Self {
         let seeds = Seeds { placement: [1, 2, 3, 4], local: 5 };
-        let mut shard = Shard::new(ShardId(0), 1, Arc::new(config), seeds, Told);
+        let mut shard = Shard::new(ShardId(0), 1, Arc::new(config), seeds, Told(told));
         let now = Now { mono_us: 1_000_000_000, wall_ms: 1_700_000_000_000 };
         let (session, _) = shard.open_session(now);
         let mut world = World {

@@ -232,10 +232,7 @@ fn an_upload_around_a_kick_is_refused_once() {
         let name = world.room_on(0);
         world.join(ann, &name);
         let room = world.join(ben, &name);
-        world.say(ben, room, "first", "first");
-        let lane = world.lane(ben, room);
-        let said = lane.iter().find(|(kind, _)| *kind == kind::ROOM_MESSAGE).unwrap();
-        let user = said.1["sender"]["user_id"].clone();
+        let user = world.said(ben, room, "first")["sender"]["user_id"].clone();
         world.control(ben);
         let kick = json!({ "room_id": room, "user_id": user, "nonce": "kick" });
         if sent {

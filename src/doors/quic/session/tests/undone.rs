@@ -55,11 +55,9 @@ fn each_command_around_a_kick_is_answered_once() {
         let name = world.room_on(0);
         world.join(ann, &name);
         let room = world.join(ben, &name);
-        world.say(ben, room, "first", "first");
-        let lane = world.lane(ben, room);
-        let message = lane.iter().find(|(kind, _)| *kind == kind::ROOM_MESSAGE).unwrap();
-        let user = message.1["sender"]["user_id"].clone();
-        let message = message.1["message_id"].as_u64().unwrap();
+        let said = world.said(ben, room, "first");
+        let user = said["sender"]["user_id"].clone();
+        let message = said["message_id"].as_u64().unwrap();
         world.control(ben);
         let kick = json!({ "room_id": room, "user_id": user, "nonce": "kick" });
         let asks = |world: &mut World| {

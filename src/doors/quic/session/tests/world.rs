@@ -439,6 +439,13 @@ impl World {
         self.chat(client, kind::SEND_MESSAGE, payload);
     }
 
+    /// Says something; what its room is told of it, where that lane has no other message that was not looked at.
+    pub(super) fn said(&mut self, client: Client, room: u64, text: &str) -> Value {
+        self.say(client, room, text, text);
+        let lane = self.lane(client, room);
+        lane.into_iter().find(|(kind, _)| *kind == kind::ROOM_MESSAGE).unwrap().1
+    }
+
     /// What a stream has brought since it was looked at last.
     pub(super) fn news(&mut self, client: Client, stream: u64) -> Vec<(u8, Value)> {
         let mut all = frames(self.link(client).received.get(&stream).map_or(&[], Vec::as_slice));
