@@ -749,6 +749,7 @@ impl<W: Wire> Shard<W> {
                 }
             }
         }
+        self.followed_to(now, id, self.id);
         key
     }
 

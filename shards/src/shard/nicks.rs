@@ -91,7 +91,8 @@ impl<W: Wire> Shard<W> {
         if keeper == self.id {
             self.claim_here(now, slot, nick.key());
         } else {
-            self.mesh(keeper, Mesh::ClaimNick { key: nick.key(), conn: id, hops });
+            let user = self.conns[slot].profile.as_ref().map(|profile| profile.user);
+            self.mesh(keeper, Mesh::ClaimNick { key: nick.key(), conn: id, hops, user });
         }
     }
 
@@ -99,27 +100,39 @@ impl<W: Wire> Shard<W> {
     pub(super) fn claim_here(&mut self, now: Now, slot: u32, key: Box<str>) {
         let (id, hops) = (self.conns[slot].id, self.conns[slot].hops);
         let granted = self.nicks.claim(key.clone(), Presence::new(id, self.id, hops));
-        self.on_nick_claimed(now, id, key, hops, granted);
+        self.on_nick_claimed(now, (id, None), key, hops, granted);
     }
 
-    pub(super) fn on_claim_nick(&mut self, from: ShardId, key: Box<str>, conn: ConnId, hops: u16) {
+    pub(super) fn on_claim_nick(
+        &mut self,
+        from: ShardId,
+        key: Box<str>,
+        conn: ConnId,
+        hops: u16,
+        user: Option<UserId>,
+    ) {
         let granted = self.nicks.claim(key.clone(), Presence::new(conn, from, hops));
-        self.mesh(from, Mesh::NickClaimed { key, conn, hops, granted });
+        self.mesh(from, Mesh::NickClaimed { key, conn, hops, user, granted });
     }
 
     pub(super) fn on_nick_claimed(
         &mut self,
         now: Now,
-        conn: ConnId,
+        (conn, user): (ConnId, Option<UserId>),
         claimed: Box<str>,
         hops: u16,
         granted: bool,
     ) {
         let Some(slot) = self.conns.find(conn) else {
-            if self.forwarding.contains_key(&conn) {
-                self.forward(conn, Mesh::NickClaimed { key: claimed, conn, hops, granted });
-            } else if granted {
-                self.give_nick_back(claimed, conn);
+            // Who is nobody yet goes nowhere.
+            match user {
+                Some(user) => {
+                    let message =
+                        Mesh::NickClaimed { key: claimed, conn, hops, user: Some(user), granted };
+                    self.follow(now, user, conn, message);
+                }
+                None if granted => self.give_nick_back(claimed, conn),
+                None => {}
             }
             return;
         };
@@ -358,7 +371,7 @@ impl<W: Wire> Shard<W> {
         let conn = &mut self.conns[slot];
         conn.extra().awaits = Some(Awaits::Letter(text.clone()));
         let by = conn.profile.as_deref().cloned().expect("only those with a nick write");
-        let from = Writer::Conn(conn.id);
+        let from = Writer::Conn(conn.id, by.user);
         let id = self.next_message(now);
         let message = crate::ChatMessage::new(id, now.wall_ms, by, text);
         Letter { from, at: self.id, message, is_answered: true }
@@ -427,15 +440,15 @@ impl<W: Wire> Shard<W> {
     }
 
     pub(super) fn on_letter_done(&mut self, from: Writer, to: Option<&Profile>) {
-        let conn = match from {
-            Writer::Conn(conn) => conn,
+        let (conn, user) = match from {
+            Writer::Conn(conn, user) => (conn, user),
             Writer::Room { room, number } => {
                 return self.on_room_letter_done(self.now, room, number, to.is_some());
             }
         };
         let Some(slot) = self.conns.find(conn) else {
             let to = to.map(|to| Box::new(to.clone()));
-            return self.forward(conn, Mesh::LetterDone { from, to });
+            return self.follow(self.now, user, conn, Mesh::LetterDone { from, to });
         };
         let extra = self.conns[slot].extra();
         let text = match extra.awaits.take() {
