@@ -62,7 +62,9 @@ pub(crate) enum Mesh {
     /// Something private for a connection.
     Letter { conn: ConnId, letter: Box<Letter> },
     /// What became of a private message: whom it reached, if anybody.
-    LetterDone { from: Writer, to: Option<Box<Profile>> },
+    LetterDone { letter: Box<Letter>, to: Option<Box<Profile>> },
+    /// A relayed member at a terminal waits for what becomes of a private message from now on.
+    Writes { conn: ConnId, text: ChatText },
 
     // To the shard that owns a room, and back.
     /// A connection of a shard wants a seat.
@@ -225,6 +227,8 @@ pub(crate) struct Letter {
 pub(crate) enum Writer {
     /// At a connection of a user.
     Conn(ConnId, UserId),
+    /// As a member of a room, whose connection was on this shard.
+    Member { room: RoomId, conn: ConnId, user: UserId, via: ShardId },
     /// In a direct room, as the message of this number that waits there.
     Room { room: RoomId, number: u64 },
 }

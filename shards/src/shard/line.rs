@@ -24,6 +24,14 @@ enum Found {
     Refused(LineError),
 }
 
+/// What became of something private.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Given {
+    Done,
+    /// Whether it arrives is told when it is known.
+    Waits,
+}
+
 impl JoinRequest {
     pub(super) fn to_lobby(entry: Entry) -> Self {
         JoinRequest { entry, ..JoinRequest::to(ChannelName::lobby()) }
@@ -199,23 +207,41 @@ impl<W: Wire> Shard<W> {
         let roster = &self.channels[actor.channel as usize].roster;
         let to = roster[target].profile.clone();
         let digits = roster[target].digits;
-        self.give_letter(actor, target, &message);
+        if self.give_letter(actor, target, &message) == Given::Waits {
+            return match actor.at {
+                At::Here(slot) => self.conns[slot].extra().awaits = Some(Awaits::Letter(text)),
+                At::Away(shard, _) => self.mesh(shard, Mesh::Writes { conn: actor.conn, text }),
+            };
+        }
         let position = crate::Position::OFF_SCREEN;
         let to = crate::ParticipantView { profile: &to, position, digits };
         self.answer(actor, &[Event::Line(LineEvent::Sent { to, text: &text })]);
     }
 
-    /// Somebody in the room gets something private of somebody else there.
-    pub(super) fn give_letter(&mut self, actor: Actor, target: u32, message: &crate::ChatMessage) {
+    /// Somebody in the room gets something private of somebody else there. It is not known at once whether one who has
+    /// rooms gets it: then the writer is told later.
+    pub(super) fn give_letter(
+        &mut self,
+        actor: Actor,
+        target: u32,
+        message: &crate::ChatMessage,
+    ) -> Given {
         let to = self.channels[actor.channel as usize].roster[target].profile.clone();
         let by = &self.channels[actor.channel as usize].roster[actor.participant].profile;
         if to.door == DoorKind::Quic && by.door != DoorKind::Quic {
-            let (from, message) = (Writer::Conn(actor.conn, by.user), message.clone());
-            let letter = Letter { from, at: self.id, message, is_answered: false };
-            return self.post_to_room(Box::new(Profile::clone(&to)), letter);
+            let via = match actor.at {
+                At::Here(_) => self.id,
+                At::Away(shard, _) => shard,
+            };
+            let room = self.channels[actor.channel as usize].room.id;
+            let from = Writer::Member { room, conn: actor.conn, user: by.user, via };
+            let letter = Letter { from, at: self.id, message: message.clone(), is_answered: true };
+            self.post_to_room(Box::new(Profile::clone(&to)), letter);
+            return Given::Waits;
         }
         self.tell_participant(actor.channel, target, &[Event::Direct { message, to: &to }]);
         self.note_writer_to(actor, target);
+        Given::Done
     }
 
     /// Those at terminals remember who wrote to them, wherever their connections are.

@@ -30,7 +30,8 @@ impl<W: Wire> Shard<W> {
                 self.on_nick_claimed(now, (conn, user), key, hops, granted);
             }
             Mesh::Letter { conn, letter } => self.on_letter(conn, *letter),
-            Mesh::LetterDone { from, to } => self.on_letter_done(from, to.as_deref()),
+            Mesh::LetterDone { letter, to } => self.on_letter_done(*letter, to.as_deref()),
+            Mesh::Writes { conn, text } => self.on_writes(conn, text),
 
             Mesh::SeekSeat(seeker) => self.on_seek_seat(now, *seeker),
             Mesh::SeatKept { conn, user, request } => self.on_seat_kept(now, conn, user, *request),

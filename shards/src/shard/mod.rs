@@ -56,7 +56,7 @@ mod tick;
 mod undone;
 mod verify;
 
-pub(crate) use between::Outgoing;
+pub(crate) use between::{Incoming, Outgoing};
 pub(crate) use receipts::Gathered;
 
 pub use flush::{Pending, Sent, Transport};

@@ -7,8 +7,8 @@
 
 use super::Shard;
 use crate::{
-    ConnId, DoorKind, Entry, Event, LineError, LineEvent, Login, Nick, Now, Profile, ShardId,
-    UserId, Wire,
+    ConnId, DoorKind, Entry, Event, LineError, LineEvent, Login, Nick, Now, Profile, RoomId,
+    ShardId, UserId, Wire,
     conn::{AtTerminal, Awaits, JoinRequest, ProfileWish},
     mesh::{Letter, Mesh, Writer},
     users::Presence,
@@ -427,28 +427,60 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// Somebody at a terminal, a relayed member, waits for what becomes of a private message.
+    pub(super) fn on_writes(&mut self, conn: ConnId, text: crate::ChatText) {
+        let Some(slot) = self.conns.find(conn) else { return };
+        let extra = self.conns[slot].extra();
+        if extra.awaits == Some(Awaits::Settled) {
+            extra.awaits = Some(Awaits::Letter(text));
+        }
+    }
+
+    /// A piano is shown what one of its people wrote privately, once it has arrived.
+    fn show_sent(&mut self, room: RoomId, message: &crate::ChatMessage, to: Option<&Profile>) {
+        let Some(&idx) = self.by_number.get(&room) else { return };
+        let found = self.channels[idx as usize].roster.find(message.by.user);
+        if let (Some(participant), Some(to)) = (found, to) {
+            self.tell_participant(idx, participant, &[Event::Direct { message, to }]);
+        }
+    }
+
     pub(super) fn answer_letter(&mut self, letter: &Letter, to: Option<&Profile>) {
         if !letter.is_answered {
             return;
         }
         if letter.at == self.id {
-            self.on_letter_done(letter.from, to);
+            self.on_letter_done(letter.clone(), to);
         } else {
-            let to = to.map(|to| Box::new(to.clone()));
-            self.mesh(letter.at, Mesh::LetterDone { from: letter.from, to });
+            self.send_letter_done(letter.at, letter.clone(), to);
         }
     }
 
-    pub(super) fn on_letter_done(&mut self, from: Writer, to: Option<&Profile>) {
-        let (conn, user) = match from {
+    fn send_letter_done(&mut self, at: ShardId, letter: Letter, to: Option<&Profile>) {
+        let to = to.map(|to| Box::new(to.clone()));
+        self.mesh(at, Mesh::LetterDone { letter: Box::new(letter), to });
+    }
+
+    pub(super) fn on_letter_done(&mut self, letter: Letter, to: Option<&Profile>) {
+        let (conn, user) = match letter.from {
             Writer::Conn(conn, user) => (conn, user),
+            Writer::Member { room, .. } if letter.message.by.door != DoorKind::Line => {
+                return self.show_sent(room, &letter.message, to);
+            }
+            Writer::Member { conn, user, via, .. } if via != self.id => {
+                // Behind the word that it waits for this.
+                let letter = Letter { from: Writer::Conn(conn, user), ..letter };
+                return self.send_letter_done(via, letter, to);
+            }
+            Writer::Member { conn, user, .. } => (conn, user),
             Writer::Room { room, number } => {
                 return self.on_room_letter_done(self.now, room, number, to.is_some());
             }
         };
         let Some(slot) = self.conns.find(conn) else {
             let to = to.map(|to| Box::new(to.clone()));
-            return self.follow(self.now, user, conn, Mesh::LetterDone { from, to });
+            let letter = Box::new(Letter { from: Writer::Conn(conn, user), ..letter });
+            return self.follow(self.now, user, conn, Mesh::LetterDone { letter, to });
         };
         let extra = self.conns[slot].extra();
         let text = match extra.awaits.take() {
