@@ -5,8 +5,8 @@ use super::{Event, FLUSH_US_MAX, Link, Lost, Read, StreamId, WriteFault, trim::T
 use crate::admission::Grant;
 use bytes::Bytes;
 use quinn_proto::{
-    ConnectionError, ConnectionEvent, Dir, ReadError, ReadableError, SendStream, StreamEvent, Transmit, VarInt,
-    WriteError,
+    ConnectionError, ConnectionEvent, Dir, ReadError, ReadableError, SendStream, StreamEvent,
+    Transmit, VarInt, WriteError,
 };
 use std::{
     collections::VecDeque,
