@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::{
-    Answer, ChatMessage, DoorKind, Guise, MessageId, ModerationKind, Page, PageFrom, RoomCommand,
-    RoomEvent, RoomRequest, RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredBan,
-    StoredChannel, StoredPage, UserName, UserNumber,
+    AdminCommand, Answer, ChatMessage, DoorKind, Guise, JoinTarget, MessageId, ModerationKind,
+    Page, PageFrom, RoomCommand, RoomEvent, RoomRequest, RoomText, RoomWish, SeatRequest,
+    StoreReply, StoreRequest, StoredBan, StoredChannel, StoredPage, UserName, UserNumber,
 };
 
 /// What a seat is told of histories and acts.
@@ -128,12 +128,17 @@ impl World {
                     self.asked.push((ticket, page));
                     continue;
                 }
-                StoreRequest::SaveMessage { message, .. } => {
+                StoreRequest::SaveMessage { message, again, .. } => {
                     let known = self.kept.iter_mut().find(|said| said.id == message.id);
                     match known {
                         Some(known) => *known = *message,
+                        None if again => {}
                         None => self.kept.push(*message),
                     }
+                    continue;
+                }
+                StoreRequest::ClearMessages { .. } => {
+                    self.kept.clear();
                     continue;
                 }
                 StoreRequest::Moderate { ticket, act } => {
@@ -265,6 +270,34 @@ fn what_happens_meanwhile_is_neither_lost_nor_doubled() {
     let mut rest = numbers(10..60, 2);
     rest.insert_str(0, "4#6 ");
     assert_eq!(told, [more, format!("lost: {rest} and more")]);
+}
+
+/// Staff clear the chat while the storage looks for what was said.
+#[test]
+fn what_was_cleared_meanwhile_is_not_shown() {
+    let mut world = World::new(config(true), &[]);
+    world.say(0..60);
+    world.fetch("whole", None, None, 60);
+    let found = StoredPage { messages: world.kept.clone(), more: false };
+    let staff = world.shard.open(world.now, Format::MPP_TEXT, b"").0;
+    let hello = Command::Hello { user: Some(user("s")), token: None };
+    world.shard.handle_command(world.now, staff, hello);
+    world.settle();
+    let target = JoinTarget::Named(ChannelName::parse("r").unwrap());
+    world.shard.handle_command(world.now, staff, Command::Join { target, set: None });
+    world.settle();
+    let clear = Command::Admin(Box::new(AdminCommand::ClearChat));
+    world.shard.handle_command(world.now, staff, clear);
+    world.settle();
+    world.say(60..61);
+    let (ticket, _) = world.asked.remove(0);
+    world.find(ticket, Some(found));
+    assert_eq!(world.told(), [""; 0], "it is looked up anew");
+    assert_eq!(world.kept.len(), 1, "behind the clearing");
+    world.answer();
+    let told = world.told();
+    assert!(told.len() == 1 && told[0].starts_with("whole: 60#"), "{told:?}");
+    assert_eq!(world.asked, []);
 }
 
 #[test]
