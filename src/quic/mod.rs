@@ -25,6 +25,7 @@ mod endpoint;
 mod handshake;
 mod secrets;
 mod settings;
+mod slots;
 mod timers;
 mod tls;
 mod trim;
