@@ -1,10 +1,10 @@
 //! The rules, the files, and what is known of them. It is told the time, and waits for the disk.
 
 use super::{
-    Fault, PIECE_BYTES_MAX, Settings, Start,
+    Fault, PIECE_BYTES_MAX, Secret, Settings, Start,
     quota::{Ledger, cost},
 };
-use crate::identity::hex;
+use crate::{http::percent_encoded, identity::hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -47,6 +47,10 @@ pub struct Record {
     pub message: Option<MessageId>,
     /// Until when it is kept, milliseconds since 1970.
     pub until_ms: u64,
+    /// What its address on the web has that nobody can guess. `None` as written down before there were any: the next
+    /// start draws one.
+    #[serde(default)]
+    pub secret: Option<Secret>,
 }
 
 /// Where records are written down.
@@ -160,8 +164,12 @@ impl<R: Records> Store<R> {
                 present.insert(UploadId(id), entry.metadata()?.len());
             }
         }
-        for record in known {
+        for mut record in known {
             store.count = store.count.max(record.id.count());
+            if record.secret.is_none() {
+                record.secret = Some(Secret::draw());
+                store.records.change(&record);
+            }
             if present.remove(&record.id) == Some(record.size) {
                 store.ledger.charge(record.user, cost(record.size), record.stored_ms);
                 store.insert(record);
@@ -342,6 +350,7 @@ impl<R: Records> Store<R> {
             stored_ms: now_ms,
             message: None,
             until_ms: now_ms + unattached_ms,
+            secret: Some(Secret::draw()),
         };
         self.used -= cost(size);
         if self.records.keep(&record).is_err() {
@@ -350,7 +359,7 @@ impl<R: Records> Store<R> {
             return Err(Fault::Disk);
         }
         self.ledger.charge(user, cost(size), now_ms);
-        let attachment = attachment(&record);
+        let attachment = self.attachment(&record);
         self.insert(record);
         Ok(attachment)
     }
@@ -438,7 +447,7 @@ impl<R: Records> Store<R> {
             if (record.user, record.room) != (user, room) {
                 return None;
             }
-            found.push(attachment(record));
+            found.push(self.attachment(record));
         }
         for id in seen {
             self.keep_until(id, |record| record.until_ms.max(now_ms + CLAIM_MS));
@@ -456,7 +465,13 @@ impl<R: Records> Store<R> {
     /// A file that some message shows, and its room.
     pub(super) fn find(&self, id: UploadId) -> Option<(RoomId, Attachment)> {
         let record = self.files.get(&id).filter(|record| record.message.is_some())?;
-        Some((record.room, attachment(record)))
+        Some((record.room, self.attachment(record)))
+    }
+
+    /// A file that some message shows, for one who has its address.
+    pub(super) fn open_link(&self, id: UploadId, secret: Secret) -> Option<Attachment> {
+        let record = self.files.get(&id).filter(|record| record.message.is_some())?;
+        (record.secret? == secret).then(|| self.attachment(record))
     }
 
     /// The next bytes of a file.
@@ -514,6 +529,25 @@ impl<R: Records> Store<R> {
         }
     }
 
+    /// What a message shows of a file.
+    fn attachment(&self, record: &Record) -> Attachment {
+        let Record { id, name, mime, size, checksum, secret, .. } = record;
+        let url = match (&self.settings.public_url, secret) {
+            (Some(base), Some(secret)) => {
+                format!("{base}/u/{}-{secret}/{}", id.0, percent_encoded(name))
+            }
+            _ => format!("garou:u/{}", id.0),
+        };
+        Attachment {
+            id: *id,
+            name: name.clone(),
+            mime: mime.clone(),
+            size: *size,
+            checksum: checksum.clone(),
+            url: url.into(),
+        }
+    }
+
     /// Takes away what was kept long enough.
     pub(super) fn expire(&mut self, now_ms: u64) {
         while let Some(&(_, id)) = self.ends.first().filter(|(until, _)| *until <= now_ms) {
@@ -528,19 +562,6 @@ impl<R: Records> Store<R> {
             self.cancel(id);
         }
         self.ledger.forget(now_ms);
-    }
-}
-
-/// What a message shows of a file.
-fn attachment(record: &Record) -> Attachment {
-    let Record { id, name, mime, size, checksum, .. } = record;
-    Attachment {
-        id: *id,
-        name: name.clone(),
-        mime: mime.clone(),
-        size: *size,
-        checksum: checksum.clone(),
-        url: format!("garou:u/{}", id.0).into(),
     }
 }
 

@@ -78,6 +78,7 @@ fn settings(dir: &Dir) -> Settings {
         at_once_max: 3,
         unattached: Duration::from_secs(600),
         attached: Duration::from_secs(86_400),
+        public_url: None,
     }
 }
 
@@ -147,6 +148,54 @@ fn a_file_is_kept_under_its_number_and_read_in_pieces() {
     assert_eq!(store.read(id, 199_999).as_deref(), Some(&data[199_999..]));
     assert_eq!((store.read(id, 200_001), store.read(id, u64::MAX)), (None, None));
     assert!(put(&mut store, ANN, b"").is_ok(), "an empty file is a file");
+}
+
+/// What the address of a file has behind the base.
+fn secret(url: &str, id: UploadId) -> Secret {
+    let rest = url.strip_prefix(&format!("https://files.example/u/{}-", id.0)).unwrap();
+    rest.split_once('/').unwrap().0.parse().unwrap()
+}
+
+#[test]
+fn an_address_opens_its_file_while_a_message_shows_it() {
+    let dir = Dir::new();
+    let on_the_web =
+        |settings: &mut Settings| settings.public_url = Some("https://files.example".into());
+    let mut store = open(&dir, on_the_web);
+    let start = Box::new(Start { name: "a b/\u{e4}?.txt".into(), ..*about(ANN, b"hello") });
+    let (id, _) = store.start(SHARD, start, NOW).unwrap();
+    store.chunk(id, 0, b"hello").unwrap();
+    let kept = store.complete(id, NOW).unwrap();
+    assert!(kept.url.ends_with("/a%20b%2F%C3%A4%3F.txt"), "{}", kept.url);
+    let right = secret(&kept.url, id);
+    assert_eq!(store.open_link(id, right), None, "nobody sees it yet");
+    show(&mut store, id, 1);
+    assert_eq!(store.open_link(id, right), Some(kept.clone()));
+    assert_eq!(store.open_link(id, Secret::draw()), None);
+    let other = put(&mut store, ANN, b"other").unwrap();
+    show(&mut store, other, 2);
+    assert_eq!(store.open_link(other, right), None, "each has a secret of its own");
+    let (part, _) = store.start(SHARD, about(BEN, b"half"), NOW).unwrap();
+    store.chunk(part, 0, b"ha").unwrap();
+    assert_eq!(store.open_link(part, right), None, "not complete");
+    // It stays over a restart; a record of an older server gets one, for ever.
+    let mut known: Vec<Record> = store.records.records.values().cloned().collect();
+    let old = known.iter_mut().find(|record| record.id == other).unwrap();
+    old.secret = None;
+    let json = serde_json::to_string(old).unwrap().replace(",\"secret\":null", "");
+    assert!(!json.contains("secret"));
+    *old = serde_json::from_str(&json).unwrap();
+    drop(store);
+    let mut settings = settings(&dir);
+    on_the_web(&mut settings);
+    let mut store = Store::open(settings, Written::default(), known, NOW).unwrap();
+    assert_eq!(store.open_link(id, right), Some(kept));
+    let url = store.find(other).unwrap().1.url;
+    assert!(store.open_link(other, secret(&url, other)).is_some());
+    assert_eq!(store.records.records[&other].secret, Some(secret(&url, other)));
+    let gone = AttachmentNews::Gone { message: MessageId(1), uploads: vec![id] };
+    store.news(&gone, NOW);
+    assert_eq!(store.open_link(id, right), None, "it was deleted");
 }
 
 #[test]

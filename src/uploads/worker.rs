@@ -90,6 +90,8 @@ pub(super) struct Counters {
     kept: AtomicU64,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+    opened: AtomicU64,
+    not_opened: AtomicU64,
     refused: [AtomicU64; Fault::ALL.len()],
 }
 
@@ -118,6 +120,10 @@ pub struct Counts {
     pub received_bytes: u64,
     /// Bytes of pieces that were read for downloads.
     pub sent_bytes: u64,
+    /// Requests over HTTP whose address was right.
+    pub opened: u64,
+    /// Requests over HTTP whose address was not, or is not any more.
+    pub not_opened: u64,
     /// Uploads that were refused or given up, by the word of the fault.
     pub refused: Vec<(&'static str, u64)>,
 }
@@ -200,6 +206,8 @@ impl Handle {
             kept: read(&counters.kept),
             received_bytes: read(&counters.received_bytes),
             sent_bytes: read(&counters.sent_bytes),
+            opened: read(&counters.opened),
+            not_opened: read(&counters.not_opened),
             refused: refused.map(|(fault, count)| (fault.word(), read(count))).collect(),
         }
     }
@@ -314,6 +322,12 @@ impl Worker {
                 Answer::Claimed(store.claim(user, room, &uploads, now_ms))
             }
             Request::Find(upload) => Answer::Found(store.find(upload).map(Box::new)),
+            Request::Open { upload, secret } => {
+                let found = store.open_link(upload, secret);
+                let counters = &self.counters;
+                add(if found.is_some() { &counters.opened } else { &counters.not_opened }, 1);
+                Answer::Opened(found.map(Box::new))
+            }
             Request::Read { upload, offset } => {
                 let piece = store.read(upload, offset);
                 add(&self.counters.sent_bytes, piece.as_ref().map_or(0, Vec::len));

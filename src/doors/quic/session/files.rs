@@ -389,6 +389,8 @@ impl Session {
                 }
             }
             Answer::Found(found) => self.found(now, stream, found, link),
+            // Sessions ask by number, never by address.
+            Answer::Opened(_) => {}
             Answer::Piece(piece) => {
                 let Some(download) = self.files.downloads.get_mut(&stream) else { return };
                 let Some(piece) = piece else {
