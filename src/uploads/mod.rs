@@ -129,6 +129,8 @@ pub enum Request {
 pub enum Answer {
     /// It may be sent: its number, and how many bytes of it are here from before.
     Started(Result<(UploadId, u64), Fault>),
+    /// Not an answer: its user goes on with it over another connection, and this one is done with it.
+    TakenOver(UploadId),
     /// The piece was taken: how many bytes are here. After a fault nothing is kept of the upload.
     Taken(Result<u64, Fault>),
     /// It is kept. After a fault nothing is.

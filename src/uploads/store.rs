@@ -1,7 +1,7 @@
 //! The rules, the files, and what is known of them. It is told the time, and waits for the disk.
 
 use super::{
-    Fault, PIECE_BYTES_MAX, Secret, Settings, Start,
+    Asker, Fault, Line, PIECE_BYTES_MAX, Secret, Settings, Start,
     quota::{Ledger, cost},
 };
 use crate::{http::percent_encoded, identity::hex};
@@ -14,9 +14,7 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::PathBuf,
 };
-use tutti_shards::{
-    Attachment, AttachmentNews, MessageId, RoomId, ShardId, UploadId, UserId, first_count,
-};
+use tutti_shards::{Attachment, AttachmentNews, MessageId, RoomId, UploadId, UserId, first_count};
 
 /// Most interrupted uploads that wait for their users, of one user and of all.
 const WAITING_MAX_USER: usize = 2;
@@ -71,6 +69,8 @@ pub trait Records {
 /// An upload that is not complete.
 #[derive(Debug)]
 struct Part {
+    /// Whose it is while its connection is there.
+    by: Asker,
     start: Box<Start>,
     /// `None` until there is something in it, and while it waits.
     file: Option<File>,
@@ -80,6 +80,21 @@ struct Part {
     waits_until_ms: Option<u64>,
     /// Whether its user went on with it, and sent nothing yet.
     resumed: bool,
+}
+
+impl Part {
+    fn waits(&self) -> bool {
+        self.waits_until_ms.is_some()
+    }
+}
+
+fn is_one_connection(one: Asker, other: Asker) -> bool {
+    match (one.line, other.line) {
+        (Line::Stream(conn, _), Line::Stream(of_other, _)) => {
+            (one.shard, conn) == (other.shard, of_other)
+        }
+        _ => one == other,
+    }
 }
 
 /// What there is.
@@ -114,6 +129,8 @@ pub(super) struct Store<R> {
     parts: BTreeMap<UploadId, Part>,
     /// Parts whose connections are there.
     n_live: usize,
+    /// Who has lost a part to a newer connection, and was not told.
+    lost: Vec<(Asker, UploadId)>,
     /// What all of them cost, announced sizes included.
     used: u64,
     ledger: Ledger,
@@ -139,6 +156,7 @@ impl<R: Records> Store<R> {
             unseen: BTreeSet::new(),
             parts: BTreeMap::new(),
             n_live: 0,
+            lost: Vec::new(),
             used: 0,
             ledger: Ledger::default(),
             // As for messages: no number comes twice, unless somebody sends 4,096 files a second for long.
@@ -224,28 +242,41 @@ impl<R: Records> Store<R> {
     }
 
     /// Begins an upload, or goes on with one that was interrupted; its number and how much of it is here.
+    ///
+    /// One whose connection seems to be there is gone on with too: it may be gone without a word, and the newer one is
+    /// there for certain. Another upload of the same connection is meant to be another.
     pub(super) fn start(
         &mut self,
-        shard: ShardId,
+        by: Asker,
         start: Box<Start>,
         now_ms: u64,
     ) -> Result<(UploadId, u64), Fault> {
         if start.size > self.settings.file_bytes_max {
             return Err(Fault::TooLarge);
         }
-        if self.n_live >= self.settings.at_once_max {
+        let is_same = |part: &Part| {
+            let had = &part.start;
+            (had.user, had.room, had.size) == (start.user, start.room, start.size)
+                && had.checksum == start.checksum
+        };
+        let waiting = self.parts.iter().find(|(_, part)| part.waits() && is_same(part));
+        let is_elsewhere = |part: &Part| !part.waits() && !is_one_connection(part.by, by);
+        let same = waiting
+            .or_else(|| self.parts.iter().find(|(_, part)| is_elsewhere(part) && is_same(part)));
+        let same = same.map(|(&id, part)| (id, part.waits()));
+        let is_one_more = same.is_none_or(|(_, waits)| waits);
+        if is_one_more && self.n_live >= self.settings.at_once_max {
             return Err(Fault::Busy);
         }
-        let same = self.parts.iter_mut().find(|(_, part)| {
-            let had = &part.start;
-            part.waits_until_ms.is_some()
-                && (had.user, had.room, had.size) == (start.user, start.room, start.size)
-                && had.checksum == start.checksum
-        });
-        if let Some((&id, part)) = same {
-            part.start = start;
-            (part.waits_until_ms, part.resumed) = (None, true);
-            self.n_live += 1;
+        if let Some((id, waits)) = same
+            && let Some(part) = self.parts.get_mut(&id)
+        {
+            if waits {
+                self.n_live += 1;
+            } else {
+                self.lost.push((part.by, id));
+            }
+            (part.by, part.start, part.waits_until_ms, part.resumed) = (by, start, None, true);
             return Ok((id, part.received));
         }
         let added = cost(start.size);
@@ -258,8 +289,9 @@ impl<R: Records> Store<R> {
         self.make_room(added)?;
         self.used += added;
         self.count += 1;
-        let id = UploadId::new(shard, self.count);
+        let id = UploadId::new(by.shard, self.count);
         let part = Part {
+            by,
             start,
             file: None,
             received: 0,
@@ -270,6 +302,16 @@ impl<R: Records> Store<R> {
         self.parts.insert(id, part);
         self.n_live += 1;
         Ok((id, 0))
+    }
+
+    /// Whether an upload is this stream's: one that another connection took over is not.
+    pub(super) fn is_of(&self, id: UploadId, by: Asker) -> bool {
+        self.parts.get(&id).is_some_and(|part| part.by == by)
+    }
+
+    /// The next that lost an upload to a newer connection and has to be told.
+    pub(super) fn next_lost(&mut self) -> Option<(Asker, UploadId)> {
+        self.lost.pop()
     }
 
     /// Takes away what nobody sees until there is room, the oldest first.

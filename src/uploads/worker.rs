@@ -261,6 +261,10 @@ impl Worker {
                     let answer = self.handle(asker, request);
                     // Before anybody is answered, so that who was answered finds it counted.
                     self.show();
+                    // Whoever had an upload before hears of it before anything else about it.
+                    while let Some((before, upload)) = self.store.next_lost() {
+                        self.unanswered.push_back((before, Answer::TakenOver(upload)));
+                    }
                     if let Some(answer) = answer {
                         self.unanswered.push_back((asker, answer));
                     }
@@ -300,7 +304,17 @@ impl Worker {
         let (store, now_ms) = (&mut self.store, wall_ms());
         let add = |counter: &AtomicU64, by: usize| counter.fetch_add(by as u64, Ordering::Relaxed);
         let answer = match request {
-            Request::Start(start) => Answer::Started(store.start(asker.shard, start, now_ms)),
+            // What was on its way when a newer connection took the upload over.
+            Request::Chunk { upload, .. } if !store.is_of(upload, asker) => {
+                Answer::Taken(Err(Fault::Gone))
+            }
+            Request::Complete(upload) if !store.is_of(upload, asker) => {
+                Answer::Kept(Err(Fault::Gone))
+            }
+            Request::Cancel(upload) | Request::Interrupt(upload) if !store.is_of(upload, asker) => {
+                return None;
+            }
+            Request::Start(start) => Answer::Started(store.start(asker, start, now_ms)),
             Request::Chunk { upload, offset, data } => {
                 add(&self.counters.received_bytes, data.len());
                 Answer::Taken(store.chunk(upload, offset, &data))
