@@ -5,21 +5,23 @@ use anyhow::{Context, Result, bail};
 use std::collections::VecDeque;
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncBufReadExt;
 use tokio::time::{sleep, timeout};
 use tutti_chat::files::{self, FileFault};
 use tutti_chat::link::{Link, News, is_passing};
-use tutti_chat::session::{Answer, Dialer, Events, Session, Target, Unanswered};
+use tutti_chat::session::{Answer, Dialer, Events, NoSession, Session, Target, Unanswered};
 use tutti_chat::wire::{Command, Event, Message, RoomInit, close, code};
 
 /// How long a room may take to open.
 const ENTER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often an upload is gone on with over another connection.
 const UPLOAD_TRIES: u32 = 8;
-/// The first wait before connecting again, which doubles, and about the longest.
+/// How long a command tries to get a session, and to get one again for an upload.
+const CONNECT_FOR: Duration = Duration::from_secs(30);
+const COME_BACK_FOR: Duration = Duration::from_secs(60);
+/// The first wait before connecting again, which doubles.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_LAST: Duration = Duration::from_secs(30);
 /// How long to wait after a refusal for haste that does not say how long.
 const HASTE: Duration = Duration::from_secs(1);
 
@@ -28,7 +30,7 @@ pub(crate) async fn run(target: Target, what: &Do) -> Result<()> {
         return tail(target, room, *json, *history, *count).await;
     }
     let dialer = Dialer::new(target)?;
-    let (session, events) = dialer.clone().connect(&[]).await?;
+    let (session, events) = connect(&dialer, CONNECT_FOR, false).await?;
     let mut talk = Talk { dialer, session, events };
     let result = match what {
         Do::Send { room, text, reply_to, action, json } => {
@@ -45,6 +47,35 @@ pub(crate) async fn run(target: Target, what: &Do) -> Result<()> {
     };
     talk.session.goodbye("done").await;
     result
+}
+
+/// Connects, and again for so long while that may go better. A name that is in use is somebody else's, unless there may
+/// be an earlier connection of ours.
+async fn connect(
+    dialer: &Dialer,
+    patience: Duration,
+    mut is_again: bool,
+) -> Result<(Session, Events), NoSession> {
+    let began = Instant::now();
+    let mut pause = RETRY_FIRST;
+    loop {
+        let e = match dialer.connect(&[]).await {
+            Ok(session) => return Ok(session),
+            Err(e) => e,
+        };
+        let is_final = !is_again && matches!(e, NoSession::Refused(_));
+        if is_final || !is_passing(&e) || began.elapsed() >= patience {
+            return Err(e);
+        }
+        is_again = true;
+        trying_again(&e.to_string(), pause);
+        sleep(pause).await;
+        pause *= 2;
+    }
+}
+
+fn trying_again(why: &str, pause: Duration) {
+    eprintln!("tutti-chat: {why}; trying again in {:.1} s", pause.as_secs_f32());
 }
 
 /// What names a room on the command line.
@@ -206,18 +237,10 @@ impl Talk {
 
     /// Connects again after a loss.
     async fn come_back(&mut self) -> Result<()> {
-        let mut pause = RETRY_FIRST;
-        loop {
-            sleep(pause).await;
-            match self.dialer.clone().connect(&[]).await {
-                Ok((session, events)) => {
-                    (self.session, self.events) = (session, events);
-                    return Ok(());
-                }
-                Err(e) if is_passing(&e) && pause < RETRY_LAST => pause *= 2,
-                Err(e) => return Err(e).context("the connection was lost"),
-            }
-        }
+        sleep(RETRY_FIRST).await;
+        let back = connect(&self.dialer, COME_BACK_FOR, true).await;
+        (self.session, self.events) = back.context("the connection was lost")?;
+        Ok(())
     }
 
     async fn download(&mut self, room: &str, address: &str, to: &Path, force: bool) -> Result<()> {
@@ -349,7 +372,7 @@ async fn tail(
             },
             Some(News::Unsent { .. }) => {}
             Some(News::Down { why, retry_in: Some(pause) }) => {
-                eprintln!("tutti-chat: {why}; trying again in {:.1} s", pause.as_secs_f32());
+                trying_again(&why, pause);
             }
             Some(News::Down { why, retry_in: None }) => bail!("{why}"),
             None => break,

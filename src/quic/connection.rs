@@ -5,8 +5,8 @@ use super::{Event, FLUSH_US_MAX, Link, Lost, Read, StreamId, WriteFault, trim::T
 use crate::admission::Grant;
 use bytes::Bytes;
 use quinn_proto::{
-    ConnectionError, Dir, ReadError, ReadableError, SendStream, StreamEvent, Transmit, VarInt,
-    WriteError,
+    ConnectionError, ConnectionEvent, Dir, ReadError, ReadableError, SendStream, StreamEvent,
+    Transmit, VarInt, WriteError,
 };
 use std::{
     collections::VecDeque,
@@ -23,6 +23,10 @@ pub struct ConnKey {
     /// Tells those apart that had one place.
     pub generation: u32,
 }
+
+/// How many datagrams are kept that overtook the end of the handshake, and how long those may be, bytes.
+const AHEAD_MAX: usize = 8;
+const AHEAD_BYTES_MAX: usize = 1_500;
 
 /// How far a connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +80,8 @@ pub(super) struct Connection {
     /// `None` with keys that know no trimming, which ours always do.
     trim: Option<Arc<Trim>>,
     last_word: Option<LastWord>,
+    /// What came before its keys were there.
+    ahead: Vec<ConnectionEvent>,
 }
 
 /// Bytes of a handshake in both directions.
@@ -131,6 +137,21 @@ impl Connection {
             trim: trim_of(&proto),
             proto,
             last_word: None,
+            ahead: Vec::new(),
+        }
+    }
+
+    /// Takes a datagram, whose first byte and length are given.
+    ///
+    /// What a client says right behind its handshake may overtake the end of that. quinn-proto would drop it, and the
+    /// client would say it again when it has given up waiting, which can be seconds later: it is kept until the keys
+    /// are there (RFC 9001, section 5.7).
+    pub(super) fn handle_datagram(&mut self, event: ConnectionEvent, first: u8, bytes: usize) {
+        let is_long = first & 0x80 != 0;
+        if is_long || !matches!(self.phase, Phase::Handshake { .. }) {
+            self.proto.handle_event(event);
+        } else if self.ahead.len() < AHEAD_MAX && bytes <= AHEAD_BYTES_MAX {
+            self.ahead.push(event);
         }
     }
 
@@ -270,6 +291,9 @@ impl Connection {
                 quinn_proto::Event::Connected => {
                     self.phase = Phase::Live;
                     self.unproven = None;
+                    for event in std::mem::take(&mut self.ahead) {
+                        self.proto.handle_event(event);
+                    }
                     Event::Connected
                 }
                 quinn_proto::Event::ConnectionLost { reason } => {

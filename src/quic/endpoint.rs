@@ -186,7 +186,7 @@ impl Endpoint {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let slot = handle.0 as u32;
                 let Some(conn) = self.conn(slot) else { return };
-                conn.proto.handle_event(event);
+                conn.handle_datagram(event, bytes[0], bytes.len());
                 if conn.heard(now_us, from, bytes.len()) {
                     self.challenge(now_us, slot);
                 }

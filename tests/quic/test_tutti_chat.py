@@ -188,7 +188,7 @@ class Adversity(WithProgram):
         proxy.loss, proxy.jitter = 0.2, 0.02
         for n in range(3):
             child = await self.start("send", f"#{name}", f"m{n}", address=proxy.address)
-            out, errors = await asyncio.wait_for(child.communicate(), 40)
+            out, errors = await asyncio.wait_for(child.communicate(), 60)
             self.assertEqual(child.returncode, 0, errors)
         await listener.quiet()
         self.assertEqual([got["content"] for got in listener.take(MESSAGE, room_id=room)], ["m0", "m1", "m2"])

@@ -29,6 +29,33 @@ fn handshakes_survive_a_third_lost() {
     });
 }
 
+/// A client whose handshake is complete for itself, while its end is on the way to the server: what it says from now on
+/// overtakes it.
+fn ahead_of_its_handshake(seed: u64) -> (World, usize) {
+    let mut world = World::new(seed, 2);
+    let client = world.connect("203.0.113.1:1000");
+    world.run_for(2 * Fate::GOOD.delay_us);
+    let at = world.session_at(world.clients[client].address);
+    assert!(world.clients[client].connected && !world.echo(at).is_connected());
+    world.fate.delay_us = Fate::GOOD.delay_us / 5;
+    (world, client)
+}
+
+#[test]
+fn what_overtakes_the_end_of_the_handshake_is_kept_for_it() {
+    let (mut world, client) = ahead_of_its_handshake(90);
+    let connected_us = world.now_us;
+    world.hear_echo(client, b"first");
+    assert!(world.now_us < connected_us + 2 * Fate::GOOD.delay_us, "it has to be said twice");
+}
+
+/// More of it than is kept.
+#[test]
+fn much_that_overtakes_the_end_of_the_handshake_arrives_too() {
+    let (mut world, client) = ahead_of_its_handshake(91);
+    world.hear_echo(client, &[7; 100_000]);
+}
+
 #[test]
 fn what_is_said_arrives_whole_whatever_the_network_does() {
     each_seed(100..130, |seed| {

@@ -294,6 +294,20 @@ impl Session {
         }
     }
 
+    /// Says that we do not go on with an upload, and reads no more of it.
+    fn end_upload(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        id: Option<UploadId>,
+        reason: &str,
+        link: &mut dyn Link,
+    ) {
+        self.tell_cancelled(now, id, reason);
+        self.inlets.remove(stream);
+        link.stop(stream, stream_code::CANCELLED);
+    }
+
     fn tell_cancelled(&mut self, now: Now, id: Option<UploadId>, reason: &str) {
         let payload = json!({ "upload_id": id.map_or(0, |id| id.0), "reason": reason });
         self.tell(now, kind::UPLOAD_CANCEL, &payload);
@@ -352,6 +366,15 @@ impl Session {
                 let payload = progress(id, received, &upload.nonce);
                 self.tell(now, kind::UPLOAD_ACK, &payload);
             }
+            Answer::TakenOver(id) => {
+                let upload = self.files.uploads.get(&stream);
+                if upload.is_none_or(|upload| upload.id != Some(id)) {
+                    return;
+                }
+                // Without giving it up: it is the other connection's.
+                self.files.uploads.remove(&stream);
+                self.end_upload(now, stream, Some(id), "another connection goes on with it", link);
+            }
             Answer::Taken(Err(fault)) | Answer::Kept(Err(fault)) => {
                 self.upload_failed(now, stream, fault, link);
             }
@@ -390,6 +413,8 @@ impl Session {
                 }
             }
             Answer::Found(found) => self.found(now, stream, found, link),
+            // Sessions ask by number, never by address.
+            Answer::Opened(_) => {}
             Answer::Piece(piece) => {
                 let Some(download) = self.files.downloads.get_mut(&stream) else { return };
                 let Some(piece) = piece else {
@@ -474,9 +499,7 @@ impl Session {
             let id = self.files.uploads.remove(&stream).and_then(|upload| upload.id);
             // Its connection may be gone without a word: its user may go on with it over another one.
             self.asks.extend(id.map(|id| Ask::Upload(stream, Request::Interrupt(id))));
-            self.tell_cancelled(now, id, "nothing came for 30 s");
-            self.inlets.remove(stream);
-            link.stop(stream, stream_code::CANCELLED);
+            self.end_upload(now, stream, id, "nothing came for 30 s", link);
         }
         self.files.downloads.retain(|&stream, download| {
             let stalled = download.outlet.waits_since_us().is_some_and(is_over);
