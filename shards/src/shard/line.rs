@@ -301,8 +301,10 @@ impl<W: Wire> Shard<W> {
             minutes => LineEvent::Banned { who: view, minutes },
         };
         let (name, user) = (channel.name.clone(), profile.user);
-        self.answer(actor, &[Event::Line(event)]);
-        self.ban(now, BanOrder { channel: name, by, user, ms, reason }, &profile);
+        let terminal = self.terminal_acts(actor, event);
+        let order = BanOrder { channel: name, by, user, ms, reason };
+        let ticket = self.ban(now, order, &profile);
+        self.terminal_awaits(ticket, terminal);
     }
 
     fn line_unban(&mut self, now: Now, actor: Actor, who: &str) {
@@ -313,8 +315,9 @@ impl<W: Wire> Shard<W> {
             Some(user) => {
                 let holder = &self.channels[actor.channel as usize].roster[actor.participant];
                 let name = holder.profile.display_name().into();
-                self.lift_ban(now, actor.channel, user, name, Some(by));
-                self.answer(actor, &[Event::Line(LineEvent::Unbanned(who))]);
+                let terminal = self.terminal_acts(actor, LineEvent::Unbanned(who));
+                let ticket = self.lift_ban(now, actor.channel, user, name, Some(by));
+                self.terminal_awaits(ticket.flatten(), terminal);
             }
             None => self.refuse_actor(actor, &LineError::NotFound),
         }

@@ -55,7 +55,7 @@ pub(super) struct Files {
     uploads: BTreeMap<StreamId, Uploading>,
     downloads: BTreeMap<StreamId, Downloading>,
     /// A message that waits until it is known whether its author may show these files.
-    claim: Option<(u32, RoomId, RoomRequest)>,
+    claim: Option<Box<(u32, RoomId, RoomRequest)>>,
 }
 
 #[derive(Debug)]
@@ -254,7 +254,7 @@ impl Session {
             return self.asks.push_back(Ask::Upload(stream, Request::Start(start)));
         }
         self.files.uploads.remove(&stream);
-        self.control.push(error, now.mono_us);
+        self.control.push(&self.common, error, now.mono_us);
         self.stop_upload(stream, link);
         self.count_refusal(now, link);
     }
@@ -272,7 +272,7 @@ impl Session {
     }
 
     fn stop_upload(&mut self, stream: StreamId, link: &mut dyn Link) {
-        self.inlets.remove(&stream);
+        self.inlets.remove(stream);
         link.stop(stream, stream_code::REFUSED);
     }
 
@@ -323,7 +323,7 @@ impl Session {
         link: &mut dyn Link,
     ) {
         self.tell_cancelled(now, id, reason);
-        self.inlets.remove(&stream);
+        self.inlets.remove(stream);
         link.stop(stream, stream_code::CANCELLED);
     }
 
@@ -345,7 +345,7 @@ impl Session {
         let (Some(user), true) = (user, self.config.uploads.bytes_max > 0) else {
             return self.refuse_request(now, room, &request, NO_UPLOAD, link);
         };
-        self.files.claim = Some((seat, room, request));
+        self.files.claim = Some(Box::new((seat, room, request)));
         self.asks.push_back(Ask::Upload(CONTROL, Request::Claim { user, room, uploads }));
     }
 
@@ -358,7 +358,7 @@ impl Session {
             self.files.downloads.remove(&stream);
             return Verdict::Stops(stream_code::REFUSED);
         }
-        let outlet = Outlet::new(stream, &self.frames);
+        let outlet = Outlet::new(stream);
         let download = Downloading { id, outlet, offset, size: None, waits: true };
         self.files.downloads.insert(stream, download);
         self.asks.push_back(Ask::Upload(stream, Request::Find(id)));
@@ -419,7 +419,8 @@ impl Session {
                 self.tell(now, kind::UPLOAD_ACK, &payload);
             }
             Answer::Claimed(found) => {
-                let Some((seat, room, mut request)) = self.files.claim.take() else { return };
+                let Some(claim) = self.files.claim.take() else { return };
+                let (seat, room, mut request) = *claim;
                 if self.rooms.seat(room) != Some(seat) {
                     return self.refuse_request(now, room, &request, NOT_IN, link);
                 }
@@ -445,7 +446,7 @@ impl Session {
                 let mut bytes = Vec::with_capacity(piece.len() + 128);
                 wire::chunk(download.id.0, download.offset, &piece, &mut bytes);
                 download.offset += piece.len() as u64;
-                download.outlet.push(&bytes, now.mono_us);
+                download.outlet.push(&self.common, &bytes, now.mono_us);
             }
         }
     }
@@ -473,7 +474,7 @@ impl Session {
             .filter(|found| self.rooms.seat(found.0).is_some() && download.offset <= found.1.size);
         let Some(found) = found else {
             self.files.downloads.remove(&stream);
-            self.inlets.remove(&stream);
+            self.inlets.remove(stream);
             link.reset(stream, stream_code::REFUSED);
             return link.stop(stream, stream_code::REFUSED);
         };
@@ -486,7 +487,7 @@ impl Session {
         });
         let mut bytes = Vec::new();
         wire::json(kind::UPLOAD_INFO, &payload, &mut bytes);
-        download.outlet.push(&bytes, now.mono_us);
+        download.outlet.push(&self.common, &bytes, now.mono_us);
     }
 
     /// Gives downloads' streams what waits, and asks for what follows.
