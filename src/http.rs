@@ -8,6 +8,10 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod parts;
+
+pub use parts::{Part, disposition, is_unchanged, part, percent_encoded};
+
 use std::fmt;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -315,6 +319,8 @@ fn hex(digit: u8) -> Option<u8> {
 pub enum Status {
     /// 200
     Ok,
+    /// 206: the part of a file that was asked for.
+    PartialContent,
     /// 304: what the client has is current. Has no body.
     NotModified,
     /// 400: malformed, or not a request we understand.
@@ -329,6 +335,8 @@ pub enum Status {
     MethodNotAllowed,
     /// 408: the head did not come in time.
     Timeout,
+    /// 416: the file has no such part.
+    RangeNotSatisfiable,
     /// 426: another WebSocket version was asked for. Carries the version that we speak.
     UpgradeRequired,
     /// 429: too many connections or attempts.
@@ -345,6 +353,7 @@ impl Status {
     pub const fn code(self) -> u16 {
         match self {
             Self::Ok => 200,
+            Self::PartialContent => 206,
             Self::NotModified => 304,
             Self::BadRequest => 400,
             Self::Unauthorized => 401,
@@ -352,6 +361,7 @@ impl Status {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Timeout => 408,
+            Self::RangeNotSatisfiable => 416,
             Self::UpgradeRequired => 426,
             Self::TooManyRequests => 429,
             Self::HeadTooLong => 431,
@@ -364,6 +374,7 @@ impl Status {
     pub const fn phrase(self) -> &'static str {
         match self {
             Self::Ok => "OK",
+            Self::PartialContent => "Partial Content",
             Self::NotModified => "Not Modified",
             Self::BadRequest => "Bad Request",
             Self::Unauthorized => "Unauthorized",
@@ -371,6 +382,7 @@ impl Status {
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",
             Self::Timeout => "Request Timeout",
+            Self::RangeNotSatisfiable => "Range Not Satisfiable",
             Self::UpgradeRequired => "Upgrade Required",
             Self::TooManyRequests => "Too Many Requests",
             Self::HeadTooLong => "Request Header Fields Too Large",
@@ -432,22 +444,30 @@ impl<'a> Response<'a> {
     /// Appends the answer to `out`; to a `HEAD` request without the body, whose length it still
     /// tells.
     pub fn write(&self, is_head: bool, out: &mut Vec<u8>) {
-        let Self { status, content_type, headers, body } = *self;
+        self.write_head(self.body.len() as u64, out);
+        if !is_head {
+            out.extend_from_slice(self.body);
+        }
+    }
+
+    /// Appends the answer's head alone, for a body of `len` bytes that comes from elsewhere.
+    pub fn write_head(&self, len: u64, out: &mut Vec<u8>) {
+        let Self { status, content_type, headers, .. } = *self;
         // Writing to memory cannot fail.
         let _ = write!(
             out,
-            "HTTP/1.1 {status}\r\n{}Content-Type: {}\r\nContent-Length: {}\r\n",
+            "HTTP/1.1 {status}\r\n{}Content-Type: {}\r\n",
             status.own_headers(),
             Clean(content_type),
-            body.len(),
         );
+        // There it would be that of the file, which nobody has looked up (RFC 9110, section 8.6).
+        if status != Status::NotModified {
+            let _ = write!(out, "Content-Length: {len}\r\n");
+        }
         for (name, value) in headers {
             let _ = write!(out, "{}: {}\r\n", Clean(name), Clean(value));
         }
         out.extend_from_slice(b"\r\n");
-        if !is_head {
-            out.extend_from_slice(body);
-        }
     }
 }
 

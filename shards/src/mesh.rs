@@ -27,6 +27,8 @@ pub(crate) enum Mesh {
     Departed { user: UserId, conn: ConnId, quota: Option<NoteQuota> },
     /// A change of the record; `conn` waits for what becomes of it.
     ChangeProfile { user: UserId, conn: Option<ConnId>, change: Box<ProfileChange> },
+    /// Something that a connection waits for, which the sender has not any more.
+    Follow { user: UserId, conn: ConnId, message: Box<Mesh> },
     /// Whether somebody is at a connection of a user, and what they are about.
     SetPresence { user: UserId, conn: ConnId, away: bool, status: Option<Box<str>> },
     /// For all connections of a user but some.
@@ -45,8 +47,8 @@ pub(crate) enum Mesh {
     LetterToRoom { to: Box<Profile>, letter: Box<Letter> },
 
     // To the shard that keeps a nick.
-    /// A connection claims it.
-    ClaimNick { key: Box<str>, conn: ConnId, hops: u16 },
+    /// A connection claims it, which is of this user already.
+    ClaimNick { key: Box<str>, conn: ConnId, hops: u16, user: Option<UserId> },
     /// A connection gives it back.
     ReleaseNick { key: Box<str>, conn: ConnId },
     /// The connection that has it came from another shard.
@@ -56,19 +58,25 @@ pub(crate) enum Mesh {
 
     // Between the shards of two people who write to each other, and back.
     /// Whether the connection, which had been handed over so often, has the nick now.
-    NickClaimed { key: Box<str>, conn: ConnId, hops: u16, granted: bool },
+    NickClaimed { key: Box<str>, conn: ConnId, hops: u16, user: Option<UserId>, granted: bool },
     /// Something private for a connection.
     Letter { conn: ConnId, letter: Box<Letter> },
     /// What became of a private message: whom it reached, if anybody.
-    LetterDone { from: Writer, to: Option<Box<Profile>> },
+    LetterDone { letter: Box<Letter>, to: Option<Box<Profile>> },
+    /// A relayed member at a terminal waits for what becomes of a private message from now on.
+    Writes { conn: ConnId, text: ChatText },
+    /// A relayed member at a terminal waits until what it did is kept.
+    Moderates { conn: ConnId },
+    /// It is, or it is known that it is not: what a terminal is told.
+    Moderated { conn: ConnId, user: UserId, bytes: Box<[u8]> },
 
     // To the shard that owns a room, and back.
     /// A connection of a shard wants a seat.
     SeekSeat(Box<Seeker>),
     /// It is kept.
-    SeatKept { conn: ConnId, request: Box<JoinRequest> },
+    SeatKept { conn: ConnId, user: UserId, request: Box<JoinRequest> },
     /// It is not to be had.
-    SeatRefused { conn: ConnId, error: Box<LineError> },
+    SeatRefused { conn: ConnId, user: UserId, error: Box<LineError> },
 
     // From the shard that owns a user's record.
     /// The answer to `Hello`; `None` when the user has too many connections.
@@ -221,8 +229,10 @@ pub(crate) struct Letter {
 /// Where a letter was written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Writer {
-    /// At a connection.
-    Conn(ConnId),
+    /// At a connection of a user.
+    Conn(ConnId, UserId),
+    /// As a member of a room, whose connection was on this shard.
+    Member { room: RoomId, conn: ConnId, user: UserId, via: ShardId },
     /// In a direct room, as the message of this number that waits there.
     Room { room: RoomId, number: u64 },
 }

@@ -5,7 +5,7 @@
 
 use crate::{
     ChannelName, DoorKind, MessageId, NumberKey, Profile, Role, RoomId, UserId, UserNumber,
-    shard::Outgoing,
+    shard::{Incoming, Outgoing},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -137,11 +137,19 @@ pub(crate) struct Private {
     people: BTreeMap<UserId, RoomMember>,
     /// What was said to somebody at another door and waits to arrive there, in order.
     pub(crate) outgoing: VecDeque<Outgoing>,
+    /// What somebody at another door wrote and waits for the other to come, in order.
+    pub(crate) incoming: VecDeque<Incoming>,
 }
 
 impl Private {
     pub(crate) fn new(kind: RoomKind, title: &str) -> Self {
-        Private { kind, title: title.into(), people: BTreeMap::new(), outgoing: VecDeque::new() }
+        Private {
+            kind,
+            title: title.into(),
+            people: BTreeMap::new(),
+            outgoing: VecDeque::new(),
+            incoming: VecDeque::new(),
+        }
     }
 
     /// Those who were kept, as far as they can still belong to a room; `None` when nobody is left to whom it belongs.

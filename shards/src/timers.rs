@@ -30,6 +30,8 @@ pub(crate) enum Timer {
     Beat,
     /// Tell the piano again what was said, because something of it is gone.
     Retell { channel: u32, serial: u64 },
+    /// Tell those who wrote to somebody who does not come into the room of the two.
+    Letters { channel: u32, serial: u64 },
     /// Tell a room's receipts that were gathered.
     Receipts { channel: u32, serial: u64 },
 }

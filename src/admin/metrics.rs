@@ -381,6 +381,18 @@ pub(super) fn uploads(out: &mut String, counts: &uploads::Counts) {
             "Bytes of files that were read for downloads.",
             counts.sent_bytes,
         ),
+        (
+            "uploads_links_opened_total",
+            "counter",
+            "Requests over HTTP for a file by its address (uploads.public_url).",
+            counts.opened,
+        ),
+        (
+            "uploads_links_wrong_total",
+            "counter",
+            "Requests over HTTP by an address that no file has (any more). Many more than opened: somebody is guessing, in vain.",
+            counts.not_opened,
+        ),
     ];
     singles(out, &metrics);
     head(

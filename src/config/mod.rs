@@ -362,7 +362,7 @@ impl Config {
         config.quic = quic::read(&read, &config.data, config.sessions.can_log_in())?;
         config.quic_waits = config.quic.is_none() && read.text("quic.listen") != "off";
         config.sessions = sessions::read(&read, config.mode, config.quic.is_some())?;
-        config.uploads = uploads::read(&read, &config.data).filter(|_| config.quic.is_some());
+        config.uploads = uploads::read(&read, &config.data)?.filter(|_| config.quic.is_some());
         config.check_addresses(&read)?;
         if !read.flag("limits.enabled") {
             config.core = config.core.without_limits();

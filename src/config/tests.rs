@@ -36,6 +36,9 @@ fn other_value(key: &Key) -> Value {
             Value::Text("another secret of at least 32 bytes".into())
         }
         Kind::Text(_) if key.name.ends_with(".listen") => Value::Text("127.0.0.1:1".into()),
+        Kind::Text(_) if key.name == "uploads.public_url" => {
+            Value::Text("https://files.example".into())
+        }
         Kind::Text(_) if key.name == "log" => Value::Text("warn,tutti=debug".into()),
         Kind::Text(_) => Value::Text("other than before".into()),
         Kind::List(_) if key.name == "listen" => Value::List(vec!["127.0.0.1:1".into()]),
@@ -326,4 +329,32 @@ fn a_public_quic_address_needs_a_certificate() {
     }
     let error = refused("quic.retry_above = 10\nquic.ignore_above = 10");
     assert!(error.contains("quic.retry_above"), "{error}");
+}
+
+#[test]
+fn files_have_addresses_on_the_web_when_it_is_said_where() {
+    let url = |text: &str| {
+        let uploads = config(&format!("uploads.public_url = \"{text}\"")).uploads;
+        uploads.and_then(|uploads| uploads.public_url)
+    };
+    assert_eq!(config("").uploads.unwrap().public_url, None);
+    assert_eq!(url("https://piano.example").as_deref(), Some("https://piano.example"));
+    assert_eq!(url("http://[::1]:8080/below//").as_deref(), Some("http://[::1]:8080/below"));
+    for wrong in [
+        "piano.example",
+        "ftp://piano.example",
+        "https://",
+        "https:///u",
+        "https://a b",
+        "https://a?b",
+        "https://a#b",
+        "https://\u{e4}.example",
+        "javascript:https://a",
+    ]
+    .into_iter()
+    .chain([&*format!("https://{}", "a".repeat(200))])
+    {
+        let error = refused(&format!("uploads.public_url = \"{wrong}\""));
+        assert!(error.contains("uploads.public_url"), "{error}");
+    }
 }

@@ -91,6 +91,8 @@ pub enum Greeted {
         /// A limit or fault, for the counters; `None` for a page that was served.
         refused: Option<&'static str>,
     },
+    /// The connection is sent a file that somebody sent, and closed.
+    File(Box<mpp::Link>),
 }
 
 /// Who may connect by each door.

@@ -3,7 +3,11 @@
 use super::poller::{Interest, Poller, Token};
 use crate::{
     admission::Grant,
-    doors::{Commands, Greeting, Session},
+    doors::{
+        Commands, Greeting, Session,
+        mpp::{Link, Opening},
+    },
+    uploads::Request,
 };
 use rustix::{
     io::Errno,
@@ -14,7 +18,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::Arc,
 };
-use tutti_shards::{Key, Places, Sent, Transport};
+use tutti_shards::{Attachment, Key, Places, Sent, Transport, UploadId};
 
 /// One socket.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub(super) struct Held {
 pub(super) struct Closing {
     pub(super) bytes: Vec<u8>,
     pub(super) body: Option<Arc<[u8]>>,
+    /// A file of which pieces follow, each in place of the last one's bytes.
+    pub(super) file: Option<FileTail>,
     pub(super) sent: usize,
     /// Whether everything is sent and the peer was told that no more comes.
     pub(super) shut: bool,
@@ -61,7 +67,24 @@ pub(super) struct Closing {
 pub(super) enum Sending {
     Done,
     Blocked,
+    /// More of a file has to come first.
+    Short,
     Broken,
+}
+
+/// What is still to be sent of a file.
+#[derive(Debug)]
+pub(super) struct FileTail {
+    upload: UploadId,
+    /// What was asked for, until it is known what the file is.
+    link: Option<Box<Link>>,
+    /// Bytes of the file that are still to come: `from <= to`.
+    from: u64,
+    to: u64,
+    /// Whether something was asked for and is not here.
+    waits: bool,
+    /// Whether a piece was sent since somebody looked.
+    moved: bool,
 }
 
 /// All sockets of a shard.
@@ -190,7 +213,7 @@ fn send(socket: &OwnedFd, slices: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
 
 impl Closing {
     pub(super) fn new(bytes: Vec<u8>, body: Option<Arc<[u8]>>) -> Self {
-        Closing { bytes, body, sent: 0, shut: false, drained: 0 }
+        Closing { bytes, body, file: None, sent: 0, shut: false, drained: 0 }
     }
 
     /// Sends what the socket takes. After the last byte the peer is told that no more comes.
@@ -200,6 +223,9 @@ impl Closing {
             let head = self.bytes.get(self.sent..).unwrap_or(&[]);
             let body = &body[self.sent.saturating_sub(self.bytes.len())..];
             if head.is_empty() && body.is_empty() {
+                if self.file.as_ref().is_some_and(FileTail::is_unfinished) {
+                    return Sending::Short;
+                }
                 self.shut = true;
                 let _ = rustix::net::shutdown(socket, Shutdown::Write);
                 break;
@@ -212,6 +238,49 @@ impl Closing {
             }
         }
         Sending::Done
+    }
+}
+
+impl FileTail {
+    pub(super) fn new(link: Box<Link>) -> Self {
+        let upload = link.upload;
+        FileTail { upload, link: Some(link), from: 0, to: 0, waits: false, moved: false }
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.link.is_some() || self.from < self.to
+    }
+
+    /// What is to be asked for next, unless the last is not answered.
+    pub(super) fn next(&mut self) -> Option<Request> {
+        if std::mem::replace(&mut self.waits, true) {
+            return None;
+        }
+        let upload = self.upload;
+        Some(match &self.link {
+            Some(link) => Request::Open { upload, secret: link.secret },
+            None => Request::Read { upload, offset: self.from },
+        })
+    }
+
+    /// How the answer begins, now that it is known what the file is; `None` when nobody asked.
+    pub(super) fn open(&mut self, file: Option<&Attachment>) -> Option<Opening> {
+        let opening = self.link.take()?.open(file);
+        (self.from, self.to, self.waits) = (opening.from, opening.to, false);
+        Some(opening)
+    }
+
+    /// A piece is here: what of it is to be sent.
+    pub(super) fn take(&mut self, mut piece: Vec<u8>) -> Vec<u8> {
+        piece.truncate(usize::try_from(self.to - self.from).unwrap_or(usize::MAX));
+        self.from += piece.len() as u64;
+        (self.waits, self.moved) = (false, true);
+        piece
+    }
+
+    /// Whether a piece was sent since this was asked last.
+    pub(super) fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
     }
 }
 

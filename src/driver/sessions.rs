@@ -6,8 +6,8 @@ use crate::{
         Wire,
         quic::host::{Host, Links},
     },
-    quic::{ConnKey, Endpoint, Event, Link},
-    uploads::{self, Answer, Asker},
+    quic::{ConnKey, Endpoint, Event, Link, StreamId},
+    uploads::{self, Answer, Asker, Line},
 };
 use std::io::IoSlice;
 use tutti_shards::{CloseReason, Key, Now, Pending, RoomRequest, Sent, Shard, ShardId, Transport};
@@ -84,15 +84,20 @@ impl Quic {
         while let Some((conn, stream, request)) = self.sessions.poll_upload() {
             // Where there are none, sessions know.
             if let Some(uploads) = uploads {
-                uploads.ask(Asker { shard, conn, stream }, request);
+                uploads.ask(Asker { shard, line: Line::Stream(conn, stream) }, request);
             }
         }
     }
 
     /// Tells a session what it asked about a file.
-    pub(super) fn uploaded(&mut self, now: Now, asker: Asker, answer: Answer) {
+    pub(super) fn uploaded(
+        &mut self,
+        now: Now,
+        (conn, stream): (ConnKey, StreamId),
+        answer: Answer,
+    ) {
         let (mut links, sessions) = self.links(now);
-        sessions.uploaded(now, asker.conn, asker.stream, answer, &mut links);
+        sessions.uploaded(now, conn, stream, answer, &mut links);
     }
 
     pub(super) fn take_time(&mut self, now: Now) {

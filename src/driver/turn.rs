@@ -1,6 +1,7 @@
 //! One shard's loop: take what is ready up to a budget, step the core, act on its outputs, flush once, sleep.
 
 mod accept;
+mod closing;
 
 use super::{
     clock,
@@ -10,7 +11,7 @@ use super::{
     operate::Sweep,
     pace::Pace,
     panics,
-    peers::{Closing, Held, Peer, Peers, Phase, Sending},
+    peers::{Held, Peer, Peers, Phase},
     poller::{EVENTS, Interest, Poller, Ready, Token},
     quic::{self, Quic},
     report::{DriverStats, Report},
@@ -19,7 +20,8 @@ use super::{
 use crate::{
     config::Config,
     doors::{self, Admissions, Commands, Doors, Greeted, Protocol, Received, Welcome, Wire},
-    storage, uploads,
+    storage,
+    uploads::{self, Line},
 };
 use rustix::{io::Errno, net::RecvFlags};
 use std::{collections::VecDeque, io, os::fd::AsFd, sync::Arc, time::Duration};
@@ -29,9 +31,6 @@ use tutti_shards::{Flow, Format, Key, Now, Output, Pending, Seeds, Shard, ShardI
 const SCRATCH_BYTES: usize = 64 << 10;
 /// Packets taken from the mesh in one turn.
 const PACKETS: usize = 1024;
-/// How long one that was sent its last bytes may take to hang up at most while the server stops. Closing at once, with
-/// input unread, would be a reset that swallows those bytes.
-const HANGUP_STOPPING: Duration = Duration::from_millis(200);
 /// How long the loop waits for traffic before it goes to sleep, microseconds. What else the executor runs waits as
 /// long at worst.
 const MOMENT_US: u64 = 50_000;
@@ -345,6 +344,7 @@ impl Driver {
                 }
             }
             Greeted::Answer { bytes, body, refused } => self.answer(now, idx, bytes, body, refused),
+            Greeted::File(link) => self.send_file(now, idx, link),
             Greeted::Welcome(welcome) => {
                 let Welcome { preface, mut rest, format, session, first, since } = *welcome;
                 let waited = since.map_or(Duration::ZERO, |since| since_zero - since);
@@ -390,54 +390,6 @@ impl Driver {
                     break;
                 }
                 queue.pop_front();
-            }
-        }
-    }
-
-    fn answer(
-        &mut self,
-        now: Now,
-        idx: u32,
-        bytes: Vec<u8>,
-        body: Option<Arc<[u8]>>,
-        refused: Option<&'static str>,
-    ) {
-        match refused {
-            Some(why) => *self.stats.refused.entry(why).or_default() += 1,
-            None => self.stats.pages += 1,
-        }
-        self.close(now, idx, bytes, body);
-    }
-
-    /// Sends a connection that is not the core's (any more) its last bytes.
-    pub(super) fn close(&mut self, now: Now, idx: u32, bytes: Vec<u8>, body: Option<Arc<[u8]>>) {
-        let token = self.peers.token(idx);
-        let Some(peer) = self.peers.get_mut(idx) else { return };
-        peer.phase = Phase::Closing(Box::new(Closing::new(bytes, body)));
-        let patience = self.config.limits.last_bytes.as_micros() as u64;
-        self.closing.push_back((now.mono_us + patience, token));
-        self.peers.set_interest(idx, Interest { read: true, write: false });
-        self.pump(now, idx);
-    }
-
-    fn pump(&mut self, now: Now, idx: u32) {
-        let token = self.peers.token(idx);
-        let Some(peer) = self.peers.get_mut(idx) else { return };
-        let Phase::Closing(closing) = &mut peer.phase else { return };
-        if closing.shut {
-            return;
-        }
-        let sending = closing.pump(&peer.socket);
-        let interest = Interest { write: sending == Sending::Blocked, ..peer.interest };
-        match sending {
-            Sending::Broken => drop(self.peers.remove(idx)),
-            Sending::Blocked => self.peers.set_interest(idx, interest),
-            Sending::Done => {
-                self.peers.set_interest(idx, interest);
-                let stopping = self.stop_at_us.is_some();
-                let patience = self.config.limits.hangup;
-                let patience = if stopping { patience.min(HANGUP_STOPPING) } else { patience };
-                self.hangup.push_back((now.mono_us + patience.as_micros() as u64, token));
             }
         }
     }
@@ -582,11 +534,15 @@ impl Driver {
                     }
                 }
                 Packet::Stored(reply) => self.core.stored(now, reply),
-                Packet::Uploaded(asker, answer) => {
-                    if let Some(quic) = &mut self.quic {
-                        quic.uploaded(now, asker, answer);
+                Packet::Uploaded(asker, answer) => match (asker.line, &mut self.quic) {
+                    (Line::Stream(conn, stream), Some(quic)) => {
+                        quic.uploaded(now, (conn, stream), answer);
                     }
-                }
+                    (Line::Socket { idx, generation }, _) => {
+                        self.file_answered(now, Token::Peer { idx, generation }, answer);
+                    }
+                    (Line::Stream(..), None) => {}
+                },
                 Packet::Report(to) => {
                     // Whoever asked may have stopped waiting.
                     let _ = to.send(self.report());
@@ -639,16 +595,7 @@ impl Driver {
                 }
             }
         }
-        for (queue, limit) in
-            [(&mut self.closing, "last_bytes_ms"), (&mut self.hangup, "hangup_ms")]
-        {
-            while let Some((_, token)) = queue.pop_front_if(|(at, _)| *at <= now.mono_us) {
-                if let Some(idx) = self.peers.find(token) {
-                    *self.stats.limits.entry(limit).or_default() += 1;
-                    drop(self.peers.remove(idx));
-                }
-            }
-        }
+        self.end_closing(now);
         if self.accept_again_us.is_some_and(|at| at <= now.mono_us) {
             self.accept_again();
         }

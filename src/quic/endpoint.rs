@@ -15,6 +15,7 @@ use super::{
     connection::{Clock, ConnKey, Connection, EndpointLink, Events, Phase},
     counts::Counts,
     settings::Shared,
+    slots::Slots,
 };
 use crate::admission::{Grant, Refused};
 use bytes::BytesMut;
@@ -55,7 +56,7 @@ pub struct Endpoint {
     clock: Clock,
     proto: quinn_proto::Endpoint,
     /// By the handles of `proto`.
-    conns: Vec<Option<Box<Connection>>>,
+    conns: Slots<Connection>,
     generation: u32,
     handshakes: u32,
     timers: super::timers::Timers,
@@ -105,7 +106,7 @@ impl Endpoint {
             me,
             shards,
             clock: Clock::starting_at(now_us),
-            conns: Vec::new(),
+            conns: Slots::default(),
             generation: 0,
             handshakes: 0,
             timers: super::timers::Timers::default(),
@@ -216,7 +217,7 @@ impl Endpoint {
         segments: usize,
         into: &mut Vec<u8>,
     ) -> Option<Transmit> {
-        let conn = self.conns.get_mut(slot as usize)?.as_mut()?;
+        let conn = self.conns.get_mut(slot)?;
         let before = conn.address();
         let withheld = &mut self.counts.datagrams_withheld;
         let transmit = conn.poll_transmit(now, segments, into, withheld);
@@ -309,10 +310,7 @@ impl Endpoint {
         let handshake_us = self.shared.settings.handshake.as_micros() as u64;
         let conn = Connection::new(proto, key, grant, now_us, handshake_us, unproven);
         let address = conn.address();
-        if self.conns.len() <= handle.0 {
-            self.conns.resize_with(handle.0 + 1, || None);
-        }
-        self.conns[handle.0] = Some(Box::new(conn));
+        self.conns.insert(key.slot, conn);
         self.handshakes += 1;
         self.counts.handshakes += 1;
         self.events.push(key, Event::Arrived { address });
@@ -323,7 +321,7 @@ impl Endpoint {
     pub fn handle_timeout(&mut self, now_us: u64) {
         while let Some(slot) = self.timers.pop(now_us) {
             let clock = self.clock;
-            let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_mut) else {
+            let Some(conn) = self.conns.get_mut(slot) else {
                 continue;
             };
             conn.armed_us = None;
@@ -384,7 +382,7 @@ impl Endpoint {
             return None;
         }
         self.touch(key.slot);
-        let conn = self.conns[key.slot as usize].as_mut()?;
+        let conn = self.conns.get_mut(key.slot)?;
         Some(EndpointLink::new(conn, &mut self.events, self.clock, now_us))
     }
 
@@ -403,14 +401,14 @@ impl Endpoint {
 
     fn transmit_one(&mut self, now_us: u64, slot: u32, batch: &mut Batch) {
         let (now, clock) = (self.clock.instant(now_us), self.clock);
-        let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(conn) = self.conns.get_mut(slot) else { return };
         if !conn.may_send {
             return;
         }
         while !batch.is_full() {
             let mut bytes = batch.buffer();
             let transmit = self.poll_transmit(now, slot, self.segments_max, &mut bytes);
-            let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_mut) else {
+            let Some(conn) = self.conns.get_mut(slot) else {
                 return;
             };
             let Some(transmit) = transmit else {
@@ -442,7 +440,7 @@ impl Endpoint {
     /// Takes no new connections from now on.
     pub fn stop(&mut self) {
         self.stopping = true;
-        for slot in 0..self.conns.len() as u32 {
+        for slot in 0..self.conns.end() {
             if self.conn(slot).is_some_and(|conn| matches!(conn.phase, Phase::Handshake { .. })) {
                 self.forget(slot, Some(Lost::ByUs));
             }
@@ -472,12 +470,12 @@ impl Endpoint {
     }
 
     fn conn(&mut self, slot: u32) -> Option<&mut Connection> {
-        self.conns.get_mut(slot as usize)?.as_deref_mut()
+        self.conns.get_mut(slot)
     }
 
     /// Something has happened to a connection: it may have something to tell and to send.
     fn touch(&mut self, slot: u32) {
-        let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(conn) = self.conns.get_mut(slot) else { return };
         if !std::mem::replace(&mut conn.may_tell, true) {
             self.tellers.push_back(slot);
         }
@@ -487,7 +485,7 @@ impl Endpoint {
     }
 
     fn tell(&mut self, now_us: u64, slot: u32) {
-        let Some(conn) = self.conns.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(conn) = self.conns.get_mut(slot) else { return };
         conn.may_tell = false;
         let was_handshake = matches!(conn.phase, Phase::Handshake { .. });
         conn.tell(&self.clock, now_us, &mut self.events);
@@ -536,12 +534,11 @@ impl Endpoint {
 
     /// Drops what QUIC has forgotten.
     fn remove(&mut self, slot: u32) {
-        let Some(mut conn) = self.conns.get_mut(slot as usize).and_then(Option::take) else {
-            return;
-        };
+        let Some(conn) = self.conns.get_mut(slot) else { return };
         if matches!(conn.phase, Phase::Handshake { .. }) {
             self.handshakes -= 1;
         }
         self.timers.disarm(slot, &mut conn.armed_us);
+        self.conns.remove(slot);
     }
 }

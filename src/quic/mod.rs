@@ -11,7 +11,7 @@
 //! that waits for somebody simply does not read.
 //!
 //! Reading order: this file, `endpoint` (all connections of a shard), `connection` (one), `cid` (which shard a datagram
-//! belongs to), `tls`, `handshake` and `secrets` (what all shards share), `udp` and `batch` (the socket).
+//! belongs to), `tls`, `resumption`, `handshake` and `secrets` (what all shards share), `udp` and `batch` (the socket).
 //!
 //! **Early data.** What is readable before [`Event::Connected`] is 0-RTT data by definition (RFC 9001, section 4.6):
 //! anybody who recorded it can send it again, but nobody else can finish the handshake. A session answers it where the
@@ -23,8 +23,10 @@ mod connection;
 mod counts;
 mod endpoint;
 mod handshake;
+mod resumption;
 mod secrets;
 mod settings;
+mod slots;
 mod timers;
 mod tls;
 mod trim;

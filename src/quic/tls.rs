@@ -3,6 +3,7 @@
 //! One [`Certificates`] serves all shards: it is asked once a handshake, and a reload puts another certificate in its
 //! place. So a reload needs no word to any shard, and nobody who is connected notices.
 
+use super::resumption::Resumption;
 use crate::{
     config::Data,
     identity::{SecretError, keep_file},
@@ -10,7 +11,7 @@ use crate::{
 use rustls::{
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache},
+    server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use sha2::{Digest as _, Sha256};
@@ -24,8 +25,6 @@ use std::{
 /// Protocols that the door speaks, the preferred one first. Both are the same.
 pub const PROTOCOLS: [&[u8]; 2] = [b"garou/1", b"chat"];
 
-/// Sessions that can be resumed, each of some 300 bytes. The oldest are forgotten; their clients shake hands in full.
-const SESSIONS_MAX: usize = 16_384;
 /// The made certificate with its key, in the data directory.
 const MADE_NAME: &str = "quic_certificate.pem";
 /// Names that the made certificate stands for.
@@ -154,7 +153,7 @@ impl Certificates {
             .with_no_client_auth()
             .with_cert_resolver(self.clone());
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-        config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+        config.session_storage = Arc::new(Resumption::default());
         // Each takes a place among the sessions, and whoever comes back gets a new one.
         config.send_tls13_tickets = 1;
         // QUIC knows these two values only (RFC 9001, section 4.6.1).

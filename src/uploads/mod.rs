@@ -11,20 +11,24 @@
 //! so a client sends as fast as the disk takes it, and what waits here is one piece for each upload and download.
 //!
 //! What people call their files is kept and shown, and never a path: files are named by number.
+//! With `uploads.public_url` each that a message shows has an address on the web, which nobody can guess.
 //!
 //! **Invariants worth naming.**
 //! - A file has its own name only when all of it is on the disk and its size and checksum are right.
 //! - What has a record has a file, and nothing else is in the folder under a name of ours, from each start on.
 //! - Nobody is told that a file is kept before its record is on the disk.
 //!
-//! Reading order: this file (what is asked and answered), `store` (rules and files), `quota`, `worker` (the thread).
+//! Reading order: this file (what is asked and answered), `store` (rules and files), `quota`, `secret` (what makes
+//! addresses unguessable), `worker` (the thread).
 
 mod quota;
+mod secret;
 mod store;
 #[cfg(test)]
 mod tests;
 mod worker;
 
+pub use secret::Secret;
 pub use store::{Record, Records};
 pub use worker::{Answers, Counts, Handle, OpenError, Uploads};
 
@@ -52,6 +56,8 @@ pub struct Settings {
     pub unattached: Duration,
     /// How long one is kept that a message shows.
     pub attached: Duration,
+    /// What the addresses of files on the web begin with, without a slash at the end; `None` when they have none.
+    pub public_url: Option<Box<str>>,
 }
 
 /// What somebody wants to send.
@@ -102,6 +108,13 @@ pub enum Request {
     },
     /// What a file is that some message shows. Answered by [`Answer::Found`].
     Find(UploadId),
+    /// The same, asked by somebody who has its address. Answered by [`Answer::Opened`].
+    Open {
+        /// Which.
+        upload: UploadId,
+        /// What the address has besides.
+        secret: Secret,
+    },
     /// A piece of one. Answered by [`Answer::Piece`].
     Read {
         /// Of which.
@@ -116,6 +129,8 @@ pub enum Request {
 pub enum Answer {
     /// It may be sent: its number, and how many bytes of it are here from before.
     Started(Result<(UploadId, u64), Fault>),
+    /// Not an answer: its user goes on with it over another connection, and this one is done with it.
+    TakenOver(UploadId),
     /// The piece was taken: how many bytes are here. After a fault nothing is kept of the upload.
     Taken(Result<u64, Fault>),
     /// It is kept. After a fault nothing is.
@@ -124,6 +139,8 @@ pub enum Answer {
     Claimed(Option<Vec<Attachment>>),
     /// What it is, and in which room it is shown.
     Found(Option<Box<(RoomId, Attachment)>>),
+    /// What it is; `None` when there is no such address.
+    Opened(Option<Box<Attachment>>),
     /// The next bytes, at least one; `None` when it is gone.
     Piece(Option<Vec<u8>>),
 }
@@ -131,12 +148,24 @@ pub enum Answer {
 /// Who asks, for the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Asker {
-    /// Where the session is.
+    /// Where the connection is.
     pub shard: ShardId,
-    /// Its connection.
-    pub conn: ConnKey,
-    /// For which of its streams.
-    pub stream: StreamId,
+    /// Which it is there.
+    pub line: Line,
+}
+
+/// Which of a shard's connections asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Line {
+    /// A stream of a session.
+    Stream(ConnKey, StreamId),
+    /// A socket that is sent a file over HTTP, as the driver knows it.
+    Socket {
+        /// Its place.
+        idx: u32,
+        /// Which of those who have had that place.
+        generation: u32,
+    },
 }
 
 /// Why a file is not taken.

@@ -1,10 +1,10 @@
 //! The rules, the files, and what is known of them. It is told the time, and waits for the disk.
 
 use super::{
-    Fault, PIECE_BYTES_MAX, Settings, Start,
+    Asker, Fault, Line, PIECE_BYTES_MAX, Secret, Settings, Start,
     quota::{Ledger, cost},
 };
-use crate::identity::hex;
+use crate::{http::percent_encoded, identity::hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -14,9 +14,7 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::PathBuf,
 };
-use tutti_shards::{
-    Attachment, AttachmentNews, MessageId, RoomId, ShardId, UploadId, UserId, first_count,
-};
+use tutti_shards::{Attachment, AttachmentNews, MessageId, RoomId, UploadId, UserId, first_count};
 
 /// Most interrupted uploads that wait for their users, of one user and of all.
 const WAITING_MAX_USER: usize = 2;
@@ -47,6 +45,10 @@ pub struct Record {
     pub message: Option<MessageId>,
     /// Until when it is kept, milliseconds since 1970.
     pub until_ms: u64,
+    /// What its address on the web has that nobody can guess. `None` as written down before there were any: the next
+    /// start draws one.
+    #[serde(default)]
+    pub secret: Option<Secret>,
 }
 
 /// Where records are written down.
@@ -67,6 +69,8 @@ pub trait Records {
 /// An upload that is not complete.
 #[derive(Debug)]
 struct Part {
+    /// Whose it is while its connection is there.
+    by: Asker,
     start: Box<Start>,
     /// `None` until there is something in it, and while it waits.
     file: Option<File>,
@@ -76,6 +80,21 @@ struct Part {
     waits_until_ms: Option<u64>,
     /// Whether its user went on with it, and sent nothing yet.
     resumed: bool,
+}
+
+impl Part {
+    fn waits(&self) -> bool {
+        self.waits_until_ms.is_some()
+    }
+}
+
+fn is_one_connection(one: Asker, other: Asker) -> bool {
+    match (one.line, other.line) {
+        (Line::Stream(conn, _), Line::Stream(of_other, _)) => {
+            (one.shard, conn) == (other.shard, of_other)
+        }
+        _ => one == other,
+    }
 }
 
 /// What there is.
@@ -110,6 +129,8 @@ pub(super) struct Store<R> {
     parts: BTreeMap<UploadId, Part>,
     /// Parts whose connections are there.
     n_live: usize,
+    /// Who has lost a part to a newer connection, and was not told.
+    lost: Vec<(Asker, UploadId)>,
     /// What all of them cost, announced sizes included.
     used: u64,
     ledger: Ledger,
@@ -135,6 +156,7 @@ impl<R: Records> Store<R> {
             unseen: BTreeSet::new(),
             parts: BTreeMap::new(),
             n_live: 0,
+            lost: Vec::new(),
             used: 0,
             ledger: Ledger::default(),
             // As for messages: no number comes twice, unless somebody sends 4,096 files a second for long.
@@ -160,8 +182,12 @@ impl<R: Records> Store<R> {
                 present.insert(UploadId(id), entry.metadata()?.len());
             }
         }
-        for record in known {
+        for mut record in known {
             store.count = store.count.max(record.id.count());
+            if record.secret.is_none() {
+                record.secret = Some(Secret::draw());
+                store.records.change(&record);
+            }
             if present.remove(&record.id) == Some(record.size) {
                 store.ledger.charge(record.user, cost(record.size), record.stored_ms);
                 store.insert(record);
@@ -216,28 +242,41 @@ impl<R: Records> Store<R> {
     }
 
     /// Begins an upload, or goes on with one that was interrupted; its number and how much of it is here.
+    ///
+    /// One whose connection seems to be there is gone on with too: it may be gone without a word, and the newer one is
+    /// there for certain. Another upload of the same connection is meant to be another.
     pub(super) fn start(
         &mut self,
-        shard: ShardId,
+        by: Asker,
         start: Box<Start>,
         now_ms: u64,
     ) -> Result<(UploadId, u64), Fault> {
         if start.size > self.settings.file_bytes_max {
             return Err(Fault::TooLarge);
         }
-        if self.n_live >= self.settings.at_once_max {
+        let is_same = |part: &Part| {
+            let had = &part.start;
+            (had.user, had.room, had.size) == (start.user, start.room, start.size)
+                && had.checksum == start.checksum
+        };
+        let waiting = self.parts.iter().find(|(_, part)| part.waits() && is_same(part));
+        let is_elsewhere = |part: &Part| !part.waits() && !is_one_connection(part.by, by);
+        let same = waiting
+            .or_else(|| self.parts.iter().find(|(_, part)| is_elsewhere(part) && is_same(part)));
+        let same = same.map(|(&id, part)| (id, part.waits()));
+        let is_one_more = same.is_none_or(|(_, waits)| waits);
+        if is_one_more && self.n_live >= self.settings.at_once_max {
             return Err(Fault::Busy);
         }
-        let same = self.parts.iter_mut().find(|(_, part)| {
-            let had = &part.start;
-            part.waits_until_ms.is_some()
-                && (had.user, had.room, had.size) == (start.user, start.room, start.size)
-                && had.checksum == start.checksum
-        });
-        if let Some((&id, part)) = same {
-            part.start = start;
-            (part.waits_until_ms, part.resumed) = (None, true);
-            self.n_live += 1;
+        if let Some((id, waits)) = same
+            && let Some(part) = self.parts.get_mut(&id)
+        {
+            if waits {
+                self.n_live += 1;
+            } else {
+                self.lost.push((part.by, id));
+            }
+            (part.by, part.start, part.waits_until_ms, part.resumed) = (by, start, None, true);
             return Ok((id, part.received));
         }
         let added = cost(start.size);
@@ -250,8 +289,9 @@ impl<R: Records> Store<R> {
         self.make_room(added)?;
         self.used += added;
         self.count += 1;
-        let id = UploadId::new(shard, self.count);
+        let id = UploadId::new(by.shard, self.count);
         let part = Part {
+            by,
             start,
             file: None,
             received: 0,
@@ -262,6 +302,16 @@ impl<R: Records> Store<R> {
         self.parts.insert(id, part);
         self.n_live += 1;
         Ok((id, 0))
+    }
+
+    /// Whether an upload is this stream's: one that another connection took over is not.
+    pub(super) fn is_of(&self, id: UploadId, by: Asker) -> bool {
+        self.parts.get(&id).is_some_and(|part| part.by == by)
+    }
+
+    /// The next that lost an upload to a newer connection and has to be told.
+    pub(super) fn next_lost(&mut self) -> Option<(Asker, UploadId)> {
+        self.lost.pop()
     }
 
     /// Takes away what nobody sees until there is room, the oldest first.
@@ -342,6 +392,7 @@ impl<R: Records> Store<R> {
             stored_ms: now_ms,
             message: None,
             until_ms: now_ms + unattached_ms,
+            secret: Some(Secret::draw()),
         };
         self.used -= cost(size);
         if self.records.keep(&record).is_err() {
@@ -350,7 +401,7 @@ impl<R: Records> Store<R> {
             return Err(Fault::Disk);
         }
         self.ledger.charge(user, cost(size), now_ms);
-        let attachment = attachment(&record);
+        let attachment = self.attachment(&record);
         self.insert(record);
         Ok(attachment)
     }
@@ -438,7 +489,7 @@ impl<R: Records> Store<R> {
             if (record.user, record.room) != (user, room) {
                 return None;
             }
-            found.push(attachment(record));
+            found.push(self.attachment(record));
         }
         for id in seen {
             self.keep_until(id, |record| record.until_ms.max(now_ms + CLAIM_MS));
@@ -456,7 +507,13 @@ impl<R: Records> Store<R> {
     /// A file that some message shows, and its room.
     pub(super) fn find(&self, id: UploadId) -> Option<(RoomId, Attachment)> {
         let record = self.files.get(&id).filter(|record| record.message.is_some())?;
-        Some((record.room, attachment(record)))
+        Some((record.room, self.attachment(record)))
+    }
+
+    /// A file that some message shows, for one who has its address.
+    pub(super) fn open_link(&self, id: UploadId, secret: Secret) -> Option<Attachment> {
+        let record = self.files.get(&id).filter(|record| record.message.is_some())?;
+        (record.secret? == secret).then(|| self.attachment(record))
     }
 
     /// The next bytes of a file.
@@ -514,6 +571,25 @@ impl<R: Records> Store<R> {
         }
     }
 
+    /// What a message shows of a file.
+    fn attachment(&self, record: &Record) -> Attachment {
+        let Record { id, name, mime, size, checksum, secret, .. } = record;
+        let url = match (&self.settings.public_url, secret) {
+            (Some(base), Some(secret)) => {
+                format!("{base}/u/{}-{secret}/{}", id.0, percent_encoded(name))
+            }
+            _ => format!("garou:u/{}", id.0),
+        };
+        Attachment {
+            id: *id,
+            name: name.clone(),
+            mime: mime.clone(),
+            size: *size,
+            checksum: checksum.clone(),
+            url: url.into(),
+        }
+    }
+
     /// Takes away what was kept long enough.
     pub(super) fn expire(&mut self, now_ms: u64) {
         while let Some(&(_, id)) = self.ends.first().filter(|(until, _)| *until <= now_ms) {
@@ -528,19 +604,6 @@ impl<R: Records> Store<R> {
             self.cancel(id);
         }
         self.ledger.forget(now_ms);
-    }
-}
-
-/// What a message shows of a file.
-fn attachment(record: &Record) -> Attachment {
-    let Record { id, name, mime, size, checksum, .. } = record;
-    Attachment {
-        id: *id,
-        name: name.clone(),
-        mime: mime.clone(),
-        size: *size,
-        checksum: checksum.clone(),
-        url: format!("garou:u/{}", id.0).into(),
     }
 }
 

@@ -17,7 +17,13 @@ const NOW: u64 = 1_800_000_000_000;
 const ANN: UserId = UserId([1; 12]);
 const BEN: UserId = UserId([2; 12]);
 const ROOM: RoomId = RoomId(7);
-const SHARD: ShardId = ShardId(0);
+/// A stream of some connection.
+const BY: Asker = by(1, 2);
+
+const fn by(conn: u32, stream: u64) -> Asker {
+    let conn = ConnKey { slot: conn, generation: 1 };
+    Asker { shard: ShardId(0), line: Line::Stream(conn, StreamId(stream)) }
+}
 
 /// A folder that goes when the test ends.
 struct Dir(PathBuf);
@@ -78,6 +84,7 @@ fn settings(dir: &Dir) -> Settings {
         at_once_max: 3,
         unattached: Duration::from_secs(600),
         attached: Duration::from_secs(86_400),
+        public_url: None,
     }
 }
 
@@ -101,7 +108,7 @@ fn about(user: UserId, data: &[u8]) -> Box<Start> {
 
 /// A whole upload.
 fn put(store: &mut Store<Written>, user: UserId, data: &[u8]) -> Result<UploadId, Fault> {
-    let (id, at) = store.start(SHARD, about(user, data), NOW)?;
+    let (id, at) = store.start(BY, about(user, data), NOW)?;
     if at < data.len() as u64 {
         store.chunk(id, at, &data[at as usize..])?;
     }
@@ -125,7 +132,7 @@ fn a_file_is_kept_under_its_number_and_read_in_pieces() {
     let dir = Dir::new();
     let mut store = open(&dir, |_| {});
     let data: Vec<u8> = (0..200_000_u32).map(|n| n as u8).collect();
-    let (id, at) = store.start(SHARD, about(ANN, &data), NOW).unwrap();
+    let (id, at) = store.start(BY, about(ANN, &data), NOW).unwrap();
     assert_eq!(at, 0);
     assert_eq!(store.chunk(id, 0, &data[..70_000]), Ok(70_000));
     assert_eq!(dir.names(), [format!("{:016x}.part", id.0)]);
@@ -149,12 +156,59 @@ fn a_file_is_kept_under_its_number_and_read_in_pieces() {
     assert!(put(&mut store, ANN, b"").is_ok(), "an empty file is a file");
 }
 
+/// What the address of a file has behind the base.
+fn secret(url: &str, id: UploadId) -> Secret {
+    let rest = url.strip_prefix(&format!("https://files.example/u/{}-", id.0)).unwrap();
+    rest.split_once('/').unwrap().0.parse().unwrap()
+}
+
+#[test]
+fn an_address_opens_its_file_while_a_message_shows_it() {
+    let dir = Dir::new();
+    let on_the_web =
+        |settings: &mut Settings| settings.public_url = Some("https://files.example".into());
+    let mut store = open(&dir, on_the_web);
+    let start = Box::new(Start { name: "a b/\u{e4}?.txt".into(), ..*about(ANN, b"hello") });
+    let (id, _) = store.start(BY, start, NOW).unwrap();
+    store.chunk(id, 0, b"hello").unwrap();
+    let kept = store.complete(id, NOW).unwrap();
+    assert!(kept.url.ends_with("/a%20b%2F%C3%A4%3F.txt"), "{}", kept.url);
+    let right = secret(&kept.url, id);
+    assert_eq!(store.open_link(id, right), None, "nobody sees it yet");
+    show(&mut store, id, 1);
+    assert_eq!(store.open_link(id, right), Some(kept.clone()));
+    assert_eq!(store.open_link(id, Secret::draw()), None);
+    let other = put(&mut store, ANN, b"other").unwrap();
+    show(&mut store, other, 2);
+    assert_eq!(store.open_link(other, right), None, "each has a secret of its own");
+    let (part, _) = store.start(BY, about(BEN, b"half"), NOW).unwrap();
+    store.chunk(part, 0, b"ha").unwrap();
+    assert_eq!(store.open_link(part, right), None, "not complete");
+    // It stays over a restart; a record of an older server gets one, for ever.
+    let mut known: Vec<Record> = store.records.records.values().cloned().collect();
+    let old = known.iter_mut().find(|record| record.id == other).unwrap();
+    old.secret = None;
+    let json = serde_json::to_string(old).unwrap().replace(",\"secret\":null", "");
+    assert!(!json.contains("secret"));
+    *old = serde_json::from_str(&json).unwrap();
+    drop(store);
+    let mut settings = settings(&dir);
+    on_the_web(&mut settings);
+    let mut store = Store::open(settings, Written::default(), known, NOW).unwrap();
+    assert_eq!(store.open_link(id, right), Some(kept));
+    let url = store.find(other).unwrap().1.url;
+    assert!(store.open_link(other, secret(&url, other)).is_some());
+    assert_eq!(store.records.records[&other].secret, Some(secret(&url, other)));
+    let gone = AttachmentNews::Gone { message: MessageId(1), uploads: vec![id] };
+    store.news(&gone, NOW);
+    assert_eq!(store.open_link(id, right), None, "it was deleted");
+}
+
 #[test]
 fn what_is_not_as_announced_leaves_nothing() {
     let dir = Dir::new();
     let mut store = open(&dir, |_| {});
-    let begin =
-        |store: &mut Store<Written>| store.start(SHARD, about(ANN, b"hello"), NOW).unwrap().0;
+    let begin = |store: &mut Store<Written>| store.start(BY, about(ANN, b"hello"), NOW).unwrap().0;
     let id = begin(&mut store);
     assert_eq!(store.chunk(id, 1, b"x"), Err(Fault::Offset));
     assert_eq!(store.chunk(id, 0, b"x"), Err(Fault::Gone));
@@ -231,10 +285,10 @@ fn users_and_all_together_have_a_limit() {
         settings.user_bytes_max = 3 << 12;
         settings.total_bytes_max = 4 << 12;
     });
-    assert_eq!(store.start(SHARD, about(ANN, &vec![0; 1 << 21]), NOW), Err(Fault::TooLarge));
+    assert_eq!(store.start(BY, about(ANN, &vec![0; 1 << 21]), NOW), Err(Fault::TooLarge));
     let first = put(&mut store, ANN, b"1").unwrap();
     put(&mut store, ANN, b"2").unwrap();
-    let (third, _) = store.start(SHARD, about(ANN, b"3"), NOW).unwrap();
+    let (third, _) = store.start(BY, about(ANN, b"3"), NOW).unwrap();
     assert_eq!(put(&mut store, ANN, b"4"), Err(Fault::UserQuota), "what is on its way counts");
     store.cancel(third);
     show(&mut store, first, 1);
@@ -248,9 +302,9 @@ fn users_and_all_together_have_a_limit() {
     assert_eq!(put(&mut store, BEN, b"6"), Err(Fault::TotalQuota), "all are seen");
     let mut at_once = open(&Dir::new(), |_| {});
     for n in 0..3 {
-        at_once.start(SHARD, about(ANN, &[n]), NOW).unwrap();
+        at_once.start(BY, about(ANN, &[n]), NOW).unwrap();
     }
-    assert_eq!(at_once.start(SHARD, about(BEN, b"x"), NOW), Err(Fault::Busy));
+    assert_eq!(at_once.start(BY, about(BEN, b"x"), NOW), Err(Fault::Busy));
 }
 
 #[test]
@@ -258,8 +312,7 @@ fn an_interrupted_upload_goes_on_or_begins_anew() {
     let dir = Dir::new();
     let mut store = open(&dir, |_| {});
     let data = b"a file in two parts";
-    let begin =
-        |store: &mut Store<Written>, user| store.start(SHARD, about(user, data), NOW).unwrap();
+    let begin = |store: &mut Store<Written>, user| store.start(BY, about(user, data), NOW).unwrap();
     let (id, _) = begin(&mut store, ANN);
     store.chunk(id, 0, &data[..8]).unwrap();
     store.interrupt(id, NOW);
@@ -285,17 +338,55 @@ fn an_interrupted_upload_goes_on_or_begins_anew() {
 }
 
 #[test]
+fn a_newer_connection_takes_an_upload_over() {
+    let dir = Dir::new();
+    let mut store = open(&dir, |settings| settings.at_once_max = 2);
+    let data = b"a file in two parts";
+    let begin =
+        |store: &mut Store<Written>, by, user| store.start(by, about(user, data), NOW).unwrap();
+    let (id, _) = begin(&mut store, by(1, 2), ANN);
+    store.chunk(id, 0, &data[..8]).unwrap();
+    let (twice, at) = begin(&mut store, by(1, 6), ANN);
+    assert!(twice != id && at == 0, "one connection may send it twice");
+    store.cancel(twice);
+    let (bens, at) = begin(&mut store, by(3, 2), BEN);
+    assert!(bens != id && at == 0, "another user's");
+    assert_eq!(store.next_lost(), None);
+    assert_eq!(begin(&mut store, by(2, 2), ANN), (id, 8), "no place is needed for it");
+    assert_eq!((store.next_lost(), store.next_lost()), (Some((by(1, 2), id)), None));
+    assert!(store.is_of(id, by(2, 2)) && !store.is_of(id, by(1, 2)));
+    assert_eq!(of(&store).2, 2);
+    store.chunk(id, 8, &data[8..]).unwrap();
+    store.complete(id, NOW).unwrap();
+    assert!(!store.is_of(id, by(2, 2)), "it is on its way no more");
+    // Where one waits and one is on its way, the one that waits is gone on with.
+    let (waiting, _) = begin(&mut store, by(4, 2), ANN);
+    store.chunk(waiting, 0, &data[..3]).unwrap();
+    store.interrupt(waiting, NOW);
+    store.cancel(bens);
+    let (live, _) = store.start(by(4, 2), about(ANN, b"another"), NOW).unwrap();
+    assert_eq!(begin(&mut store, by(5, 2), ANN), (waiting, 3));
+    assert_eq!(store.next_lost(), None);
+    store.cancel(live);
+    // Beginning anew works as after an interruption.
+    assert_eq!(begin(&mut store, by(6, 2), ANN), (waiting, 3));
+    store.chunk(waiting, 0, data).unwrap();
+    store.complete(waiting, NOW).unwrap();
+    store.verify();
+}
+
+#[test]
 fn few_interrupted_uploads_wait() {
     let dir = Dir::new();
     let mut store = open(&dir, |_| {});
     for n in 0..5_u8 {
-        let (id, _) = store.start(SHARD, about(ANN, &[n; 2]), NOW).unwrap();
+        let (id, _) = store.start(BY, about(ANN, &[n; 2]), NOW).unwrap();
         store.chunk(id, 0, &[n]).unwrap();
         store.interrupt(id, NOW + u64::from(n));
     }
     assert_eq!(dir.names().len(), 2, "two of a user");
-    assert_eq!(store.start(SHARD, about(ANN, &[4; 2]), NOW).unwrap().1, 1, "the latest");
-    let (id, _) = store.start(SHARD, about(ANN, b"new"), NOW).unwrap();
+    assert_eq!(store.start(BY, about(ANN, &[4; 2]), NOW).unwrap().1, 1, "the latest");
+    let (id, _) = store.start(BY, about(ANN, b"new"), NOW).unwrap();
     store.interrupt(id, NOW);
     assert_eq!(dir.names().len(), 2, "of one that brought nothing there is nothing to keep");
 }
@@ -308,7 +399,7 @@ fn a_restart_finds_what_was_kept_and_nothing_else() {
     show(&mut store, kept, 5);
     let lost = put(&mut store, ANN, b"lost").unwrap();
     let cut = put(&mut store, ANN, b"cut short").unwrap();
-    let (part, _) = store.start(SHARD, about(ANN, b"half"), NOW).unwrap();
+    let (part, _) = store.start(BY, about(ANN, b"half"), NOW).unwrap();
     store.chunk(part, 0, b"ha").unwrap();
     let mut known: Vec<Record> = store.records.records.values().cloned().collect();
     drop(store);
@@ -330,7 +421,7 @@ fn a_full_disk_keeps_nothing_and_is_named() {
     use std::os::unix::fs::symlink;
     let dir = Dir::new();
     let mut store = open(&dir, |_| {});
-    let (id, _) = store.start(SHARD, about(ANN, b"hello"), NOW).unwrap();
+    let (id, _) = store.start(BY, about(ANN, b"hello"), NOW).unwrap();
     // A file of which every write says that there is no space left.
     symlink("/dev/full", dir.0.join(format!("{:016x}.part", id.0))).unwrap();
     let taken = store.chunk(id, 0, b"hello");
@@ -359,7 +450,8 @@ proptest! {
             let id = ids.get(which).copied().unwrap_or(UploadId(1));
             match what {
                 0..=2 => {
-                    if let Ok((id, _)) = store.start(SHARD, about(user, &data), now)
+                    let from = by(size.into(), which as u64);
+                    if let Ok((id, _)) = store.start(from, about(user, &data), now)
                         && !ids.contains(&id)
                     {
                         ids.insert(0, id);
@@ -395,7 +487,7 @@ proptest! {
     ) {
         let dir = Dir::new();
         let mut store = open(&dir, |_| {});
-        let (mut id, mut at) = store.start(SHARD, about(ANN, &data), NOW).unwrap();
+        let (mut id, mut at) = store.start(BY, about(ANN, &data), NOW).unwrap();
         let mut sent: Vec<u8> = Vec::new();
         let mut alive = true;
         for (what, length, byte) in steps {
@@ -406,7 +498,7 @@ proptest! {
             };
             if what == 1 {
                 store.interrupt(id, NOW);
-                (id, at) = store.start(SHARD, about(ANN, &data), NOW).unwrap();
+                (id, at) = store.start(BY, about(ANN, &data), NOW).unwrap();
                 sent.truncate(at as usize);
                 continue;
             }

@@ -90,6 +90,8 @@ pub(super) struct Counters {
     kept: AtomicU64,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
+    opened: AtomicU64,
+    not_opened: AtomicU64,
     refused: [AtomicU64; Fault::ALL.len()],
 }
 
@@ -118,6 +120,10 @@ pub struct Counts {
     pub received_bytes: u64,
     /// Bytes of pieces that were read for downloads.
     pub sent_bytes: u64,
+    /// Requests over HTTP whose address was right.
+    pub opened: u64,
+    /// Requests over HTTP whose address was not, or is not any more.
+    pub not_opened: u64,
     /// Uploads that were refused or given up, by the word of the fault.
     pub refused: Vec<(&'static str, u64)>,
 }
@@ -200,6 +206,8 @@ impl Handle {
             kept: read(&counters.kept),
             received_bytes: read(&counters.received_bytes),
             sent_bytes: read(&counters.sent_bytes),
+            opened: read(&counters.opened),
+            not_opened: read(&counters.not_opened),
             refused: refused.map(|(fault, count)| (fault.word(), read(count))).collect(),
         }
     }
@@ -253,6 +261,10 @@ impl Worker {
                     let answer = self.handle(asker, request);
                     // Before anybody is answered, so that who was answered finds it counted.
                     self.show();
+                    // Whoever had an upload before hears of it before anything else about it.
+                    while let Some((before, upload)) = self.store.next_lost() {
+                        self.unanswered.push_back((before, Answer::TakenOver(upload)));
+                    }
                     if let Some(answer) = answer {
                         self.unanswered.push_back((asker, answer));
                     }
@@ -292,7 +304,17 @@ impl Worker {
         let (store, now_ms) = (&mut self.store, wall_ms());
         let add = |counter: &AtomicU64, by: usize| counter.fetch_add(by as u64, Ordering::Relaxed);
         let answer = match request {
-            Request::Start(start) => Answer::Started(store.start(asker.shard, start, now_ms)),
+            // What was on its way when a newer connection took the upload over.
+            Request::Chunk { upload, .. } if !store.is_of(upload, asker) => {
+                Answer::Taken(Err(Fault::Gone))
+            }
+            Request::Complete(upload) if !store.is_of(upload, asker) => {
+                Answer::Kept(Err(Fault::Gone))
+            }
+            Request::Cancel(upload) | Request::Interrupt(upload) if !store.is_of(upload, asker) => {
+                return None;
+            }
+            Request::Start(start) => Answer::Started(store.start(asker, start, now_ms)),
             Request::Chunk { upload, offset, data } => {
                 add(&self.counters.received_bytes, data.len());
                 Answer::Taken(store.chunk(upload, offset, &data))
@@ -314,6 +336,12 @@ impl Worker {
                 Answer::Claimed(store.claim(user, room, &uploads, now_ms))
             }
             Request::Find(upload) => Answer::Found(store.find(upload).map(Box::new)),
+            Request::Open { upload, secret } => {
+                let found = store.open_link(upload, secret);
+                let counters = &self.counters;
+                add(if found.is_some() { &counters.opened } else { &counters.not_opened }, 1);
+                Answer::Opened(found.map(Box::new))
+            }
             Request::Read { upload, offset } => {
                 let piece = store.read(upload, offset);
                 add(&self.counters.sent_bytes, piece.as_ref().map_or(0, Vec::len));

@@ -10,6 +10,7 @@ on_1_2_5_shards!(
     methods,
     a_client_folder_is_served,
     compressed_files_and_sounds_are_served,
+    addresses_of_files_do_not_show_rooms,
     health_and_readiness,
     metrics_count,
 );
@@ -117,6 +118,41 @@ fn compressed_files_and_sounds_are_served(plan: Plan) {
     assert_eq!(sound.text(), "la");
     assert!(sound.header("content-type").is_some_and(|kind| kind.contains("audio/mpeg")));
     std::fs::remove_dir_all(folder).expect("the folder was ours");
+}
+
+/// Files themselves are of the QUIC door, and so is their test (`tests/quic/test_files_http.py`).
+fn addresses_of_files_do_not_show_rooms(plan: Plan) {
+    let path = format!("/u/8725724278030337-{}/a.txt", "0123456789abcdef".repeat(2));
+    let without = plan.clone().set("quic.listen", "\"127.0.0.1:0\"").start();
+    let page = http::get(without.addr(), "/");
+    let room = http::get(without.addr(), &path);
+    assert_eq!((room.status, room.body), (200, page.body), "a room like any other");
+    let plan = plan.admin().set("quic.listen", "\"127.0.0.1:0\"");
+    let server = plan.set("uploads.public_url", "\"https://files.example\"").start();
+    let addr = server.addr();
+    for none in [&*path, "/u/1/a", "/u//", "/u/-/", "/u/%00-1/a", "/u/..%2f..%2fetc-passwd/a"] {
+        let answer = http::get(addr, none);
+        let expected = if none.contains("%00") { 400 } else { 404 };
+        assert_eq!(answer.status, expected, "{none}: {}", answer.head);
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+    }
+    let head = format!("HEAD {path} HTTP/1.1\r\nHost: {addr}\r\nContent-Length: 0\r\n\r\n");
+    let answer = http::try_request(addr, head.as_bytes());
+    assert!(answer.is_none_or(|answer| answer.status == 404 && answer.body.is_empty()));
+    for method in ["POST", "PUT", "DELETE"] {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {addr}\r\n\r\n");
+        assert_eq!(http::request(addr, &head).status, 405, "{method}");
+    }
+    for room in ["/u", "/u/", "/u/1", "/u/a/b/c", "/U/1-2/a"] {
+        let answer = http::get(addr, room);
+        assert!(answer.header("content-type").is_some_and(|it| it.contains("html")), "{room}");
+    }
+    let ws = server.socket_with(&tutti_tests::ws::Dial::default().path(&path));
+    Client::new(ws.expect("an upgrade is an upgrade")).hi();
+    let text = http::get(server.admin(), "/metrics").text();
+    let value = |name: &str| samples(&text, |it| it == name);
+    assert_eq!(value("tutti_uploads_links_opened_total"), Some(0.0));
+    assert_eq!(value("tutti_uploads_links_wrong_total"), Some(2.0), "those of the right form");
 }
 
 fn health_and_readiness(plan: Plan) {

@@ -8,7 +8,7 @@ import tempfile
 import time
 import unittest
 
-from client import ERROR, JOIN, MESSAGE, SEND, UPLOAD_ACK, UPLOAD_COMPLETE, frame
+from client import ERROR, JOIN, MESSAGE, SEND, UPLOAD_ACK, UPLOAD_CANCEL, UPLOAD_COMPLETE, frame
 from test_files import FileCase, chunk
 from test_messages import FAST
 from test_private import Accounts
@@ -77,6 +77,45 @@ class Lost(FileCase, Accounts):
         await client.say(room, "whole", attachments=[ack["upload_id"]])
         _, back = await self.download(client, ack["upload_id"])
         self.assertEqual(hashlib.sha256(back).digest(), hashlib.sha256(data).digest())
+
+    async def test_a_newer_connection_takes_over_from_one_that_was_cut_silently(self):
+        """Long before the server knows that the older is gone; if it is not gone, it is told."""
+        account, name, data = self.account(), self.room(), os.urandom(700_000)
+        older, room = await self.someone(account, name)
+        old_stream = await self.part(older, room, data, 400_000)
+        interrupted = self.server.metrics()["tutti_uploads_interrupted"]
+        newer, _ = await self.someone(account, name)
+        stream, nonce = self.start(newer, room, data)
+        here = (await newer.expect(UPLOAD_ACK, nonce=nonce))["bytes_received"]
+        self.assertTrue(300_000 < here <= 400_000, here)
+        self.assertEqual(self.server.metrics()["tutti_uploads_interrupted"], interrupted)
+        cancelled = await older.expect(UPLOAD_CANCEL)
+        await older.until(lambda: old_stream in older.stopped, "stop")
+        self.assertEqual(older.stopped[old_stream], 0x10)
+        ack = await self.finish(newer, stream, nonce, data, here)
+        self.assertEqual(ack["upload_id"], cancelled["upload_id"])
+        await newer.say(room, "whole", attachments=[ack["upload_id"]])
+        _, back = await self.download(older, ack["upload_id"])
+        self.assertEqual(hashlib.sha256(back).digest(), hashlib.sha256(data).digest())
+        # What the older one still had on its way changed nothing, and its end gives nothing up.
+        stream, nonce = self.start(newer, room, data[::-1])
+        await newer.expect(UPLOAD_ACK, nonce=nonce)
+        newer.write(stream, chunk(data[::-1][:200_000], 0))
+        last, _ = await self.someone(account, name)
+        new_stream, new_nonce = self.start(last, room, data[::-1])
+        newer.write(stream, chunk(data[::-1][200_000:300_000], 200_000))
+        await last.expect(UPLOAD_ACK, nonce=new_nonce)
+        await newer.expect(UPLOAD_CANCEL)
+        await self.lose_quietly(newer)
+        await self.finish(last, new_stream, new_nonce, data[::-1], 0)
+
+    async def lose_quietly(self, client):
+        """Ends a connection that has no upload on its way."""
+        sessions = self.server.metrics()["tutti_uploads_in_progress"]
+        client.quic.close(0x77)
+        client.flush()
+        await asyncio.sleep(0.3)
+        self.assertEqual(self.server.metrics()["tutti_uploads_in_progress"], sessions)
 
     async def test_one_who_does_not_know_of_the_first_part_sends_all_again(self):
         account, name, data = self.account(), self.room(), os.urandom(300_000)

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //!   terminal, piano              room of the two               QUIC
-//!   letter ──▶ user's owner ──▶ LetterToRoom: say, summon ──▶ RoomInit or RoomMessage
+//!   letter ──▶ user's owner ──▶ LetterToRoom: summon, say ──▶ RoomInit or RoomMessage
+//!   done   ◀── LetterDone ◀──── the other is there; or does not come, as one who has no place for another room
 //!   Direct ◀── user's owner ◀── letter ◀───────────────────── SendMessage
 //!              LetterDone ─────▶ say and acknowledge; or refuse: nobody is there, and there is no mailbox
 //! ```
@@ -21,15 +22,30 @@ use crate::{
     Answer, ChannelName, ChatMessage, ConnId, DoorKind, Event, Limit, Now, Profile, Rate,
     RoomEvent, RoomFault, RoomId, UserId, UserNumber, Wire,
     mesh::{Letter, Mesh, Writer},
+    timers::Timer,
 };
+use std::collections::VecDeque;
 
 /// Most messages of a room that wait for their letters.
 const OUTGOING_MAX: usize = 64;
+/// Most messages that wait for the other to come into a room.
+const INCOMING_MAX: usize = 64;
+/// How long the other may take for that, microseconds: a session that has no place for another room does not come.
+const COMES_WITHIN_US: u64 = 5_000_000;
 /// When somebody over that may try again, milliseconds.
 const RETRY_MS: u32 = 200;
 /// Records of users that a shard looks through in a second, at most, for numbers that it has no list of. Each takes
 /// some 30 ns, so this is less than a tenth of its time.
 pub(super) const SEARCHED: Rate = Rate::new(2_000_000, 1_000);
+
+/// Something that was written to somebody who is not in the room of the two.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    letter: Letter,
+    to: Box<Profile>,
+    /// Until when that one has to come.
+    until_us: u64,
+}
 
 /// Something that was said in a direct room, while it is not known whether the other one gets it.
 #[derive(Debug)]
@@ -186,14 +202,53 @@ impl<W: Wire> Shard<W> {
                 self.tell_updated(idx, profile.user, None);
             }
         }
-        let ChatMessage { text, reply_to, is_action, .. } = letter.message.clone();
-        let saying = Saying { action: is_action, ..Saying::plain(text, reply_to) };
-        self.say(now, idx, by.clone(), saying);
+        let channel = &mut self.channels[idx as usize];
+        if channel.roster.find(to.user).is_some() {
+            self.say_letter(now, idx, &letter);
+            return self.answer_letter(&letter, Some(&to));
+        }
+        let serial = channel.serial;
+        let private = channel.private.as_deref_mut().expect("the room of two");
+        if private.incoming.len() >= INCOMING_MAX {
+            return self.answer_letter(&letter, None);
+        }
+        let until_us = now.mono_us + COMES_WITHIN_US;
+        private.incoming.push_back(Incoming { letter, to: Box::new(to), until_us });
+        self.arm(until_us, Timer::Letters { channel: idx, serial });
         self.summon_other(now, idx);
+    }
+
+    fn say_letter(&mut self, now: Now, idx: u32, letter: &Letter) {
+        let ChatMessage { by, text, reply_to, is_action, .. } = letter.message.clone();
+        let saying = Saying { action: is_action, ..Saying::plain(text, reply_to) };
+        self.say(now, idx, by, saying);
+    }
+
+    /// Somebody is about to come into a room: says what was written to them while they were not there.
+    pub(super) fn say_incoming(&mut self, now: Now, idx: u32, user: UserId) {
+        let Some(private) = self.channels[idx as usize].private.as_deref_mut() else { return };
+        let (theirs, rest) =
+            std::mem::take(&mut private.incoming).into_iter().partition(|one| one.to.user == user);
+        private.incoming = rest;
+        let theirs: VecDeque<Incoming> = theirs;
+        for Incoming { letter, to, .. } in theirs {
+            self.say_letter(now, idx, &letter);
+            self.answer_letter(&letter, Some(&to));
+        }
+    }
+
+    /// Tells those who wrote that nobody came, who should have by now. An empty room need not wait for them any longer.
+    pub(super) fn give_up_incoming(&mut self, now: Now, idx: u32) {
+        loop {
+            let Some(private) = self.channels[idx as usize].private.as_deref_mut() else { return };
+            let Some(one) = private.incoming.pop_front_if(|one| one.until_us <= now.mono_us) else {
+                break;
+            };
+            self.answer_letter(&one.letter, None);
+        }
         if self.channels[idx as usize].roster.is_empty() {
             self.arm_empty(now, idx);
         }
-        self.answer_letter(&letter, Some(&to));
     }
 
     /// Somebody who is connected at a door whose people are not listed by number.

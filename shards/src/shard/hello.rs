@@ -260,6 +260,7 @@ impl<W: Wire> Shard<W> {
                 let last_ms = now.wall_ms;
                 self.store(StoreRequest::SeeUser { user, first_ms, last_ms });
             }
+            self.followed_to_end(conn);
             self.forget_absent_numbers(user);
             self.settle_presence(user);
         } else {
@@ -418,6 +419,7 @@ impl<W: Wire> Shard<W> {
         if doomed {
             self.kick_again(now, to);
         }
+        self.followed_to(now, to.conn, to.shard);
     }
 
     /// The record of these connections' user is now this.
@@ -476,13 +478,6 @@ impl<W: Wire> Shard<W> {
             if !only_presence {
                 self.tell_updated(channel, profile.user, None);
             }
-        }
-    }
-
-    /// Passes on a message to a connection that went to another shard a while ago.
-    pub(super) fn forward(&mut self, conn: ConnId, message: Mesh) {
-        if let Some(&(to, _)) = self.forwarding.get(&conn) {
-            self.mesh(to, message);
         }
     }
 

@@ -665,7 +665,9 @@ impl<W: Wire> Shard<W> {
         if homecoming {
             let waiting = conn.extra.take();
             conn.extra = extra;
+            let mut awaits = None;
             if let Some(waiting) = waiting {
+                awaits = waiting.awaits;
                 doom = waiting.doom;
                 moved_on = waiting.deferred;
                 if conn.seat == Seat::None || waiting.quota != Default::default() {
@@ -682,7 +684,7 @@ impl<W: Wire> Shard<W> {
                 && extra.awaits == Some(Awaits::Settled)
             {
                 // What it asked for arrived before it did.
-                extra.awaits = None;
+                extra.awaits = awaits;
             }
         } else {
             conn.extra = extra;
@@ -749,6 +751,7 @@ impl<W: Wire> Shard<W> {
                 }
             }
         }
+        self.followed_to(now, id, self.id);
         key
     }
 

@@ -5,8 +5,8 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, Class, DoorKind, Entry, Event, Format, JoinTarget, Limit, LineCommand, LineError,
-    LineEvent, Now, Profile, Wire,
+    ChannelName, Class, ConnId, DoorKind, Entry, Event, Format, JoinTarget, Limit, LineCommand,
+    LineError, LineEvent, Now, Profile, UserId, Wire,
     channel::{At, Called},
     conn::{Awaits, JoinRequest, ProfileWish, Seat},
     mesh::{BanOrder, Letter, Mesh, Seeker, Writer},
@@ -22,6 +22,14 @@ enum Found {
     /// The search goes on where this leads.
     Elsewhere(JoinRequest),
     Refused(LineError),
+}
+
+/// What became of something private.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Given {
+    Done,
+    /// Whether it arrives is told when it is known.
+    Waits,
 }
 
 impl JoinRequest {
@@ -105,7 +113,7 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn on_settled(&mut self, conn: crate::ConnId) {
+    pub(super) fn on_settled(&mut self, conn: ConnId) {
         let Some(slot) = self.conns.find(conn) else { return };
         let extra = self.conns[slot].extra();
         if extra.awaits == Some(Awaits::Settled) {
@@ -115,7 +123,7 @@ impl<W: Wire> Shard<W> {
     }
 
     /// What it asked for in a room that it was just removed from was not done.
-    pub(super) fn on_undone(&mut self, conn: crate::ConnId) {
+    pub(super) fn on_undone(&mut self, conn: ConnId) {
         match self.conns.find(conn) {
             Some(slot) => self.refuse_line(slot, &LineError::Server),
             None => self.forward(conn, Mesh::Undone { conn }),
@@ -199,23 +207,41 @@ impl<W: Wire> Shard<W> {
         let roster = &self.channels[actor.channel as usize].roster;
         let to = roster[target].profile.clone();
         let digits = roster[target].digits;
-        self.give_letter(actor, target, &message);
+        if self.give_letter(actor, target, &message) == Given::Waits {
+            return match actor.at {
+                At::Here(slot) => self.conns[slot].extra().awaits = Some(Awaits::Letter(text)),
+                At::Away(shard, _) => self.mesh(shard, Mesh::Writes { conn: actor.conn, text }),
+            };
+        }
         let position = crate::Position::OFF_SCREEN;
         let to = crate::ParticipantView { profile: &to, position, digits };
         self.answer(actor, &[Event::Line(LineEvent::Sent { to, text: &text })]);
     }
 
-    /// Somebody in the room gets something private of somebody else there.
-    pub(super) fn give_letter(&mut self, actor: Actor, target: u32, message: &crate::ChatMessage) {
+    /// Somebody in the room gets something private of somebody else there. It is not known at once whether one who has
+    /// rooms gets it: then the writer is told later.
+    pub(super) fn give_letter(
+        &mut self,
+        actor: Actor,
+        target: u32,
+        message: &crate::ChatMessage,
+    ) -> Given {
         let to = self.channels[actor.channel as usize].roster[target].profile.clone();
         let by = &self.channels[actor.channel as usize].roster[actor.participant].profile;
         if to.door == DoorKind::Quic && by.door != DoorKind::Quic {
-            let (from, message) = (Writer::Conn(actor.conn), message.clone());
-            let letter = Letter { from, at: self.id, message, is_answered: false };
-            return self.post_to_room(Box::new(Profile::clone(&to)), letter);
+            let via = match actor.at {
+                At::Here(_) => self.id,
+                At::Away(shard, _) => shard,
+            };
+            let room = self.channels[actor.channel as usize].room.id;
+            let from = Writer::Member { room, conn: actor.conn, user: by.user, via };
+            let letter = Letter { from, at: self.id, message: message.clone(), is_answered: true };
+            self.post_to_room(Box::new(Profile::clone(&to)), letter);
+            return Given::Waits;
         }
         self.tell_participant(actor.channel, target, &[Event::Direct { message, to: &to }]);
         self.note_writer_to(actor, target);
+        Given::Done
     }
 
     /// Those at terminals remember who wrote to them, wherever their connections are.
@@ -235,7 +261,7 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn on_wrote(&mut self, conn: crate::ConnId, by: crate::UserId) {
+    pub(super) fn on_wrote(&mut self, conn: ConnId, by: UserId) {
         match self.conns.find(conn) {
             Some(slot) => self.note_writer(slot, by),
             None => self.forward(conn, Mesh::Wrote { conn, by }),
@@ -243,7 +269,7 @@ impl<W: Wire> Shard<W> {
     }
 
     /// Who acts, if they hold the crown of a room that has one.
-    fn holder(&self, actor: Actor) -> Option<crate::UserId> {
+    fn holder(&self, actor: Actor) -> Option<UserId> {
         let channel = &self.channels[actor.channel as usize];
         let user = channel.roster[actor.participant].profile.user;
         (!channel.kind.is_lobby() && channel.is_holder(user)).then_some(user)
@@ -272,8 +298,10 @@ impl<W: Wire> Shard<W> {
             minutes => LineEvent::Banned { who: view, minutes },
         };
         let (name, user) = (channel.name.clone(), profile.user);
-        self.answer(actor, &[Event::Line(event)]);
-        self.ban(now, BanOrder { channel: name, by, user, ms, reason }, &profile);
+        let terminal = self.terminal_acts(actor, event);
+        let order = BanOrder { channel: name, by, user, ms, reason };
+        let ticket = self.ban(now, order, &profile);
+        self.terminal_awaits(ticket, terminal);
     }
 
     fn line_unban(&mut self, now: Now, actor: Actor, who: &str) {
@@ -284,8 +312,9 @@ impl<W: Wire> Shard<W> {
             Some(user) => {
                 let holder = &self.channels[actor.channel as usize].roster[actor.participant];
                 let name = holder.profile.display_name().into();
-                self.lift_ban(now, actor.channel, user, name, Some(by));
-                self.answer(actor, &[Event::Line(LineEvent::Unbanned(who))]);
+                let terminal = self.terminal_acts(actor, LineEvent::Unbanned(who));
+                let ticket = self.lift_ban(now, actor.channel, user, name, Some(by));
+                self.terminal_awaits(ticket.flatten(), terminal);
             }
             None => self.refuse_actor(actor, &LineError::NotFound),
         }
@@ -314,7 +343,7 @@ impl<W: Wire> Shard<W> {
                 self.mesh(owner, Mesh::SeekSeat(Box::new(seeker)));
             }
             Found::Granted(request) if seeker.at == self.id => {
-                self.on_seat_kept(now, seeker.conn, request);
+                self.on_seat_kept(now, seeker.conn, seeker.profile.user, request);
             }
             Found::Granted(request) => {
                 if let Some(&idx) = self.by_name.get(&request.name()) {
@@ -322,15 +351,17 @@ impl<W: Wire> Shard<W> {
                     reserved.retain(|&(conn, until)| until > now.mono_us && conn != seeker.conn);
                     reserved.push((seeker.conn, now.mono_us + SEAT_KEPT_US));
                 }
+                let (conn, user) = (seeker.conn, seeker.profile.user);
                 let request = Box::new(request);
-                self.mesh(seeker.at, Mesh::SeatKept { conn: seeker.conn, request });
+                self.mesh(seeker.at, Mesh::SeatKept { conn, user, request });
             }
             Found::Refused(error) if seeker.at == self.id => {
-                self.on_seat_refused(seeker.conn, &error);
+                self.on_seat_refused(now, seeker.conn, seeker.profile.user, &error);
             }
             Found::Refused(error) => {
+                let (conn, user) = (seeker.conn, seeker.profile.user);
                 let error = Box::new(error);
-                self.mesh(seeker.at, Mesh::SeatRefused { conn: seeker.conn, error });
+                self.mesh(seeker.at, Mesh::SeatRefused { conn, user, error });
             }
         }
     }
@@ -367,10 +398,16 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn on_seat_kept(&mut self, now: Now, conn: crate::ConnId, request: JoinRequest) {
+    pub(super) fn on_seat_kept(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        user: UserId,
+        request: JoinRequest,
+    ) {
         let Some(slot) = self.conns.find(conn) else {
             let request = Box::new(request);
-            return self.forward(conn, Mesh::SeatKept { conn, request });
+            return self.follow(now, user, conn, Mesh::SeatKept { conn, user, request });
         };
         if !self.take_seat_wait(slot) {
             return;
@@ -382,10 +419,16 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    pub(super) fn on_seat_refused(&mut self, conn: crate::ConnId, error: &LineError) {
+    pub(super) fn on_seat_refused(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        user: UserId,
+        error: &LineError,
+    ) {
         let Some(slot) = self.conns.find(conn) else {
             let error = Box::new(error.clone());
-            return self.forward(conn, Mesh::SeatRefused { conn, error });
+            return self.follow(now, user, conn, Mesh::SeatRefused { conn, user, error });
         };
         if self.take_seat_wait(slot) {
             self.refuse_line(slot, error);

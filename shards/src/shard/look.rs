@@ -35,7 +35,7 @@ impl<W: Wire> Shard<W> {
         if keeper == self.id {
             self.claim_here(now, slot, key);
         } else {
-            self.mesh(keeper, Mesh::ClaimNick { key, conn, hops });
+            self.mesh(keeper, Mesh::ClaimNick { key, conn, hops, user: None });
         }
     }
 

@@ -18,21 +18,28 @@ impl<W: Wire> Shard<W> {
             Mesh::LetterTo { user, letter } => self.on_letter_to_user(user, *letter),
             Mesh::LetterToRoom { to, letter } => self.on_letter_to_room(now, *to, *letter),
 
-            Mesh::ClaimNick { key, conn, hops } => self.on_claim_nick(from, key, conn, hops),
+            Mesh::ClaimNick { key, conn, hops, user } => {
+                self.on_claim_nick(from, key, conn, hops, user);
+            }
             Mesh::ReleaseNick { key, conn } => self.on_release_nick(&key, conn),
             Mesh::NickMoved { key, conn, hops } => {
                 self.on_nick_moved(&key, Presence::new(conn, from, hops));
             }
             Mesh::LetterToNick { key, letter } => self.on_letter_to_nick(&key, *letter),
-            Mesh::NickClaimed { key, conn, hops, granted } => {
-                self.on_nick_claimed(now, conn, key, hops, granted);
+            Mesh::NickClaimed { key, conn, hops, user, granted } => {
+                self.on_nick_claimed(now, (conn, user), key, hops, granted);
             }
             Mesh::Letter { conn, letter } => self.on_letter(conn, *letter),
-            Mesh::LetterDone { from, to } => self.on_letter_done(from, to.as_deref()),
+            Mesh::LetterDone { letter, to } => self.on_letter_done(*letter, to.as_deref()),
+            Mesh::Moderates { conn } => self.on_moderates(conn),
+            Mesh::Moderated { conn, user, bytes } => self.on_moderated(now, conn, user, bytes),
+            Mesh::Writes { conn, text } => self.on_writes(conn, text),
 
             Mesh::SeekSeat(seeker) => self.on_seek_seat(now, *seeker),
-            Mesh::SeatKept { conn, request } => self.on_seat_kept(now, conn, *request),
-            Mesh::SeatRefused { conn, error } => self.on_seat_refused(conn, &error),
+            Mesh::SeatKept { conn, user, request } => self.on_seat_kept(now, conn, user, *request),
+            Mesh::SeatRefused { conn, user, error } => {
+                self.on_seat_refused(now, conn, user, &error);
+            }
             Mesh::Settled { conn } => self.on_settled(conn),
             Mesh::Undone { conn } => self.on_undone(conn),
             Mesh::Wrote { conn, by } => self.on_wrote(conn, by),
@@ -40,6 +47,9 @@ impl<W: Wire> Shard<W> {
             Mesh::Moved { user, conn, hops, version, waits } => {
                 let to = Presence::new(conn, from, hops);
                 self.on_moved(now, user, to, (version, waits));
+            }
+            Mesh::Follow { user, conn, message } => {
+                self.on_follow(now, from, user, conn, *message);
             }
             Mesh::Departed { user, conn, quota } => self.depart_user(now, user, conn, quota),
             Mesh::ChangeProfile { user, conn, change } => {

@@ -25,6 +25,7 @@ mod announce;
 mod between;
 mod ending;
 mod flush;
+mod follow;
 mod gauges;
 mod govern;
 mod hello;
@@ -55,7 +56,7 @@ mod tick;
 mod undone;
 mod verify;
 
-pub(crate) use between::Outgoing;
+pub(crate) use between::{Incoming, Outgoing};
 pub(crate) use receipts::Gathered;
 
 pub use flush::{Pending, Sent, Transport};
@@ -179,6 +180,8 @@ pub struct Shard<W> {
     /// Where connections went lately, for messages that were on the way to them.
     forwarding: HashMap<ConnId, (ShardId, u64), RandomState>,
     forwarding_until: VecDeque<(u64, ConnId)>,
+    /// What waits for news of where a connection of a user of this shard went.
+    followed: HashMap<ConnId, Vec<Mesh>, RandomState>,
 
     directory: Directory,
     publish: Vec<(u32, u64)>,
@@ -247,6 +250,7 @@ impl<W: Wire> Shard<W> {
             n_hot: 0,
             forwarding: HashMap::with_hasher(hasher()),
             forwarding_until: VecDeque::new(),
+            followed: HashMap::with_hasher(hasher()),
             directory: Directory::new(shards, hasher()),
             publish: Vec::new(),
             published_at_us: 0,

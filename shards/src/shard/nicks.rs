@@ -7,8 +7,8 @@
 
 use super::Shard;
 use crate::{
-    ConnId, DoorKind, Entry, Event, LineError, LineEvent, Login, Nick, Now, Profile, ShardId,
-    UserId, Wire,
+    ConnId, DoorKind, Entry, Event, LineError, LineEvent, Login, Nick, Now, Profile, RoomId,
+    ShardId, UserId, Wire,
     conn::{AtTerminal, Awaits, JoinRequest, ProfileWish},
     mesh::{Letter, Mesh, Writer},
     users::Presence,
@@ -91,7 +91,8 @@ impl<W: Wire> Shard<W> {
         if keeper == self.id {
             self.claim_here(now, slot, nick.key());
         } else {
-            self.mesh(keeper, Mesh::ClaimNick { key: nick.key(), conn: id, hops });
+            let user = self.conns[slot].profile.as_ref().map(|profile| profile.user);
+            self.mesh(keeper, Mesh::ClaimNick { key: nick.key(), conn: id, hops, user });
         }
     }
 
@@ -99,27 +100,39 @@ impl<W: Wire> Shard<W> {
     pub(super) fn claim_here(&mut self, now: Now, slot: u32, key: Box<str>) {
         let (id, hops) = (self.conns[slot].id, self.conns[slot].hops);
         let granted = self.nicks.claim(key.clone(), Presence::new(id, self.id, hops));
-        self.on_nick_claimed(now, id, key, hops, granted);
+        self.on_nick_claimed(now, (id, None), key, hops, granted);
     }
 
-    pub(super) fn on_claim_nick(&mut self, from: ShardId, key: Box<str>, conn: ConnId, hops: u16) {
+    pub(super) fn on_claim_nick(
+        &mut self,
+        from: ShardId,
+        key: Box<str>,
+        conn: ConnId,
+        hops: u16,
+        user: Option<UserId>,
+    ) {
         let granted = self.nicks.claim(key.clone(), Presence::new(conn, from, hops));
-        self.mesh(from, Mesh::NickClaimed { key, conn, hops, granted });
+        self.mesh(from, Mesh::NickClaimed { key, conn, hops, user, granted });
     }
 
     pub(super) fn on_nick_claimed(
         &mut self,
         now: Now,
-        conn: ConnId,
+        (conn, user): (ConnId, Option<UserId>),
         claimed: Box<str>,
         hops: u16,
         granted: bool,
     ) {
         let Some(slot) = self.conns.find(conn) else {
-            if self.forwarding.contains_key(&conn) {
-                self.forward(conn, Mesh::NickClaimed { key: claimed, conn, hops, granted });
-            } else if granted {
-                self.give_nick_back(claimed, conn);
+            // Who is nobody yet goes nowhere.
+            match user {
+                Some(user) => {
+                    let message =
+                        Mesh::NickClaimed { key: claimed, conn, hops, user: Some(user), granted };
+                    self.follow(now, user, conn, message);
+                }
+                None if granted => self.give_nick_back(claimed, conn),
+                None => {}
             }
             return;
         };
@@ -358,7 +371,7 @@ impl<W: Wire> Shard<W> {
         let conn = &mut self.conns[slot];
         conn.extra().awaits = Some(Awaits::Letter(text.clone()));
         let by = conn.profile.as_deref().cloned().expect("only those with a nick write");
-        let from = Writer::Conn(conn.id);
+        let from = Writer::Conn(conn.id, by.user);
         let id = self.next_message(now);
         let message = crate::ChatMessage::new(id, now.wall_ms, by, text);
         Letter { from, at: self.id, message, is_answered: true }
@@ -414,28 +427,60 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// Somebody at a terminal, a relayed member, waits for what becomes of a private message.
+    pub(super) fn on_writes(&mut self, conn: ConnId, text: crate::ChatText) {
+        let Some(slot) = self.conns.find(conn) else { return };
+        let extra = self.conns[slot].extra();
+        if extra.awaits == Some(Awaits::Settled) {
+            extra.awaits = Some(Awaits::Letter(text));
+        }
+    }
+
+    /// A piano is shown what one of its people wrote privately, once it has arrived.
+    fn show_sent(&mut self, room: RoomId, message: &crate::ChatMessage, to: Option<&Profile>) {
+        let Some(&idx) = self.by_number.get(&room) else { return };
+        let found = self.channels[idx as usize].roster.find(message.by.user);
+        if let (Some(participant), Some(to)) = (found, to) {
+            self.tell_participant(idx, participant, &[Event::Direct { message, to }]);
+        }
+    }
+
     pub(super) fn answer_letter(&mut self, letter: &Letter, to: Option<&Profile>) {
         if !letter.is_answered {
             return;
         }
         if letter.at == self.id {
-            self.on_letter_done(letter.from, to);
+            self.on_letter_done(letter.clone(), to);
         } else {
-            let to = to.map(|to| Box::new(to.clone()));
-            self.mesh(letter.at, Mesh::LetterDone { from: letter.from, to });
+            self.send_letter_done(letter.at, letter.clone(), to);
         }
     }
 
-    pub(super) fn on_letter_done(&mut self, from: Writer, to: Option<&Profile>) {
-        let conn = match from {
-            Writer::Conn(conn) => conn,
+    fn send_letter_done(&mut self, at: ShardId, letter: Letter, to: Option<&Profile>) {
+        let to = to.map(|to| Box::new(to.clone()));
+        self.mesh(at, Mesh::LetterDone { letter: Box::new(letter), to });
+    }
+
+    pub(super) fn on_letter_done(&mut self, letter: Letter, to: Option<&Profile>) {
+        let (conn, user) = match letter.from {
+            Writer::Conn(conn, user) => (conn, user),
+            Writer::Member { room, .. } if letter.message.by.door != DoorKind::Line => {
+                return self.show_sent(room, &letter.message, to);
+            }
+            Writer::Member { conn, user, via, .. } if via != self.id => {
+                // Behind the word that it waits for this.
+                let letter = Letter { from: Writer::Conn(conn, user), ..letter };
+                return self.send_letter_done(via, letter, to);
+            }
+            Writer::Member { conn, user, .. } => (conn, user),
             Writer::Room { room, number } => {
                 return self.on_room_letter_done(self.now, room, number, to.is_some());
             }
         };
         let Some(slot) = self.conns.find(conn) else {
             let to = to.map(|to| Box::new(to.clone()));
-            return self.forward(conn, Mesh::LetterDone { from, to });
+            let letter = Box::new(Letter { from: Writer::Conn(conn, user), ..letter });
+            return self.follow(self.now, user, conn, Mesh::LetterDone { letter, to });
         };
         let extra = self.conns[slot].extra();
         let text = match extra.awaits.take() {

@@ -270,7 +270,7 @@ impl<W: Wire> Shard<W> {
         let event = Event::Room(RoomEvent::Message { room, message: &message });
         self.broadcast(idx, None, Class::Notes, event);
         let ring = self.config.history_kept();
-        self.keep_message(idx, &message);
+        self.keep_message(idx, &message, false);
         let channel = &mut self.channels[idx as usize];
         channel.remember(message, ring);
         channel.room.beat.count();
@@ -336,7 +336,7 @@ impl<W: Wire> Shard<W> {
         message.edited_ms = Some(now.wall_ms);
         let message = message.clone();
         let (room, seq) = (channel.room.id, channel.room.next_seq());
-        self.keep_message(idx, &message);
+        self.keep_message(idx, &message, true);
         let text = message.text.as_str();
         let edited = RoomEvent::Edited { room, message: id, by, text, at_ms: now.wall_ms, seq };
         self.tell_room(idx, None, edited);
@@ -368,7 +368,7 @@ impl<W: Wire> Shard<W> {
         message.attachments.clear();
         let after = message.clone();
         let (room, seq) = (channel.room.id, channel.room.next_seq());
-        self.keep_message(idx, &after);
+        self.keep_message(idx, &after, true);
         self.attachments_gone(&[&before]);
         let deleted = RoomEvent::Deleted { room, message: id, by, at_ms: now.wall_ms, seq };
         self.tell_room(idx, None, deleted);
@@ -482,7 +482,7 @@ impl<W: Wire> Shard<W> {
     fn tell_reaction(&mut self, idx: u32, at: usize, user: UserNumber, emoji: &Emoji, added: bool) {
         let changed = self.channels[idx as usize].history[at].clone();
         let message = changed.id;
-        self.keep_message(idx, &changed);
+        self.keep_message(idx, &changed, true);
         let room = &mut self.channels[idx as usize].room;
         let (seq, room) = (room.next_seq(), room.id);
         let emoji = emoji.as_str();

@@ -146,6 +146,7 @@ impl<W: Wire> Shard<W> {
                     return self.end_seat(slot, &last, Vec::new());
                 }
                 Seating::In(idx) => {
+                    self.say_incoming(now, idx, profile.user);
                     let (conn, at) = (self.conns[slot].id, At::Here(slot));
                     let (participant, regained) =
                         self.take_part(now, idx, &profile, Coming::default());
@@ -454,6 +455,7 @@ impl<W: Wire> Shard<W> {
                 self.mesh(from, Mesh::SeatEnded { conn, bytes, heard: 0 });
             }
             Seating::In(idx) => {
+                self.say_incoming(now, idx, profile.user);
                 let (participant, regained) = self.take_part(now, idx, &profile, Coming::default());
                 let at = At::Away(from, Format::QUIC);
                 self.tell_changes(idx);

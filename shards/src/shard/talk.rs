@@ -79,9 +79,9 @@ impl<W: Wire> Shard<W> {
         let id = self.next_message(now);
         let said = ChatMessage::new(id, now.wall_ms, by, text);
         let message = ChatMessage { reply_to, digits, ..said };
-        self.give_letter(actor, target, &message);
+        let given = self.give_letter(actor, target, &message);
         let event = Event::Direct { message: &message, to: &recipient };
-        if target != actor.participant {
+        if given == super::line::Given::Done && target != actor.participant {
             self.tell_participant(actor.channel, actor.participant, &[event]);
         }
     }

@@ -64,6 +64,11 @@ impl<W: Wire> Shard<W> {
                     self.retell(now, channel);
                 }
             }
+            Timer::Letters { channel, serial } => {
+                if self.is_channel(channel, serial) {
+                    self.give_up_incoming(now, channel);
+                }
+            }
             Timer::Receipts { channel, serial } => {
                 if self.is_channel(channel, serial) {
                     self.tell_receipts(now, channel);
@@ -78,7 +83,9 @@ impl<W: Wire> Shard<W> {
 
     pub(super) fn end_if_empty(&mut self, now: Now, idx: u32, empties: u32) {
         let channel = &self.channels[idx as usize];
-        if !channel.roster.is_empty() || channel.empties != empties {
+        let is_awaited =
+            channel.private.as_ref().is_some_and(|private| !private.incoming.is_empty());
+        if !channel.roster.is_empty() || channel.empties != empties || is_awaited {
             return;
         }
         if channel.private.as_ref().is_some_and(|private| private.lasts()) && !self.is_blank(idx) {

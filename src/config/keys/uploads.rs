@@ -66,4 +66,11 @@ pub(super) const UPLOADS: &[Key] = &[
         "How long a file is kept that a message shows. It goes with its message or its room, if these go first.",
         "Longer needs more disk space.",
     ),
+    key(
+        "uploads.public_url",
+        Kind::Text("https://HOST"),
+        "",
+        "What the addresses of files on the web begin with: that of this server as the world reaches it, such as https://piano.example.org. A file that a message shows is then at /u/NUMBER-SECRET/NAME there, for everybody who has the address, and pianos and terminals are shown it. Without it files are fetched over QUIC alone, and shown as garou:u/NUMBER.",
+        "Who has the address can pass it on. A proxy in front of the server has to pass /u/ on to it as it is.",
+    ),
 ];

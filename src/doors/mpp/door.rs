@@ -1,6 +1,6 @@
 //! The door itself: HTTP and WebSocket around the codec.
 
-use super::{Auth, Decoder, Limits, MppWire};
+use super::{Auth, Decoder, Limits, Link, MppWire, Opening};
 use crate::{
     address::{self, TrustedProxies},
     admission::{Admission, Grant, Refused},
@@ -244,6 +244,17 @@ impl Door {
         let Ok(path) = head.decoded_path() else {
             return refuse(Status::BadRequest, "malformed_path");
         };
+        let uploads = self.shared.config.uploads.as_ref();
+        if uploads.is_some_and(|uploads| uploads.public_url.is_some())
+            && let Some(asked) = Link::parse(head, path.segments())
+        {
+            return match asked {
+                Ok(link) => Greeted::File(Box::new(link)),
+                Err(Opening { bytes, refused, .. }) => {
+                    Greeted::Answer { bytes, body: None, refused }
+                }
+            };
+        }
         let Some((asset, is_lasting)) = self.shared.assets.find(&path) else {
             return refuse(Status::NotFound, "no_page");
         };

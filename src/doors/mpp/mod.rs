@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod door;
+mod link;
 
 mod decode;
 mod rules;
@@ -32,4 +33,5 @@ pub mod check;
 pub use decode::{Auth, Decoder};
 pub use door::{Door, Greeting, Session, Shared};
 pub use encode::MppWire;
+pub use link::{Link, Opening};
 pub use rules::Limits;

@@ -6,8 +6,7 @@
 
 use super::{
     CloseCode,
-    frame::FrameCounts,
-    session::{Ask, Session, SessionConfig, left_over},
+    session::{Ask, Common, Session, SessionConfig, left_over},
 };
 use crate::{
     quic::{Event, Link, StreamId},
@@ -76,7 +75,7 @@ pub struct SessionCounts {
     pub throttled: u64,
     /// Sessions closed from here, by [`CloseCode`].
     pub closes: [u64; CloseCode::COUNT],
-    /// Frames by type, as [`FrameCounts::seen`] has them.
+    /// Frames by type, as [`FrameCounts::seen`](super::frame::FrameCounts::seen) has them.
     pub frames: Vec<(Option<u8>, u64, u64)>,
 }
 
@@ -94,7 +93,7 @@ pub struct Host<K> {
     uploads: VecDeque<(K, StreamId, Request)>,
     /// Of sessions that are over.
     counts: SessionCounts,
-    frames: Rc<FrameCounts>,
+    common: Rc<Common>,
 }
 
 impl<K: Copy + Ord + std::hash::Hash> Host<K> {
@@ -110,7 +109,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             due: BTreeSet::new(),
             uploads: VecDeque::new(),
             counts: SessionCounts::default(),
-            frames: Rc::default(),
+            common: Rc::default(),
         }
     }
 
@@ -124,7 +123,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
     #[must_use]
     pub fn counts(&self) -> SessionCounts {
         let mut counts = self.counts.clone();
-        counts.frames = self.frames.seen();
+        counts.frames = self.common.frames.seen();
         for Entry { session, .. } in self.entries.values() {
             counts.sessions += 1;
             counts.hot_streams += session.hot_streams() as u64;
@@ -149,8 +148,8 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
         links: &mut impl Links<K>,
     ) {
         if matches!(event, Event::Arrived { .. }) {
-            let (config, frames) = (self.config.clone(), self.frames.clone());
-            let session = Box::new(Session::new(config, frames, now, seed()));
+            let (config, common) = (self.config.clone(), self.common.clone());
+            let session = Box::new(Session::new(config, common, now, seed()));
             let seats = Vec::new();
             let entry = Entry { session, core: None, seats, due_us: None, is_dirty: false };
             self.entries.insert(key, entry);

@@ -160,7 +160,7 @@ impl Setup {
         // And again, for what there was before there were terminals among the others.
         let mut draw_terminals = Draw::new(seed, 15);
         let terminals = *draw_terminals.pick(&[0, 15, 50, 50]);
-        let setup = Setup {
+        Setup {
             shards,
             terminals,
             peers: peers as usize,
@@ -185,11 +185,7 @@ impl Setup {
             jump: *draw.pick(&[0, 1, 3, 10]),
             stop: draw.chance(25),
             bulk_waits: draw.chance(40),
-        };
-        // Whoever goes to another room is answered across shards, and followed for ten seconds where it went meanwhile:
-        // no terminal is where messages can be on their way for longer.
-        let is_prompt = setup.mesh_capacity >= 64 && setup.jump <= 1;
-        Setup { terminals: if is_prompt { terminals } else { 0 }, ..setup }
+        }
     }
 
     /// Whether peers do this in this run.

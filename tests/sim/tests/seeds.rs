@@ -4,7 +4,7 @@ use tutti_sim::run;
 
 /// Seeds that failed once, with what was wrong in the core. What a seed does changes with the simulator, so they are a
 /// reminder rather than a proof; rules that one shard shows are tests of the core.
-const FAILED_ONCE: [u64; 23] = [
+const FAILED_ONCE: [u64; 25] = [
     0x6,      // statistics of a channel without members at home
     0x8,      // a member that ended while its owner let it go
     0xd,      // the quota that a relayed member is told at a second hello
@@ -27,6 +27,8 @@ const FAILED_ONCE: [u64; 23] = [
     0xa56,    // a terminal in a closed channel that was refused by the lobby, and then nowhere
     0x50000f, // a terminal for which there was no lobby, and which went round for ever
     0x500583, // one who waited for the storage in a channel that an operator had closed
+    0x9e8,    // a terminal whose answer came long after it had gone to another shard
+    0xaae,    // the same, with a seat that was refused
     0x28c,    // a session that was still in a room when it heard that its user was in it again
 ];
 

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
-    Attachment, AttachmentNews, DoorKind, Guise, Profile, RoomCommand, RoomEvent, RoomId,
-    RoomRequest, RoomText, RoomWish, SeatRequest, UploadId, UserName, UserNumber, Whom, mesh::Mesh,
+    Attachment, AttachmentNews, DoorKind, Guise, JoinTarget, LineCommand, LineEvent, Login, Nick,
+    Profile, RoomCommand, RoomEvent, RoomId, RoomRequest, RoomText, RoomWish, SeatRequest,
+    UploadId, UserName, UserNumber, Whom, mesh::Mesh,
 };
 use std::num::NonZeroU64;
 
@@ -12,6 +13,10 @@ fn told(event: &Event<'_>) -> Option<String> {
     let event = match event {
         Event::Room(event) => event,
         Event::Direct { message, .. } => return Some(format!("letter {}", message.text.as_str())),
+        Event::Line(LineEvent::Sent { text, .. }) => {
+            return Some(format!("sent {}", text.as_str()));
+        }
+        Event::Line(LineEvent::Error(error)) => return Some(format!("error {error:?}")),
         _ => return None,
     };
     let line = match event {
@@ -564,4 +569,66 @@ fn what_arrives_at_another_door_behind_a_leave_is_not_sent_twice() {
         world.shards.iter().for_each(|shard| shard.verify_at_rest(world.now));
     }
     assert!(refused > 0, "some were on their way");
+}
+
+/// What is written to a session that takes no seat in the room of the two, as one that has no place for another, and to
+/// one that does.
+#[test]
+fn whoever_writes_to_a_session_learns_whether_it_came() {
+    for comes in [false, true] {
+        let mut world = World::new(1);
+        let lobby = ChannelName::lobby();
+        let a = world.enter('a', 0);
+        world.sit(a, 0, RoomWish::named(lobby.clone()));
+        let shard = &mut world.shards[0];
+        let (terminal, piano) = (
+            shard.open(world.now, Format::LINE, b"").0,
+            shard.open(world.now, Format::MPP_TEXT, b"").0,
+        );
+        let nick = Nick::parse("tina").unwrap();
+        let login = Login { nick, user: None, origin: 1, last: false };
+        shard.handle_command(world.now, terminal, Command::Login(Box::new(login)));
+        let hello = Command::Hello { user: Some(whom('p').0), token: None };
+        shard.handle_command(world.now, piano, hello);
+        shard.handle_command(
+            world.now,
+            piano,
+            Command::Join { target: JoinTarget::Named(lobby), set: None },
+        );
+        world.settle();
+        for key in [a, terminal, piano] {
+            world.told(key, 0);
+        }
+        let text = |text| ChatText::parse(text, 100).unwrap();
+        let write = LineCommand::Write { to: "a~6161".into(), text: text("psst") };
+        let direct = Command::Direct { to: whom('a').0, text: text("hush"), reply_to: None };
+        let shard = &mut world.shards[0];
+        let flow = shard.handle_command(world.now, terminal, Command::Line(Box::new(write)));
+        assert_eq!(flow, Flow::Pause, "it is not known yet");
+        shard.handle_command(world.now, piano, direct);
+        world.settle();
+        assert_eq!(world.told(a, 0), ["enters", "enters"]);
+        assert_eq!(world.told(terminal, 0), [""; 0]);
+        assert_eq!(world.told(piano, 0), [""; 0]);
+        if comes {
+            let shard = &world.shards[0];
+            let private = shard.channels.iter().filter(|(_, channel)| channel.private.is_some());
+            let rooms: Vec<RoomId> = private.map(|(_, channel)| channel.room.id).collect();
+            for room in rooms {
+                let seat = world.come(a, 0, room);
+                let told = world.told(seat, 0);
+                assert!(told[0].starts_with("init direct") && told[0].ends_with(" 1"), "{told:?}");
+            }
+            assert_eq!(world.told(terminal, 0), ["sent psst"]);
+            assert_eq!(world.told(piano, 0), ["letter hush"]);
+        }
+        world.pass(6);
+        world.pass(30);
+        let told = if comes { &[][..] } else { &["error NotFound"][..] };
+        assert_eq!(world.told(terminal, 0), told, "comes: {comes}");
+        assert_eq!(world.told(piano, 0), [""; 0]);
+        assert_eq!(world.shards[0].flow(terminal), Flow::Continue);
+        assert_eq!(world.rooms(), if comes { 2 } else { 0 });
+        world.shards[0].verify_at_rest(world.now);
+    }
 }

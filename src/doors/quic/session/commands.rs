@@ -223,6 +223,6 @@ impl Session {
         let payload = json!({ "rooms": summaries, "next": next, "nonce": listing.nonce });
         let mut bytes = Vec::new();
         wire::json(kind::ROOM_LIST, &payload, &mut bytes);
-        self.control.push(&bytes, now.mono_us);
+        self.control.push(&self.common, &bytes, now.mono_us);
     }
 }

@@ -124,7 +124,7 @@ impl Session {
         let ms = |duration: Duration| duration.as_millis() as u64;
         let payload = json!({
             "version": 1,
-            "session_id": self.id,
+            "session_id": super::uuid(self.id),
             "num_shards": config.lanes,
             "encoding": "json",
             "server_time": now.wall_ms,
@@ -260,7 +260,7 @@ impl Session {
         self.auth_ok(now, rooms.clone());
         self.open_lanes(now, &rooms, link);
         let invitations = std::mem::take(&mut self.rooms.invitations);
-        self.control.push(&invitations, now.mono_us);
+        self.control.push(&self.common, &invitations, now.mono_us);
     }
 
     fn auth_ok(&mut self, now: Now, rooms: Vec<u64>) {

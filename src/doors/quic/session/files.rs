@@ -36,7 +36,7 @@ pub(super) struct Files {
     uploads: BTreeMap<StreamId, Uploading>,
     downloads: BTreeMap<StreamId, Downloading>,
     /// A message that waits until it is known whether its author may show these files.
-    claim: Option<(u32, RoomId, RoomRequest)>,
+    claim: Option<Box<(u32, RoomId, RoomRequest)>>,
 }
 
 #[derive(Debug)]
@@ -235,7 +235,7 @@ impl Session {
             return self.asks.push_back(Ask::Upload(stream, Request::Start(start)));
         }
         self.files.uploads.remove(&stream);
-        self.control.push(error, now.mono_us);
+        self.control.push(&self.common, error, now.mono_us);
         self.stop_upload(stream, link);
         self.count_refusal(now, link);
     }
@@ -253,7 +253,7 @@ impl Session {
     }
 
     fn stop_upload(&mut self, stream: StreamId, link: &mut dyn Link) {
-        self.inlets.remove(&stream);
+        self.inlets.remove(stream);
         link.stop(stream, stream_code::REFUSED);
     }
 
@@ -294,6 +294,20 @@ impl Session {
         }
     }
 
+    /// Says that we do not go on with an upload, and reads no more of it.
+    fn end_upload(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        id: Option<UploadId>,
+        reason: &str,
+        link: &mut dyn Link,
+    ) {
+        self.tell_cancelled(now, id, reason);
+        self.inlets.remove(stream);
+        link.stop(stream, stream_code::CANCELLED);
+    }
+
     fn tell_cancelled(&mut self, now: Now, id: Option<UploadId>, reason: &str) {
         let payload = json!({ "upload_id": id.map_or(0, |id| id.0), "reason": reason });
         self.tell(now, kind::UPLOAD_CANCEL, &payload);
@@ -312,7 +326,7 @@ impl Session {
         let (Some(user), true) = (user, self.config.upload_bytes_max > 0) else {
             return self.refuse_request(now, room, &request, NO_UPLOAD, link);
         };
-        self.files.claim = Some((seat, room, request));
+        self.files.claim = Some(Box::new((seat, room, request)));
         self.asks.push_back(Ask::Upload(CONTROL, Request::Claim { user, room, uploads }));
     }
 
@@ -324,7 +338,7 @@ impl Session {
             self.files.downloads.remove(&stream);
             return Verdict::Stops(stream_code::REFUSED);
         }
-        let outlet = Outlet::new(stream, &self.frames);
+        let outlet = Outlet::new(stream);
         let download = Downloading { id, outlet, offset, size: None, waits: true };
         self.files.downloads.insert(stream, download);
         self.asks.push_back(Ask::Upload(stream, Request::Find(id)));
@@ -352,6 +366,15 @@ impl Session {
                 let payload = progress(id, received, &upload.nonce);
                 self.tell(now, kind::UPLOAD_ACK, &payload);
             }
+            Answer::TakenOver(id) => {
+                let upload = self.files.uploads.get(&stream);
+                if upload.is_none_or(|upload| upload.id != Some(id)) {
+                    return;
+                }
+                // Without giving it up: it is the other connection's.
+                self.files.uploads.remove(&stream);
+                self.end_upload(now, stream, Some(id), "another connection goes on with it", link);
+            }
             Answer::Taken(Err(fault)) | Answer::Kept(Err(fault)) => {
                 self.upload_failed(now, stream, fault, link);
             }
@@ -376,7 +399,8 @@ impl Session {
                 self.tell(now, kind::UPLOAD_ACK, &payload);
             }
             Answer::Claimed(found) => {
-                let Some((seat, room, mut request)) = self.files.claim.take() else { return };
+                let Some(claim) = self.files.claim.take() else { return };
+                let (seat, room, mut request) = *claim;
                 if self.rooms.seat(room) != Some(seat) {
                     return self.refuse_request(now, room, &request, NOT_IN, link);
                 }
@@ -389,6 +413,8 @@ impl Session {
                 }
             }
             Answer::Found(found) => self.found(now, stream, found, link),
+            // Sessions ask by number, never by address.
+            Answer::Opened(_) => {}
             Answer::Piece(piece) => {
                 let Some(download) = self.files.downloads.get_mut(&stream) else { return };
                 let Some(piece) = piece else {
@@ -400,7 +426,7 @@ impl Session {
                 let mut bytes = Vec::with_capacity(piece.len() + 128);
                 wire::chunk(download.id.0, download.offset, &piece, &mut bytes);
                 download.offset += piece.len() as u64;
-                download.outlet.push(&bytes, now.mono_us);
+                download.outlet.push(&self.common, &bytes, now.mono_us);
             }
         }
     }
@@ -428,7 +454,7 @@ impl Session {
             .filter(|found| self.rooms.seat(found.0).is_some() && download.offset <= found.1.size);
         let Some(found) = found else {
             self.files.downloads.remove(&stream);
-            self.inlets.remove(&stream);
+            self.inlets.remove(stream);
             link.reset(stream, stream_code::REFUSED);
             return link.stop(stream, stream_code::REFUSED);
         };
@@ -441,7 +467,7 @@ impl Session {
         });
         let mut bytes = Vec::new();
         wire::json(kind::UPLOAD_INFO, &payload, &mut bytes);
-        download.outlet.push(&bytes, now.mono_us);
+        download.outlet.push(&self.common, &bytes, now.mono_us);
     }
 
     /// Gives downloads' streams what waits, and asks for what follows.
@@ -473,9 +499,7 @@ impl Session {
             let id = self.files.uploads.remove(&stream).and_then(|upload| upload.id);
             // Its connection may be gone without a word: its user may go on with it over another one.
             self.asks.extend(id.map(|id| Ask::Upload(stream, Request::Interrupt(id))));
-            self.tell_cancelled(now, id, "nothing came for 30 s");
-            self.inlets.remove(&stream);
-            link.stop(stream, stream_code::CANCELLED);
+            self.end_upload(now, stream, id, "nothing came for 30 s", link);
         }
         self.files.downloads.retain(|&stream, download| {
             let stalled = download.outlet.waits_since_us().is_some_and(is_over);

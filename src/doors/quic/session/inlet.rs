@@ -49,7 +49,7 @@ impl Session {
     /// The client has opened a stream.
     pub(super) fn opened(&mut self, stream: StreamId, _: &mut dyn Link) {
         self.has_control |= stream == CONTROL;
-        self.inlets.entry(stream).or_default();
+        self.inlets.get_or_default(stream);
     }
 
     /// Whether a stream may be read now.
@@ -60,7 +60,7 @@ impl Session {
         if self.files.holds(stream) {
             return false;
         }
-        let chat = self.inlets.get(&stream).is_none_or(|inlet| {
+        let chat = self.inlets.get(stream).is_none_or(|inlet| {
             !matches!(inlet.range, Some(Range::Ack | Range::Upload | Range::Download))
         });
         self.is_live(link)
@@ -77,11 +77,11 @@ impl Session {
         for _ in 0..CHUNKS {
             self.settle_heavy();
             let ready = self.inlets.iter().filter(|(stream, inlet)| {
-                (inlet.readable || !inlet.held.is_empty()) && self.may_read(now, **stream, link)
+                (inlet.readable || !inlet.held.is_empty()) && self.may_read(now, *stream, link)
             });
             // Files come last: what people say does not wait for them.
             let next = ready.min_by_key(|(_, inlet)| inlet.range == Some(Range::Upload));
-            let Some((&stream, _)) = next else { return };
+            let Some((stream, _)) = next else { return };
             self.read(now, stream, link);
             if matches!(self.phase, Phase::Closing | Phase::Gone) {
                 return;
@@ -91,17 +91,17 @@ impl Session {
     }
 
     fn read(&mut self, now: Now, stream: StreamId, link: &mut dyn Link) {
-        let Some(inlet) = self.inlets.get_mut(&stream) else { return };
+        let Some(inlet) = self.inlets.get_mut(stream) else { return };
         let mut bytes = std::mem::take(&mut inlet.held);
         let mut end = inlet.ended;
         if bytes.is_empty() && !end {
-            bytes = std::mem::take(&mut self.scratch);
+            bytes = self.common.scratch.take();
             match link.read(stream, CHUNK, &mut bytes) {
                 Read::More => {}
                 Read::Blocked => inlet.readable = false,
                 Read::Finished => (inlet.readable, end) = (false, true),
                 Read::Reset(_) => {
-                    self.inlets.remove(&stream);
+                    self.inlets.remove(stream);
                     self.drop_upload(stream);
                     if stream == CONTROL {
                         self.close_at_once(link, CloseCode::ControlGone, "control was reset");
@@ -109,7 +109,7 @@ impl Session {
                     return;
                 }
                 Read::Gone => {
-                    self.inlets.remove(&stream);
+                    self.inlets.remove(stream);
                     return;
                 }
             }
@@ -133,7 +133,7 @@ impl Session {
         self.feed(now, stream, &bytes, end, link);
         bytes.clear();
         if bytes.capacity() <= 2 * CHUNK {
-            self.scratch = bytes;
+            self.common.scratch.replace(bytes);
         }
     }
 
@@ -145,13 +145,13 @@ impl Session {
                 return;
             }
             if !self.may_read(now, stream, link) {
-                if let Some(inlet) = self.inlets.get_mut(&stream) {
+                if let Some(inlet) = self.inlets.get_mut(stream) {
                     (inlet.held, inlet.ended) = (rest.to_vec(), end);
                     inlet.readable |= end && rest.is_empty();
                 }
                 return;
             }
-            let Some(inlet) = self.inlets.get_mut(&stream) else { return };
+            let Some(inlet) = self.inlets.get_mut(stream) else { return };
             let range = if stream == CONTROL { Some(Range::Control) } else { inlet.range };
             let frame = match inlet.decoder.next(range, &mut rest) {
                 Ok(Some(frame)) => frame,
@@ -160,11 +160,11 @@ impl Session {
                     return self.farewell(now, link, CloseCode::TooLarge, "a frame is too large");
                 }
             };
-            self.frames.came(frame.kind);
+            self.common.frames.came(frame.kind);
             if stream == CONTROL {
                 self.control_frame(now, &frame, link);
             } else if let Verdict::Stops(code) = self.frame(now, stream, &frame, link) {
-                self.inlets.remove(&stream);
+                self.inlets.remove(stream);
                 if !stream.is_one_way() {
                     link.reset(stream, code);
                 }
@@ -172,7 +172,7 @@ impl Session {
             }
         }
         if end {
-            self.inlets.remove(&stream);
+            self.inlets.remove(stream);
             if stream == CONTROL {
                 self.goodbye(now, link);
             } else {
@@ -193,7 +193,7 @@ impl Session {
             self.unknown_frame(now, link, frame.kind);
             return Verdict::Goes;
         };
-        let known = self.inlets.get(&stream).and_then(|inlet| inlet.range);
+        let known = self.inlets.get(stream).and_then(|inlet| inlet.range);
         let fits = match known {
             Some(known) => known == range,
             None => self.becomes(stream, range),
@@ -225,7 +225,7 @@ impl Session {
             Range::Download => !one_way,
             Range::Control | Range::Datagram | Range::Server => false,
         };
-        if let Some(inlet) = self.inlets.get_mut(&stream)
+        if let Some(inlet) = self.inlets.get_mut(stream)
             && fits
         {
             inlet.range = Some(range);
@@ -261,7 +261,7 @@ impl Session {
                 continue;
             }
             let signal = frame::datagram(&bytes).and_then(|frame| {
-                self.frames.came(frame.kind);
+                self.common.frames.came(frame.kind);
                 Signal::parse(frame.kind, &frame.payload)
             });
             if let Some(signal) = signal {

@@ -20,6 +20,7 @@
 
 mod commands;
 mod control;
+mod few;
 mod files;
 mod inlet;
 mod outlet;
@@ -46,14 +47,10 @@ use crate::{
     uploads::Request,
 };
 use bytes::Bytes;
+use few::Few;
 use inlet::Inlet;
-use outlet::Outlet;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use outlet::{Hot, Outlet};
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
 use tutti_shards::{
     Bucket, Departure, Guise, LookRequest, NumberKey, Rate, RoomId, RoomRequest, SeatRequest,
     UserId, UserName,
@@ -213,12 +210,21 @@ struct Budgets {
     throttle_told_us: u64,
 }
 
+/// What the sessions of a shard share.
+#[derive(Debug, Default)]
+pub struct Common {
+    /// What came and went.
+    pub frames: FrameCounts,
+    /// Memory to read into.
+    scratch: RefCell<Vec<u8>>,
+}
+
 /// One session.
 #[derive(Debug)]
 pub struct Session {
     config: Arc<SessionConfig>,
-    /// Names the session to its client.
-    id: String,
+    /// Names the session to its client, as a UUID.
+    id: [u8; 16],
     phase: Phase,
     arrived_us: u64,
     pinged_us: u64,
@@ -239,13 +245,11 @@ pub struct Session {
     /// Whether the client has said goodbye in early data.
     early_goodbye: bool,
     control: Outlet,
-    /// Of all sessions of the shard.
-    frames: Rc<FrameCounts>,
-    /// In boxes, because a tree makes room for many where most have one or two.
-    inlets: BTreeMap<StreamId, Box<Inlet>>,
+    common: Rc<Common>,
+    inlets: Few<StreamId, Inlet>,
     lanes: Vec<Outlet>,
     /// Streams of busy rooms.
-    hot: Vec<Outlet>,
+    hot: Vec<Hot>,
     rooms: rooms::Rooms,
     files: files::Files,
     budgets: Budgets,
@@ -257,7 +261,6 @@ pub struct Session {
     datagrams: Vec<Vec<u8>>,
     /// Chat is not read before this moment.
     chat_rests_until_us: u64,
-    scratch: Vec<u8>,
     /// Whether a turn's share was read, and more may be there.
     has_unread: bool,
 }
@@ -265,14 +268,9 @@ pub struct Session {
 impl Session {
     /// A session that has just arrived. `seed` makes its name, and is drawn at random.
     #[must_use]
-    pub fn new(
-        config: Arc<SessionConfig>,
-        frames: Rc<FrameCounts>,
-        now: Now,
-        seed: [u8; 16],
-    ) -> Self {
+    pub fn new(config: Arc<SessionConfig>, common: Rc<Common>, now: Now, seed: [u8; 16]) -> Self {
         Session {
-            id: uuid(seed),
+            id: seed,
             phase: Phase::New,
             arrived_us: now.mono_us,
             pinged_us: now.mono_us,
@@ -286,9 +284,9 @@ impl Session {
             account: None,
             early: false,
             early_goodbye: false,
-            control: Outlet::new(CONTROL, &frames),
-            frames,
-            inlets: BTreeMap::new(),
+            control: Outlet::new(CONTROL),
+            common,
+            inlets: Few::default(),
             lanes: Vec::new(),
             hot: Vec::new(),
             rooms: rooms::Rooms::default(),
@@ -299,7 +297,6 @@ impl Session {
             presence: presence::Presence::default(),
             datagrams: Vec::new(),
             chat_rests_until_us: 0,
-            scratch: Vec::new(),
             has_unread: false,
             config,
         }
@@ -307,7 +304,12 @@ impl Session {
 
     /// Takes the next thing that the core should do.
     pub fn poll_ask(&mut self) -> Option<Ask> {
-        self.asks.pop_front()
+        let ask = self.asks.pop_front();
+        if self.asks.is_empty() {
+            // Most sessions ask for nothing most of the time, and there are many.
+            self.asks = VecDeque::new();
+        }
+        ask
     }
 
     /// Whether nothing more comes of it.
@@ -360,14 +362,14 @@ impl Session {
             Event::Arrived { .. } | Event::Credit => {}
             Event::Connected => self.connected(now, link),
             Event::Opened(stream) => self.opened(stream, link),
-            Event::Readable(stream) => self.inlets.entry(stream).or_default().readable = true,
+            Event::Readable(stream) => self.inlets.get_or_default(stream).readable = true,
             Event::Writable(stream) => {
                 if let Some(outlet) = self.outlet_mut(stream) {
                     outlet.unblock();
                 }
             }
             Event::Delivered(stream) => {
-                self.hot.retain(|hot| hot.stream != stream);
+                self.hot.retain(|hot| hot.outlet.stream != stream);
                 self.files.download_is_over(stream);
             }
             Event::Stopped { stream, .. } => {
@@ -411,12 +413,12 @@ impl Session {
                 }
                 kind::COMMAND_OK | kind::ERROR if self.phase == Phase::Live => {
                     self.answered(kind, frame);
-                    self.control.push(frame, now.mono_us);
+                    self.control.push(&self.common, frame, now.mono_us);
                 }
                 kind::ROOM_LIST..kind::STREAM_OPEN | kind::SERVER_COMMAND
                     if self.phase == Phase::Live =>
                 {
-                    self.control.push(frame, now.mono_us);
+                    self.control.push(&self.common, frame, now.mono_us);
                 }
                 _ => {}
             }
@@ -454,18 +456,17 @@ impl Session {
 
     fn write(&mut self, now: Now, link: &mut dyn Link) {
         self.promote_waiting(now, link);
-        let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
         // One that is stopped is told about as an event.
-        for outlet in outlets {
+        for outlet in self.outlets_mut() {
             let _ = outlet.flush(link);
         }
         self.write_files(link);
         for datagram in std::mem::take(&mut self.datagrams) {
             if link.datagram_bytes_max().is_some_and(|max| datagram.len() <= max) {
-                self.frames.went(&datagram);
+                self.common.frames.went(&datagram);
                 link.send_datagram(&datagram);
             } else {
-                self.control.push(&datagram, now.mono_us);
+                self.control.push(&self.common, &datagram, now.mono_us);
                 let _ = self.control.flush(link);
             }
         }
@@ -477,8 +478,18 @@ impl Session {
     /// Bytes that wait for the client.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        let outlets = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
-        outlets.map(Outlet::waiting).sum()
+        self.outlets().map(Outlet::waiting).sum()
+    }
+
+    /// Control, lanes and streams of busy rooms.
+    fn outlets(&self) -> impl Iterator<Item = &Outlet> {
+        let hot = self.hot.iter().map(|hot| &hot.outlet);
+        [&self.control].into_iter().chain(&self.lanes).chain(hot)
+    }
+
+    fn outlets_mut(&mut self) -> impl Iterator<Item = &mut Outlet> {
+        let hot = self.hot.iter_mut().map(|hot| &mut hot.outlet);
+        [&mut self.control].into_iter().chain(&mut self.lanes).chain(hot)
     }
 
     /// When [`Session::handle_timeout`] has something to do, microseconds on the monotonic clock.
@@ -490,8 +501,8 @@ impl Session {
             Phase::New | Phase::Greeted => self.arrived_us + us(self.config.auth_deadline),
             Phase::Entering | Phase::Live => self.pinged_us + us(self.config.ping_every),
         };
-        let outlets = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
-        let stalled = outlets
+        let stalled = self
+            .outlets()
             .filter_map(Outlet::waits_since_us)
             .min()
             .map(|at| at + us(self.config.outbox.stalled_max));
@@ -522,8 +533,7 @@ impl Session {
             }
             _ => {}
         }
-        let outlets = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
-        let oldest = outlets.filter_map(Outlet::waits_since_us).min();
+        let oldest = self.outlets().filter_map(Outlet::waits_since_us).min();
         if oldest.is_some_and(|at| now.mono_us >= at + us(self.config.outbox.stalled_max)) {
             return self.farewell(now, link, CloseCode::TooSlow, "too slow");
         }
@@ -587,8 +597,9 @@ impl Session {
     }
 
     fn outlet_mut(&mut self, stream: StreamId) -> Option<&mut Outlet> {
-        let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
-        let outlet = outlets.into_iter().find(|outlet| outlet.stream == stream);
+        let hot = self.hot.iter_mut().map(|hot| &mut hot.outlet);
+        let mut outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(hot);
+        let outlet = outlets.find(|outlet| outlet.stream == stream);
         outlet.or_else(|| self.files.outlet_mut(stream))
     }
 
@@ -596,14 +607,14 @@ impl Session {
     fn tell(&mut self, now: Now, kind: u8, payload: &impl serde::Serialize) {
         let mut bytes = Vec::new();
         wire::json(kind, payload, &mut bytes);
-        self.control.push(&bytes, now.mono_us);
+        self.control.push(&self.common, &bytes, now.mono_us);
     }
 
     /// Puts an error on control, and counts it: who is refused too often is flooding.
     fn refuse(&mut self, now: Now, link: &mut dyn Link, info: &ErrorInfo<'_>) {
         let mut bytes = Vec::new();
         wire::error(info, &mut bytes);
-        self.control.push(&bytes, now.mono_us);
+        self.control.push(&self.common, &bytes, now.mono_us);
         self.count_refusal(now, link);
     }
 
@@ -664,8 +675,7 @@ impl Session {
             "reason": reason, "code": code as u32, "retry_after_ms": retry_after_ms,
         });
         self.tell(now, kind::GOODBYE, &payload);
-        let outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(&mut self.hot);
-        for outlet in outlets {
+        for outlet in self.outlets_mut() {
             let _ = outlet.flush(link);
         }
         let how = match code {

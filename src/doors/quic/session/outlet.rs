@@ -1,11 +1,9 @@
 //! Bytes that wait for one stream to take them.
 
-use crate::{
-    doors::quic::frame::FrameCounts,
-    quic::{Link, StreamId, WriteFault},
-};
+use super::Common;
+use crate::quic::{Link, StreamId, WriteFault};
 use bytes::Bytes;
-use std::{collections::VecDeque, rc::Rc};
+use std::collections::VecDeque;
 use tutti_shards::RoomId;
 
 /// The way out on one stream. A stream that is blocked holds up no other. While nothing waits, which is nearly always,
@@ -13,16 +11,20 @@ use tutti_shards::RoomId;
 #[derive(Debug)]
 pub(super) struct Outlet {
     pub(super) stream: StreamId,
-    /// The room that it is for alone.
-    pub(super) room: Option<RoomId>,
     waiting: Option<Box<Waiting>>,
-    frames: Rc<FrameCounts>,
     /// Bytes put in since the beginning.
     total: u64,
     blocked: bool,
     /// Nothing follows: the stream is finished once everything was taken.
     ending: bool,
     finished: bool,
+}
+
+/// The way out of a busy room.
+#[derive(Debug)]
+pub(super) struct Hot {
+    pub(super) room: RoomId,
+    pub(super) outlet: Outlet,
 }
 
 #[derive(Debug, Default)]
@@ -45,22 +47,13 @@ impl Waiting {
 const GRAIN_US: u64 = 100_000;
 
 impl Outlet {
-    pub(super) fn new(stream: StreamId, frames: &Rc<FrameCounts>) -> Self {
-        Outlet {
-            stream,
-            room: None,
-            waiting: None,
-            frames: frames.clone(),
-            total: 0,
-            blocked: false,
-            ending: false,
-            finished: false,
-        }
+    pub(super) fn new(stream: StreamId) -> Self {
+        Outlet { stream, waiting: None, total: 0, blocked: false, ending: false, finished: false }
     }
 
     /// Puts whole frames in.
-    pub(super) fn push(&mut self, bytes: &[u8], now_us: u64) {
-        self.frames.went(bytes);
+    pub(super) fn push(&mut self, common: &Common, bytes: &[u8], now_us: u64) {
+        common.frames.went(bytes);
         self.wait(bytes, now_us);
     }
 
@@ -79,11 +72,17 @@ impl Outlet {
     }
 
     /// Gives the stream whole frames at once, as they are, if nothing waits before them; otherwise they wait, too.
-    pub(super) fn send(&mut self, bytes: &Bytes, now_us: u64, link: &mut dyn Link) {
+    pub(super) fn send(
+        &mut self,
+        common: &Common,
+        bytes: &Bytes,
+        now_us: u64,
+        link: &mut dyn Link,
+    ) {
         if self.blocked || self.waiting.is_some() {
-            return self.push(bytes, now_us);
+            return self.push(common, bytes, now_us);
         }
-        self.frames.went(bytes);
+        common.frames.went(bytes);
         // What a stopped stream does not take is dropped; the stop is told about as an event.
         let taken = link.write_shared(self.stream, bytes).unwrap_or(bytes.len());
         self.total += taken as u64;

@@ -21,9 +21,16 @@ pub(super) struct Presence {
     said: Option<(bool, Option<Box<str>>)>,
     /// Before this moment the core is not told again.
     said_rests_until_us: u64,
-    /// The last change of each person, by their number, while it is to be told again.
+    /// `None` while nothing is, which is mostly.
+    repeats: Option<Box<Repeats>>,
+}
+
+/// What is to be told again.
+#[derive(Debug, Default)]
+struct Repeats {
+    /// The last change of each person, by their number.
     told: BTreeMap<u64, (u32, Vec<u8>)>,
-    /// When which change is told again, soonest first.
+    /// When which change is told again, soonest first; never empty.
     again: VecDeque<(u64, u64, u32)>,
 }
 
@@ -38,8 +45,12 @@ impl Presence {
 
     pub(super) fn next_deadline_us(&self) -> Option<u64> {
         let said = self.said.as_ref().map(|_| self.said_rests_until_us);
-        let again = self.again.front().map(|&(at, ..)| at);
-        [said, again].into_iter().flatten().min()
+        [said, self.again_us()].into_iter().flatten().min()
+    }
+
+    /// When the next change is told again.
+    fn again_us(&self) -> Option<u64> {
+        self.repeats.as_ref()?.again.front().map(|&(at, ..)| at)
     }
 }
 
@@ -64,29 +75,36 @@ impl Session {
         if !self.capabilities.presence || is_own || self.is_slow() {
             return;
         }
-        if self.presence.told.get(&user).is_some_and(|(known, _)| *known >= number) {
+        let repeats = self.presence.repeats.get_or_insert_default();
+        if repeats.told.get(&user).is_some_and(|(known, _)| *known >= number) {
             return;
         }
+        repeats.told.insert(user, (number, frame.to_vec()));
+        repeats.again.push_back((now.mono_us + AGAIN_US, user, number));
+        let is_over = repeats.again.len() > REPEATED_MAX;
         self.datagram(frame);
-        self.presence.told.insert(user, (number, frame.to_vec()));
-        self.presence.again.push_back((now.mono_us + AGAIN_US, user, number));
-        while self.presence.again.len() > REPEATED_MAX {
+        if is_over {
             self.tell_presence_again();
         }
     }
 
     /// Tells again what is due.
     pub(super) fn repeat_presence(&mut self, now: Now) {
-        while self.presence.again.front().is_some_and(|&(at, ..)| at <= now.mono_us) {
+        while self.presence.again_us().is_some_and(|at| at <= now.mono_us) {
             self.tell_presence_again();
         }
     }
 
     fn tell_presence_again(&mut self) {
-        let Some((_, user, number)) = self.presence.again.pop_front() else { return };
+        let Some(Repeats { told, again }) = self.presence.repeats.as_deref_mut() else { return };
+        let Some((_, user, number)) = again.pop_front() else { return };
         // A newer one is told again by itself.
-        if self.presence.told.get(&user).is_some_and(|(known, _)| *known == number)
-            && let Some((_, frame)) = self.presence.told.remove(&user)
+        let is_last = told.get(&user).is_some_and(|(known, _)| *known == number);
+        let frame = if is_last { told.remove(&user) } else { None };
+        if again.is_empty() {
+            self.presence.repeats = None;
+        }
+        if let Some((_, frame)) = frame
             && !self.is_slow()
         {
             self.datagram(&frame);
@@ -94,7 +112,7 @@ impl Session {
     }
 
     fn is_slow(&self) -> bool {
-        let streams = [&self.control].into_iter().chain(&self.lanes).chain(&self.hot);
+        let streams = self.outlets();
         let (mut all, mut most) = (0, 0);
         for waiting in streams.map(super::Outlet::waiting) {
             (all, most) = (all + waiting, most.max(waiting));

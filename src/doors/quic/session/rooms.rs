@@ -4,7 +4,7 @@
 //! moves between two frames, and the client learns from which number on. Whether a room is busy its owner says, by a
 //! mark among the frames.
 
-use super::{Ask, Outlet, Phase, Session};
+use super::{Ask, Common, Hot, Outlet, Phase, Session, few::Few};
 use crate::{
     doors::quic::{
         CloseCode, ErrorCode,
@@ -16,7 +16,7 @@ use crate::{
 use bytes::Bytes;
 use serde_json::json;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     ops::Range,
 };
 use tutti_shards::{Now, RoomCommand, RoomId, RoomRequest, RoomWish, SeatRequest};
@@ -57,12 +57,10 @@ impl RoomListing {
 /// All rooms of a session.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    /// In boxes, because a tree makes room for many where most have one.
-    seats: BTreeMap<u32, Box<Seat>>,
-    by_room: HashMap<RoomId, u32>,
+    seats: Few<u32, Seat>,
     last_seat: u32,
-    /// How often the client has sat down in each room.
-    memberships: HashMap<RoomId, u32>,
+    /// Rooms in which the client has sat down.
+    known: HashMap<RoomId, Known>,
     /// Counts rooms as they become busy.
     busy_count: u64,
     /// Rooms that its user belongs to, in which it will sit.
@@ -71,6 +69,14 @@ pub(super) struct Rooms {
     pub(super) invitations: Vec<u8>,
     /// A `RoomInit` or `RoomHistory` that its stream has not taken yet: nothing of that size follows before.
     heavy: Option<(crate::quic::StreamId, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The seat there now.
+    seat: Option<u32>,
+    /// How often it has sat down.
+    memberships: u32,
 }
 
 #[derive(Debug, Default)]
@@ -106,20 +112,19 @@ impl Rooms {
 
     /// The seat in a room.
     pub(super) fn seat(&self, room: RoomId) -> Option<u32> {
-        self.by_room.get(&room).copied()
+        self.known.get(&room)?.seat
     }
 
     /// A new seat, which is not anywhere yet.
     pub(super) fn add(&mut self) -> u32 {
         self.last_seat += 1;
-        self.seats.insert(self.last_seat, Box::default());
+        self.seats.get_or_default(self.last_seat);
         self.last_seat
     }
 
     /// Whether a join of this room can be counted.
     pub(super) fn can_count(&self, room: Option<RoomId>) -> bool {
-        self.memberships.len() < COUNTED_MAX
-            || room.is_some_and(|room| self.memberships.contains_key(&room))
+        self.known.len() < COUNTED_MAX || room.is_some_and(|room| self.known.contains_key(&room))
     }
 
     /// The rooms in which it will sit.
@@ -134,12 +139,12 @@ impl Rooms {
 
     fn is_seating(&self) -> bool {
         let is_busy = |seat: &Seat| seat.room.is_none() || seat.leaving || seat.fetching;
-        self.heavy.is_some() || self.seats.values().any(|seat| is_busy(seat))
+        self.heavy.is_some() || self.seats.values().any(is_busy)
     }
 
     /// Something was asked with a seat.
     pub(super) fn asked(&mut self, seat: u32, command: &RoomCommand) {
-        let Some(seat) = self.seats.get_mut(&seat) else { return };
+        let Some(seat) = self.seats.get_mut(seat) else { return };
         match command {
             RoomCommand::Leave => seat.leaving = true,
             RoomCommand::History { .. } => seat.fetching = true,
@@ -149,7 +154,7 @@ impl Rooms {
 
     /// The history that was asked for is there, or will not come.
     fn fetched(&mut self, seat: u32) {
-        if let Some(seat) = self.seats.get_mut(&seat) {
+        if let Some(seat) = self.seats.get_mut(seat) {
             seat.fetching = false;
         }
     }
@@ -157,7 +162,7 @@ impl Rooms {
     /// Somebody is writing in a room, or not any more; more often than `every_us` nobody is told.
     pub(super) fn types(&mut self, room: RoomId, now_us: u64, every_us: u64) -> Option<u32> {
         let number = self.seat(room)?;
-        let seat = self.seats.get_mut(&number)?;
+        let seat = self.seats.get_mut(number)?;
         if seat.typed_at_us.is_some_and(|at| now_us < at + every_us) {
             return None;
         }
@@ -170,7 +175,7 @@ impl Session {
     /// The user belongs to a room.
     pub(super) fn belongs(&mut self, room: RoomId) {
         if let Some(number) = self.rooms.seat(room)
-            && let Some(seat) = self.rooms.seats.get_mut(&number)
+            && let Some(seat) = self.rooms.seats.get_mut(number)
         {
             seat.again = true;
         } else if !self.rooms.due.contains(&room) {
@@ -204,8 +209,8 @@ impl Session {
                 &json!({ "kind": "shard", "shard_id": lane }),
                 &mut bytes,
             );
-            let mut outlet = Outlet::new(stream, &self.frames);
-            outlet.push(&bytes, now.mono_us);
+            let mut outlet = Outlet::new(stream);
+            outlet.push(&self.common, &bytes, now.mono_us);
             self.lanes.push(outlet);
         }
         let lanes = u64::from(self.config.lanes);
@@ -237,7 +242,7 @@ impl Session {
             }
             self.put_run(now, number, bytes, &mut run, link);
             let payload = frame.get(frame::HEADER_BYTES..).unwrap_or_default();
-            let ghost = self.rooms.seats.get_mut(&number).and_then(|seat| seat.ghost.as_mut());
+            let ghost = self.rooms.seats.get_mut(number).and_then(|seat| seat.ghost.as_mut());
             if let Some(answers) = ghost
                 && (kind != kind::COMMAND_OK || std::mem::take(answers) == 0)
             {
@@ -252,11 +257,11 @@ impl Session {
                 mark::BUSY => self.busy(now, number, payload),
                 mark::MAY_POST => self.may_upload(now, payload, link),
                 kind::COMMAND_OK | kind::MESSAGE_ACK | kind::ERROR | kind::SERVER_COMMAND => {
-                    self.control.push(frame, now.mono_us)
+                    self.control.push(&self.common, frame, now.mono_us)
                 }
                 kind::MESSAGE_DELIVERED | kind::MESSAGE_READ => {
                     if self.capabilities.receipts {
-                        self.control.push(frame, now.mono_us);
+                        self.control.push(&self.common, frame, now.mono_us);
                     }
                 }
                 kind::TYPING | kind::STOP_TYPING => {
@@ -289,10 +294,10 @@ impl Session {
         if frames == 0 {
             return;
         }
-        if let Some(outlet) = self.outlet_of(number) {
-            outlet.send(&bytes.slice(range), now.mono_us, link);
+        if let Some((outlet, common)) = self.outlet_of(number) {
+            outlet.send(common, &bytes.slice(range), now.mono_us, link);
         }
-        if let Some(seat) = self.rooms.seats.get_mut(&number) {
+        if let Some(seat) = self.rooms.seats.get_mut(number) {
             seat.next_seq += frames;
         }
     }
@@ -303,28 +308,29 @@ impl Session {
         }
     }
 
-    /// The stream of a seat's room.
-    fn outlet_of(&mut self, number: u32) -> Option<&mut Outlet> {
-        let seat = self.rooms.seats.get(&number)?;
+    /// The stream of a seat's room, and what its frames are counted in.
+    fn outlet_of(&mut self, number: u32) -> Option<(&mut Outlet, &Common)> {
+        let seat = self.rooms.seats.get(number)?;
         let room = seat.room?;
         let lane = (room.0 % u64::from(self.config.lanes)) as usize;
-        match seat.hot {
-            Some(stream) => self.hot.iter_mut().find(|outlet| outlet.stream == stream),
-            None => self.lanes.get_mut(lane),
-        }
+        let outlet = match seat.hot {
+            Some(stream) => hot_outlet(&mut self.hot, stream)?,
+            None => self.lanes.get_mut(lane)?,
+        };
+        Some((outlet, &self.common))
     }
 
     /// Puts a frame on the stream of a seat's room.
     fn put(&mut self, now: Now, number: u32, frame: &[u8]) {
-        if let Some(outlet) = self.outlet_of(number) {
-            outlet.push(frame, now.mono_us);
+        if let Some((outlet, common)) = self.outlet_of(number) {
+            outlet.push(common, frame, now.mono_us);
         }
     }
 
     /// The same for a frame so large that no other such follows before its stream has taken it.
     fn put_heavy(&mut self, now: Now, number: u32, frame: &[u8]) {
-        if let Some(outlet) = self.outlet_of(number) {
-            outlet.push(frame, now.mono_us);
+        if let Some((outlet, common)) = self.outlet_of(number) {
+            outlet.push(common, frame, now.mono_us);
             self.rooms.heavy = Some((outlet.stream, outlet.total()));
         }
     }
@@ -332,8 +338,7 @@ impl Session {
     /// Looks whether the last large frame was taken by its stream.
     pub(super) fn settle_heavy(&mut self) {
         let Some((stream, end)) = self.rooms.heavy else { return };
-        let outlets = self.lanes.iter().chain(&self.hot);
-        let taken = outlets.into_iter().find(|outlet| outlet.stream == stream);
+        let taken = self.outlets().find(|outlet| outlet.stream == stream);
         if taken.is_none_or(|outlet| outlet.taken() >= end) {
             self.rooms.heavy = None;
         }
@@ -343,8 +348,8 @@ impl Session {
     fn seated(&mut self, now: Now, number: u32, payload: &[u8], link: &mut dyn Link) {
         let Some((room, seq)) = two_numbers(payload) else { return };
         let room = RoomId(room);
-        let twice = self.rooms.by_room.contains_key(&room);
-        let Some(seat) = self.rooms.seats.get_mut(&number) else { return };
+        let twice = self.rooms.seat(room).is_some();
+        let Some(seat) = self.rooms.seats.get_mut(number) else { return };
         (seat.room, seat.next_seq) = (Some(room), seq + 1);
         if twice {
             // A full lobby led to where it is already; one seat is enough.
@@ -353,8 +358,9 @@ impl Session {
             let request = RoomRequest { nonce: None, kind: kind::JOIN_ROOM, command };
             return self.asks.push_back(Ask::Room(number, request));
         }
-        self.rooms.by_room.insert(room, number);
-        *self.rooms.memberships.entry(room).or_default() += 1;
+        let known = self.rooms.known.entry(room).or_default();
+        known.seat = Some(number);
+        known.memberships += 1;
         if self.phase == Phase::Entering {
             self.entered(now, Some(room.0), link);
         }
@@ -375,15 +381,15 @@ impl Session {
     }
 
     fn membership(&self, number: u32) -> u32 {
-        let room = self.rooms.seats.get(&number).and_then(|seat| seat.room);
-        room.and_then(|room| self.rooms.memberships.get(&room)).copied().unwrap_or(1)
+        let room = self.rooms.seats.get(number).and_then(|seat| seat.room);
+        room.and_then(|room| self.rooms.known.get(&room)).map_or(1, |known| known.memberships)
     }
 
     /// A seat's room is closed for this session.
     fn closed(&mut self, now: Now, number: u32, payload: &[u8]) {
         let Some((&how, numbers)) = payload.split_first() else { return };
         let Some((by, until)) = two_numbers(numbers) else { return };
-        let Some(room) = self.rooms.seats.get(&number).and_then(|seat| seat.room) else { return };
+        let Some(room) = self.rooms.seats.get(number).and_then(|seat| seat.room) else { return };
         let reason = match how {
             2 => "kicked",
             3 => "banned",
@@ -436,7 +442,7 @@ impl Session {
                 | RoomCommand::Unseat
                 | RoomCommand::MayPost { .. }
         );
-        let room = self.rooms.seats.get(&number).and_then(|seat| seat.room);
+        let room = self.rooms.seats.get(number).and_then(|seat| seat.room);
         if let Some(room) = room.filter(|_| !is_silent)
             && !matches!(self.phase, Phase::Closing | Phase::Gone)
         {
@@ -445,18 +451,19 @@ impl Session {
     }
 
     fn forget_seat(&mut self, now: Now, number: u32, link: &mut dyn Link) {
-        let Some(seat) = self.rooms.seats.remove(&number) else { return };
+        let Some(seat) = self.rooms.seats.remove(number) else { return };
         self.forget_asked(now, number, link);
         if let Some(room) = seat.room
-            && self.rooms.seat(room) == Some(number)
+            && let Some(known) = self.rooms.known.get_mut(&room)
+            && known.seat == Some(number)
         {
-            self.rooms.by_room.remove(&room);
+            known.seat = None;
             if seat.again {
                 self.rooms.due.push_back(room);
             }
         }
         if let Some(stream) = seat.hot
-            && let Some(outlet) = self.hot.iter_mut().find(|outlet| outlet.stream == stream)
+            && let Some(outlet) = hot_outlet(&mut self.hot, stream)
         {
             outlet.end();
         }
@@ -470,7 +477,7 @@ impl Session {
     fn busy(&mut self, now: Now, number: u32, payload: &[u8]) {
         let on = payload.first() == Some(&1);
         let lanes = u64::from(self.config.lanes);
-        let Some(seat) = self.rooms.seats.get_mut(&number) else { return };
+        let Some(seat) = self.rooms.seats.get_mut(number) else { return };
         if on {
             self.rooms.busy_count += 1;
             seat.busy = Some(self.rooms.busy_count);
@@ -484,7 +491,7 @@ impl Session {
             "stream_id": stream.0,
             "first_seq": seat.next_seq,
         });
-        if let Some(outlet) = self.hot.iter_mut().find(|outlet| outlet.stream == stream) {
+        if let Some(outlet) = hot_outlet(&mut self.hot, stream) {
             outlet.end();
         }
         self.tell(now, kind::ROOM_DEMOTED, &payload);
@@ -505,23 +512,22 @@ impl Session {
                     && seat.hot.is_none()
                     && seat.room.is_some()
                     && !seat.leaving
-                    && !self.hot.iter().any(|outlet| outlet.room == seat.room)
+                    && !self.hot.iter().any(|hot| Some(hot.room) == seat.room)
             });
-            let Some((&number, _)) = waiting.min_by_key(|(_, seat)| seat.busy) else { return };
+            let Some((number, _)) = waiting.min_by_key(|(_, seat)| seat.busy) else { return };
             let Some(stream) = link.open_one_way() else { return };
             link.set_priority(stream, PRIORITY_ROOMS);
             let lanes = u64::from(self.config.lanes);
-            let Some(seat) = self.rooms.seats.get_mut(&number) else { return };
+            let Some(seat) = self.rooms.seats.get_mut(number) else { return };
             let Some(room) = seat.room else { return };
             seat.hot = Some(stream);
             let first_seq = seat.next_seq;
             let opens = json!({ "kind": "hot", "room_id": room, "first_seq": first_seq });
             let mut bytes = Vec::new();
             wire::json(kind::STREAM_OPEN, &opens, &mut bytes);
-            let mut outlet = Outlet::new(stream, &self.frames);
-            outlet.room = Some(room);
-            outlet.push(&bytes, now.mono_us);
-            self.hot.push(outlet);
+            let mut outlet = Outlet::new(stream);
+            outlet.push(&self.common, &bytes, now.mono_us);
+            self.hot.push(Hot { room, outlet });
             let payload = json!({
                 "room_id": room,
                 "from_shard": room.0 % lanes,
@@ -531,6 +537,11 @@ impl Session {
             self.tell(now, kind::ROOM_PROMOTED, &payload);
         }
     }
+}
+
+/// The stream of a busy room.
+fn hot_outlet(hot: &mut [Hot], stream: crate::quic::StreamId) -> Option<&mut Outlet> {
+    hot.iter_mut().map(|hot| &mut hot.outlet).find(|outlet| outlet.stream == stream)
 }
 
 /// Whether frames of this kind are counted by `seq` (protocol page, section 12).

@@ -303,6 +303,27 @@ fn a_message_waits_until_its_files_may_be_shown() {
 }
 
 #[test]
+fn an_upload_that_another_connection_took_over_is_over_here() {
+    let mut world = world();
+    let ann = begun(&mut world, 6);
+    world.write(ann, UP, &chunk(0, b"abc"));
+    world.asked(ann);
+    world.answer(ann, UP, Answer::TakenOver(UploadId(78)));
+    assert!(world.control(ann).is_empty(), "another's");
+    world.answer(ann, UP, Answer::TakenOver(ID));
+    let told = world.control(ann);
+    assert_eq!((told.len(), told[0].0), (1, kind::UPLOAD_CANCEL));
+    assert_eq!(told[0].1["upload_id"], 77);
+    assert!(world.link(ann).stopped.contains(&(UP, stream_code::CANCELLED)));
+    assert!(world.asked(ann).is_empty(), "it is not given up for the other connection");
+    // The answer to what was on its way.
+    world.answer(ann, UP, Answer::Taken(Err(Fault::Gone)));
+    assert!(world.control(ann).is_empty());
+    world.say(ann, 1, "still here", "m");
+    assert_eq!(world.control(ann)[0].0, kind::MESSAGE_ACK);
+}
+
+#[test]
 fn the_next_piece_is_read_when_the_last_was_taken() {
     let mut world = world();
     let ann = world.enter(0, "Ann");

@@ -16,7 +16,11 @@ use crate::{
     uploads::{Answer, Request},
 };
 use serde_json::{Value, json};
-use std::{collections::HashMap, io::IoSlice, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::IoSlice,
+    net::SocketAddr,
+};
 use tutti_shards::{
     ChannelName, Command, Config, Format, JoinTarget, Key, MeshMessage, NumberKey, Output, Seeds,
     Sent, Shard, ShardId, Transport,
