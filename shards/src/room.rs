@@ -415,6 +415,8 @@ pub enum RoomFault {
     NotFound,
     /// The asker is too fast; when it may try again, milliseconds.
     TooFast(u32),
+    /// All people of the room together are; when the asker may try again, milliseconds.
+    RoomTooFast(u32),
     /// The value means nothing here.
     Invalid,
     /// The channel's limit is reached.

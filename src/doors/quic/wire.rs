@@ -468,13 +468,22 @@ fn fitting(
     }
 }
 
+const ROOM_TOO_FAST: &str = "too many messages in this room";
+
 /// Appends the error for something that was refused in a room.
 fn refused(answer: Answer<'_>, fault: RoomFault, out: &mut Vec<u8>) {
     use super::ErrorCode;
+    if let RoomFault::RoomTooFast(delay_ms) = fault {
+        let payload = serde_json::json!({
+            "room_id": answer.room, "delay_ms": delay_ms, "reason": ROOM_TOO_FAST,
+        });
+        json(kind::THROTTLE, &payload, out);
+    }
     let (code, message, retry_after) = match fault {
         RoomFault::Denied => (ErrorCode::PermissionDenied, "not allowed here", None),
         RoomFault::NotFound => (ErrorCode::NotFound, "not found", None),
         RoomFault::TooFast(ms) => (ErrorCode::RateLimited, "too fast", Some(u64::from(ms))),
+        RoomFault::RoomTooFast(ms) => (ErrorCode::RateLimited, ROOM_TOO_FAST, Some(u64::from(ms))),
         RoomFault::Invalid => (ErrorCode::InvalidMessage, "it means nothing here", None),
         RoomFault::Full => (ErrorCode::RoomFull, "the room is full", None),
         RoomFault::Exists(_) => (ErrorCode::AlreadyExists, "the name is taken", None),

@@ -285,9 +285,11 @@ impl Session {
                 }
                 mark::BUSY => self.busy(now, number, payload),
                 mark::MAY_POST => self.may_upload(now, payload, link),
-                kind::COMMAND_OK | kind::MESSAGE_ACK | kind::ERROR | kind::SERVER_COMMAND => {
-                    self.control.push(&self.common, frame, now.mono_us)
-                }
+                kind::COMMAND_OK
+                | kind::MESSAGE_ACK
+                | kind::ERROR
+                | kind::SERVER_COMMAND
+                | kind::THROTTLE => self.control.push(&self.common, frame, now.mono_us),
                 kind::MESSAGE_DELIVERED | kind::MESSAGE_READ => {
                     if self.capabilities.receipts {
                         self.control.push(&self.common, frame, now.mono_us);
