@@ -618,6 +618,8 @@ pub enum RoomEvent<'a> {
     Invited(&'a Invitation),
     /// To a session: its user belongs to a room, and so it sits there.
     Enters(RoomId),
+    /// To a seat that was taken because its user belongs to this room: it is not to be had now, and may be later.
+    Later(RoomId),
     /// To a session, ahead of its welcome: the rooms that its user belongs to.
     Belongs(&'a [RoomId]),
     /// The seat is there: what follows is the room's.

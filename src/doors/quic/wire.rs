@@ -40,6 +40,8 @@ pub mod mark {
     pub const BELONGS: u8 = 0xe6;
     /// Whether the seat may post: which question (8), and an error frame if it may not.
     pub const MAY_POST: u8 = 0xe7;
+    /// To a seat that was taken because its user belongs to a room (8): it is not to be had now, and may be later.
+    pub const LATER: u8 = 0xe8;
 }
 
 /// The encoder.
@@ -364,6 +366,9 @@ impl QuicWire {
                 json(kind::ROOM_INVITE, &payload, out);
             }
             RoomEvent::Enters(room) => belongs(&[room], out),
+            RoomEvent::Later(room) => frame::append(mark::LATER, out, |out| {
+                out.extend_from_slice(&room.0.to_be_bytes());
+            }),
             RoomEvent::Belongs(rooms) => belongs(rooms, out),
             RoomEvent::MayPost { answer, ticket, fault } => {
                 frame::append(mark::MAY_POST, out, |out| {

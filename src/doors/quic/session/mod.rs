@@ -544,6 +544,7 @@ impl Session {
                 return self.farewell(now, link, CloseCode::Dead, "nothing was heard");
             }
             if self.phase == Phase::Live {
+                self.ask_again();
                 let payload = serde_json::json!({ "timestamp": now.wall_ms });
                 self.tell(now, kind::PING, &payload);
             }

@@ -522,3 +522,30 @@ fn rooms_of_a_connection_are_limited() {
     world.join(ann, "c");
     assert_eq!(answer(&world.control(ann), "join").1["code"], 1018);
 }
+
+/// Somebody writes to one who has no place for another room: it comes when there is one.
+#[test]
+fn a_room_for_which_there_was_no_place_is_asked_for_again() {
+    let mut world = World::with(2, |_| {}, |session| session.rooms_max = 2);
+    let (ann, ben) = (world.enter(0, "Ann"), world.enter(1, "Ben"));
+    let taken = world.join(ben, "b");
+    let control = world.control(ben);
+    let (_, auth) = control.iter().find(|(kind, _)| *kind == kind::AUTH_OK).unwrap();
+    let open = json!({ "user_id": auth["user_id"], "nonce": "open" });
+    world.chat(ann, kind::OPEN_DIRECT, open);
+    let room = answer(&world.control(ann), "open").1["room_id"].as_u64().unwrap();
+    world.say(ann, room, "psst", "1");
+    let init = |world: &mut World| {
+        let lane = world.lane(ben, room).into_iter();
+        lane.filter(|(kind, init)| *kind == kind::ROOM_INIT && init["room_id"] == room).collect()
+    };
+    let before: Vec<_> = init(&mut world);
+    assert_eq!(before, [], "there is no place");
+    world.pass(26_000);
+    assert_eq!(init(&mut world), [], "still not");
+    world.chat(ben, kind::LEAVE_ROOM, json!({ "room_id": taken, "nonce": "leave" }));
+    world.pass(26_000);
+    let after = init(&mut world);
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0].1["recent_messages"][0]["content"], "psst");
+}
