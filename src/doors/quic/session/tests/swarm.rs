@@ -1,6 +1,6 @@
 //! Random sessions on several shards: what each client is told of each room has no gap and no repetition, and at the
-//! end nobody is anywhere that has gone. Some clients do not read some of their streams for a while: the others are told
-//! everything at once all the same, and they themselves when they read on, or they are sent away.
+//! end nobody is anywhere that has gone. Some clients do not read some of their streams for a while: the others are
+//! told everything at once all the same, and they themselves when they read on, or they are sent away.
 
 use super::world::*;
 use crate::doors::quic::frame::kind;
