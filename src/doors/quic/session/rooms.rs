@@ -211,6 +211,8 @@ impl Session {
             );
             let mut outlet = Outlet::new(stream);
             outlet.push(&self.common, &bytes, now.mono_us);
+            // At once, so that what rooms say does not have to wait behind it, for which it would be copied.
+            let _ = outlet.flush(link);
             self.lanes.push(outlet);
         }
         let lanes = u64::from(self.config.lanes);
@@ -272,9 +274,9 @@ impl Session {
                 mark::PRESENCE => self.told_presence(now, payload),
                 kind::ROOM_INIT => {
                     let frame = self.counted(number, frame);
-                    self.put_heavy(now, number, &frame);
+                    self.put_heavy(now, number, &frame, link);
                 }
-                kind::ROOM_HISTORY => self.put_heavy(now, number, frame),
+                kind::ROOM_HISTORY => self.put_heavy(now, number, frame, link),
                 _ => debug_assert!(false, "no frame of a seat: {kind:#x}"),
             }
         }
@@ -328,9 +330,11 @@ impl Session {
     }
 
     /// The same for a frame so large that no other such follows before its stream has taken it.
-    fn put_heavy(&mut self, now: Now, number: u32, frame: &[u8]) {
+    fn put_heavy(&mut self, now: Now, number: u32, frame: &[u8], link: &mut dyn Link) {
         if let Some((outlet, common)) = self.outlet_of(number) {
             outlet.push(common, frame, now.mono_us);
+            // At once, for what follows from the room not to be copied behind it.
+            let _ = outlet.flush(link);
             self.rooms.heavy = Some((outlet.stream, outlet.total()));
         }
     }
