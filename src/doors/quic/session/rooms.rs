@@ -274,9 +274,9 @@ impl Session {
                 mark::PRESENCE => self.told_presence(now, payload),
                 kind::ROOM_INIT => {
                     let frame = self.counted(number, frame);
-                    self.put_heavy(now, number, &frame, link);
+                    self.put_heavy(now, number, &frame.into(), link);
                 }
-                kind::ROOM_HISTORY => self.put_heavy(now, number, frame, link),
+                kind::ROOM_HISTORY => self.put_heavy(now, number, &bytes.slice(start..at), link),
                 _ => debug_assert!(false, "no frame of a seat: {kind:#x}"),
             }
         }
@@ -330,11 +330,9 @@ impl Session {
     }
 
     /// The same for a frame so large that no other such follows before its stream has taken it.
-    fn put_heavy(&mut self, now: Now, number: u32, frame: &[u8], link: &mut dyn Link) {
+    fn put_heavy(&mut self, now: Now, number: u32, frame: &Bytes, link: &mut dyn Link) {
         if let Some((outlet, common)) = self.outlet_of(number) {
-            outlet.push(common, frame, now.mono_us);
-            // At once, for what follows from the room not to be copied behind it.
-            let _ = outlet.flush(link);
+            outlet.send(common, frame, now.mono_us, link);
             self.rooms.heavy = Some((outlet.stream, outlet.total()));
         }
     }
