@@ -15,6 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use serde_json::json;
+use smallvec::{SmallVec, smallvec};
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
@@ -273,10 +274,12 @@ impl Session {
                 }
                 mark::PRESENCE => self.told_presence(now, payload),
                 kind::ROOM_INIT => {
-                    let frame = self.counted(number, frame);
-                    self.put_heavy(now, number, &frame.into(), link);
+                    let pieces = self.counted(number, &bytes.slice(start..at));
+                    self.put_heavy(now, number, kind, &pieces, link);
                 }
-                kind::ROOM_HISTORY => self.put_heavy(now, number, &bytes.slice(start..at), link),
+                kind::ROOM_HISTORY => {
+                    self.put_heavy(now, number, kind, &[bytes.slice(start..at)], link);
+                }
                 _ => debug_assert!(false, "no frame of a seat: {kind:#x}"),
             }
         }
@@ -330,9 +333,17 @@ impl Session {
     }
 
     /// The same for a frame so large that no other such follows before its stream has taken it.
-    fn put_heavy(&mut self, now: Now, number: u32, frame: &Bytes, link: &mut dyn Link) {
+    fn put_heavy(
+        &mut self,
+        now: Now,
+        number: u32,
+        kind: u8,
+        pieces: &[Bytes],
+        link: &mut dyn Link,
+    ) {
         if let Some((outlet, common)) = self.outlet_of(number) {
-            outlet.send(common, frame, now.mono_us, link);
+            common.frames.one_went(kind);
+            pieces.iter().for_each(|piece| outlet.give(piece, now.mono_us, link));
             self.rooms.heavy = Some((outlet.stream, outlet.total()));
         }
     }
@@ -368,18 +379,22 @@ impl Session {
         }
     }
 
-    /// A `RoomInit` with the number of the membership, which is its last field.
-    fn counted(&self, number: u32, frame: &[u8]) -> Vec<u8> {
-        let membership = self.membership(number).to_string();
-        let Some(rest) = frame.strip_suffix(b"0}") else { return frame.to_vec() };
-        let mut bytes = Vec::with_capacity(frame.len() + membership.len());
+    /// A `RoomInit` with the number of the membership, which is its last field, in pieces: it is tens of kilobytes in
+    /// a large room, and seldom has to be made longer.
+    fn counted(&self, number: u32, frame: &Bytes) -> SmallVec<[Bytes; 2]> {
+        const NONE: &[u8] = b"0}";
+        let Some(rest) = frame.strip_suffix(NONE) else { return smallvec![frame.clone()] };
+        let end = format!("{}}}", self.membership(number)).into_bytes();
+        if end.len() == NONE.len() {
+            return smallvec![frame.slice(..rest.len()), end.into()];
+        }
+        let mut bytes = Vec::with_capacity(rest.len() + end.len());
         let payload = rest.get(frame::HEADER_BYTES..).unwrap_or_default();
         frame::append(kind::ROOM_INIT, &mut bytes, |out| {
             out.extend_from_slice(payload);
-            out.extend_from_slice(membership.as_bytes());
-            out.push(b'}');
+            out.extend_from_slice(&end);
         });
-        bytes
+        smallvec![bytes.into()]
     }
 
     fn membership(&self, number: u32) -> u32 {
