@@ -58,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         handshake: Duration::from_secs(10),
         retry_above: 1000,
         ignore_above: 4000,
+        masked_ids: true,
         receive_buffer: 4 << 20,
         send_buffer: 4 << 20,
     };

@@ -30,6 +30,10 @@ case $CARGO_TARGET_DIR in
 esac
 export PATH="$CARGO_TARGET_DIR/tools/bin:$PATH"
 export CARGO_INCREMENTAL=0
+# Most tests wait for a server of theirs, so more are run at once than there are cores.
+RUST_TEST_THREADS=$(nproc)
+if [ "$RUST_TEST_THREADS" -lt 6 ]; then RUST_TEST_THREADS=6; fi
+export RUST_TEST_THREADS
 # What an operator has set for a server of theirs is not meant for the tests' servers.
 unset SALT1 SALT2 NODE_ENV WS_PORT RUST_LOG
 for name in $(compgen -e | grep '^TUTTI_' | grep -v '^TUTTI_SEED$' || true); do unset "$name"; done

@@ -79,6 +79,7 @@ fn shared() -> &'static Arc<Shared> {
             handshake: HANDSHAKE,
             retry_above: 2,
             ignore_above: 4,
+            masked_ids: true,
             receive_buffer: 1 << 20,
             send_buffer: 1 << 20,
         };

@@ -66,6 +66,8 @@ pub struct Rates {
     pub chat: Rate,
     /// The same for the holder of the crown.
     pub chat_holder: Rate,
+    /// Messages in a room, of everybody together.
+    pub room: Rate,
     /// Channel changes of a connection.
     pub join: Rate,
     /// Settings changes.
@@ -292,6 +294,7 @@ impl Default for Rates {
         Rates {
             chat: Rate::new(4, 4_000),
             chat_holder: Rate::new(10, 4_000),
+            room: Rate::UNLIMITED,
             join: Rate::new(5, 2_000),
             settings: Rate::new(10, 2_000),
             crown: Rate::new(10, 5_000),
@@ -333,6 +336,7 @@ impl Config {
         self.rates = Rates {
             chat: off,
             chat_holder: off,
+            room: off,
             join: off,
             settings: off,
             crown: off,

@@ -140,6 +140,8 @@ pub(crate) enum Awaits {
     Letter(ChatText),
     /// The shard of its channel, to say that a command is done.
     Settled,
+    /// The storage, to keep what it did to somebody in its channel.
+    Kept,
     /// The storage, to say what the channel was that it wants to enter. It stays where it is meanwhile.
     Channel(JoinRequest),
 }

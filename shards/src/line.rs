@@ -190,6 +190,8 @@ pub enum LineError {
     NotAllowed,
     /// An operator has muted the person, for so many seconds yet.
     Muted(u64),
+    /// There were too many messages in the room lately.
+    RoomTooFast,
     /// Something of ours.
     Server,
 }

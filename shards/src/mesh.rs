@@ -65,6 +65,10 @@ pub(crate) enum Mesh {
     LetterDone { letter: Box<Letter>, to: Option<Box<Profile>> },
     /// A relayed member at a terminal waits for what becomes of a private message from now on.
     Writes { conn: ConnId, text: ChatText },
+    /// A relayed member at a terminal waits until what it did is kept.
+    Moderates { conn: ConnId },
+    /// It is, or it is known that it is not: what a terminal is told.
+    Moderated { conn: ConnId, user: UserId, bytes: Box<[u8]> },
 
     // To the shard that owns a room, and back.
     /// A connection of a shard wants a seat.

@@ -415,6 +415,8 @@ pub enum RoomFault {
     NotFound,
     /// The asker is too fast; when it may try again, milliseconds.
     TooFast(u32),
+    /// All people of the room together are; when the asker may try again, milliseconds.
+    RoomTooFast(u32),
     /// The value means nothing here.
     Invalid,
     /// The channel's limit is reached.
@@ -616,6 +618,8 @@ pub enum RoomEvent<'a> {
     Invited(&'a Invitation),
     /// To a session: its user belongs to a room, and so it sits there.
     Enters(RoomId),
+    /// To a seat that was taken because its user belongs to this room: it is not to be had now, and may be later.
+    Later(RoomId),
     /// To a session, ahead of its welcome: the rooms that its user belongs to.
     Belongs(&'a [RoomId]),
     /// The seat is there: what follows is the room's.

@@ -1,7 +1,8 @@
 //! What a channel is beyond itself as a room: its numbering, who may what, what was already said, and how busy it is.
 
 use crate::{
-    MessageId, NumberKey, Role, RoomId, StoredRoom, UserId, channel::Channel, shard::Gathered,
+    Bucket, MessageId, NumberKey, Role, RoomId, StoredRoom, UserId, channel::Channel,
+    shard::Gathered,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -29,6 +30,8 @@ pub(crate) struct RoomState {
     /// What members were told last of owner, visibility and chat.
     pub(crate) told: Told,
     pub(crate) beat: Beat,
+    /// What was said lately, by anybody.
+    pub(crate) said_lately: Bucket,
     rare: Option<Box<Rare>>,
 }
 
@@ -62,6 +65,7 @@ impl RoomState {
             retell_armed: false,
             told: Told { owner: None, visible: true, chat: true },
             beat: Beat::default(),
+            said_lately: Bucket::default(),
             rare: None,
         }
     }

@@ -39,7 +39,7 @@ kinds! {
 kinds! {
     /// Limits that peers can run into.
     Limit {
-        ChatRate = "chat_rate", JoinRate = "join_rate", SettingsRate = "settings_rate",
+        ChatRate = "chat_rate", RoomRate = "room_rate", JoinRate = "join_rate", SettingsRate = "settings_rate",
         CrownRate = "crown_rate", ProfileRate = "profile_rate", BanRate = "ban_rate", TimeRate = "time_rate",
         ListRate = "list_rate", CustomRate = "custom_rate", HelloRate = "hello_rate", NoteQuota = "note_quota",
         BytesIn = "bytes_in", MessagesIn = "messages_in", OutboxBytes = "outbox_bytes",

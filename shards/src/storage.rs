@@ -96,6 +96,8 @@ pub enum StoreRequest {
         number: u64,
         /// What.
         message: Box<ChatMessage>,
+        /// Whether it was said before and has changed: where it is not kept any more, it is not kept anew.
+        again: bool,
     },
     /// A channel's chat was cleared.
     ClearMessages {

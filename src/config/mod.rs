@@ -721,6 +721,7 @@ fn rates(read: &Reader<'_>) -> Rates {
     Rates {
         chat: rate("chat"),
         chat_holder: rate("chat_holder"),
+        room: rate("room"),
         join: rate("join"),
         settings: rate("settings"),
         crown: rate("crown"),

@@ -46,6 +46,7 @@ pub(super) fn read(
         handshake: read.ms("quic.handshake_ms"),
         retry_above: read.u32("quic.retry_above"),
         ignore_above: read.u32("quic.ignore_above"),
+        masked_ids: read.text("quic.connection_ids") == "masked",
         receive_buffer: read.length("quic.receive_buffer_bytes"),
         send_buffer: read.length("quic.send_buffer_bytes"),
     }))

@@ -99,8 +99,8 @@ fn quic_is_open_by_default_but_not_to_nobody() {
 #[test]
 fn every_key_is_settable_by_file_and_environment_and_reaches_the_config() {
     // Production with salts, so that each of them is used.
-    // And with a QUIC door, for its keys.
-    let base = "mode = \"production\"\nsalt1 = \"alpha\"\nsalt2 = \"beta\"\n\
+    // And with a QUIC door, for its keys, and a rate of rooms, for its time.
+    let base = "mode = \"production\"\nsalt1 = \"alpha\"\nsalt2 = \"beta\"\nrate.room.count = 9\n\
                 [quic]\nlisten = \"127.0.0.1:4433\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n\
                 token_secret = \"a secret of at least thirty-two bytes\"\n";
     for key in KEYS {
@@ -329,6 +329,35 @@ fn a_public_quic_address_needs_a_certificate() {
     }
     let error = refused("quic.retry_above = 10\nquic.ignore_above = 10");
     assert!(error.contains("quic.retry_above"), "{error}");
+}
+
+#[test]
+fn connection_ids_hide_their_shard_unless_told_otherwise() {
+    let masked = |lines: &str| config(lines).quic.unwrap().masked_ids;
+    assert!(masked("") && masked("quic.connection_ids = \"masked\""));
+    assert!(!masked("quic.connection_ids = \"plain\""));
+    assert!(refused("quic.connection_ids = \"bare\"").contains("quic.connection_ids"));
+}
+
+#[test]
+fn a_room_has_no_rate_unless_it_is_given_one() {
+    assert_eq!(config("").core.rates.room, Rate::UNLIMITED);
+    let lines = "rate.room.count = 30\nrate.room.per_ms = 10000";
+    assert_eq!(config(lines).core.rates.room, Rate::new(30, 10_000));
+    let off = format!("limits.enabled = false\n{lines}");
+    assert_eq!(config(&off).core.rates.room, Rate::UNLIMITED);
+}
+
+#[test]
+fn a_connection_has_limits_for_its_files() {
+    let of = |lines: &str| {
+        let uploads = config(lines).uploads.unwrap();
+        (uploads.per_connection_max, uploads.stall)
+    };
+    assert_eq!(of(""), (2, Duration::from_secs(30)));
+    let lines = "uploads.per_connection = 5\nuploads.stall_ms = 2000";
+    assert_eq!(of(lines), (5, Duration::from_secs(2)));
+    assert!(refused("uploads.per_connection = 11").contains("uploads.per_connection"));
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) fn read(read: &Reader<'_>, data: &Data) -> Result<Option<Settings>, C
         user_bytes_max: read.length("uploads.user_bytes") as u64,
         total_bytes_max: read.length("uploads.total_bytes") as u64,
         at_once_max: read.length("uploads.at_once"),
+        per_connection_max: read.length("uploads.per_connection"),
+        stall: read.ms("uploads.stall_ms"),
         unattached: read.ms("uploads.unattached_ms"),
         attached: read.ms("uploads.attached_ms"),
         public_url,

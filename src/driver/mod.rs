@@ -44,7 +44,10 @@ use crate::{
     activation::Passed,
     assets::{Assets, AssetsError, Sources},
     config::Config,
-    doors::{self, Admissions, Protocol, quic::SessionError},
+    doors::{
+        self, Admissions, Protocol,
+        quic::{SessionError, session::FileLimits},
+    },
     gate::Gate,
     identity::{Identity, SecretError, number_key},
     quic::{Certificates, SetupError, UdpSocket},
@@ -396,7 +399,13 @@ fn datagrams(
         settings.idle_timeout,
         settings.datagrams,
     )?;
-    sessions.upload_bytes_max = config.uploads.as_ref().map_or(0, |uploads| uploads.file_bytes_max);
+    if let Some(uploads) = &config.uploads {
+        sessions.uploads = FileLimits {
+            bytes_max: uploads.file_bytes_max,
+            at_once_max: uploads.per_connection_max,
+            stall: uploads.stall,
+        };
+    }
     sessions.admission = Some(admission.clone());
     let sessions = Arc::new(sessions);
     let shared = crate::quic::Shared::open(settings.clone(), &config.data, admission.clone())?;

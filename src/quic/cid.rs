@@ -2,7 +2,7 @@
 //!
 //! | byte | content |
 //! | --- | --- |
-//! | 0 | the shard, hidden by a keyed function of bytes 1 to 4 |
+//! | 0 | the shard, hidden by a keyed function of bytes 1 to 4 (as it is with `quic.connection_ids = "plain"`) |
 //! | 1-4 | a number that does not repeat, enciphered |
 //! | 5-7 | a keyed check over bytes 0 to 4 |
 //!
@@ -22,7 +22,11 @@ const CHECK: u8 = 2;
 const NUMBER: u8 = 3;
 
 /// Makes and reads ids.
-pub(super) struct CidKey(HeaderProtectionKey);
+pub(super) struct CidKey {
+    key: HeaderProtectionKey,
+    /// Whether the shard is hidden.
+    masked: bool,
+}
 
 impl fmt::Debug for CidKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,8 +35,9 @@ impl fmt::Debug for CidKey {
 }
 
 impl CidKey {
-    pub(super) fn new(key: &[u8; 16]) -> Self {
-        CidKey(HeaderProtectionKey::new(&AES_128, key).expect("a key of AES-128 has 16 bytes"))
+    pub(super) fn new(key: &[u8; 16], masked: bool) -> Self {
+        let key = HeaderProtectionKey::new(&AES_128, key).expect("a key of AES-128 has 16 bytes");
+        CidKey { key, masked }
     }
 
     /// Five bytes of the block that begins with `text`, of which at most 15 count.
@@ -40,12 +45,12 @@ impl CidKey {
         let mut block = [0; 16];
         block[..text.len()].copy_from_slice(text);
         block[15] = purpose;
-        self.0.new_mask(&block).expect("a block of AES has 16 bytes")
+        self.key.new_mask(&block).expect("a block of AES has 16 bytes")
     }
 
     fn make(&self, shard: u8, number: [u8; 4]) -> [u8; ID_BYTES] {
         let mut id = [0; ID_BYTES];
-        id[0] = shard ^ self.block(&number, HIDE)[0];
+        id[0] = shard ^ self.mask(&number);
         id[1..5].copy_from_slice(&number);
         let check = self.block(&id[..5], CHECK);
         id[5..].copy_from_slice(&check[..3]);
@@ -60,7 +65,12 @@ impl CidKey {
         if self.block(head, CHECK)[..3] != *check {
             return None;
         }
-        Some(head[0] ^ self.block(&head[1..], HIDE)[0])
+        Some(head[0] ^ self.mask(&head[1..]))
+    }
+
+    /// What hides the shard, if anything does.
+    fn mask(&self, number: &[u8]) -> u8 {
+        if self.masked { self.block(number, HIDE)[0] } else { 0 }
     }
 }
 
@@ -141,7 +151,7 @@ mod tests {
     use std::collections::HashSet;
 
     fn key() -> Arc<CidKey> {
-        Arc::new(CidKey::new(b"sixteen bytes...!".first_chunk().unwrap()))
+        Arc::new(CidKey::new(b"sixteen bytes...!".first_chunk().unwrap(), true))
     }
 
     fn short(id: &[u8]) -> Vec<u8> {
@@ -169,7 +179,7 @@ mod tests {
                 }
             }
         }
-        let other = CidKey::new(&[9; 16]);
+        let other = CidKey::new(&[9; 16], true);
         let id = Generator::new(key, 3, [1; 4]).generate_cid();
         assert_eq!(other.home(&id), None, "another server's ids are not ours");
     }
@@ -188,6 +198,20 @@ mod tests {
         }
         let chi: f64 = counts.iter().map(|n| (f64::from(*n) - 100.0).powi(2) / 100.0).sum();
         assert!(chi < 350.0, "{chi}");
+    }
+
+    #[test]
+    fn plain_ids_show_their_shard_and_are_checked_all_the_same() {
+        let key = Arc::new(CidKey::new(&[9; 16], false));
+        let mut generator = Generator::new(key.clone(), 2, [7; 4]);
+        for _ in 0..1_000 {
+            let id = generator.generate_cid();
+            assert_eq!((id[0], key.home(&id)), (2, Some(2)));
+            let mut other = id;
+            other[0] = 1;
+            assert_eq!(key.home(&other), None);
+            assert_eq!(route(&key, 1, 3, &short(&id)), Route::To(2));
+        }
     }
 
     #[test]

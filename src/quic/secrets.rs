@@ -25,20 +25,20 @@ impl Secrets {
     ///
     /// # Errors
     /// When they cannot be read or kept.
-    pub(super) fn open(data: &Data) -> Result<Self, SecretError> {
+    pub(super) fn open(data: &Data, masked_ids: bool) -> Result<Self, SecretError> {
         let secret = match data {
             Data::Memory => Secret::random(),
             Data::Dir(dir) => Secret::keep(dir, NAME)?,
         };
-        Ok(Secrets::of(secret.bytes()))
+        Ok(Secrets::of(secret.bytes(), masked_ids))
     }
 
-    pub(super) fn of(secret: &[u8]) -> Self {
+    pub(super) fn of(secret: &[u8], masked_ids: bool) -> Self {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"tutti quic 1").extract(secret);
         let ids = derive(&root, b"connection ids");
         let ids = ids.first_chunk().expect("32 bytes have 16");
         Secrets {
-            ids: Arc::new(CidKey::new(ids)),
+            ids: Arc::new(CidKey::new(ids, masked_ids)),
             resets: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &derive(&root, b"resets"))),
             tokens: Arc::new(hkdf::Prk::new_less_safe(
                 hkdf::HKDF_SHA256,

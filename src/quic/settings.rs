@@ -51,6 +51,8 @@ pub struct Settings {
     pub retry_above: u32,
     /// Handshakes of a shard over which new ones are not answered.
     pub ignore_above: u32,
+    /// Whether connection ids hide the shard that they name.
+    pub masked_ids: bool,
     /// Bytes that the kernel keeps of what has come, for each shard.
     pub receive_buffer: usize,
     /// Bytes that it keeps of what is to be sent, for each shard.
@@ -93,7 +95,7 @@ impl Shared {
         data: &Data,
         admission: Arc<Admission>,
     ) -> Result<Arc<Self>, SetupError> {
-        let secrets = Secrets::open(data)?;
+        let secrets = Secrets::open(data, settings.masked_ids)?;
         let certificates = Certificates::open(settings.source.clone())?;
         let tls = Handshakes::new(certificates.server_config(settings.early_data)?);
         let mut server = ServerConfig::new(Arc::new(tls), secrets.tokens.clone());

@@ -107,7 +107,6 @@ pub(super) fn say(
     retention: &Retention,
 ) -> rusqlite::Result<()> {
     let id = place_of(db, channel)?;
-    // Said again when it was edited, deleted or reacted to: it keeps its place.
     let sql = "INSERT INTO messages (channel, id, sent_ms, user, message)
         VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT (channel, id) DO UPDATE SET message = excluded.message";
@@ -121,6 +120,20 @@ pub(super) fn say(
     if number.is_multiple_of(TRIM_EVERY) {
         trim(db, id, retention.history_messages)?;
     }
+    Ok(())
+}
+
+/// What was said is another now: edited, deleted or reacted to. It keeps its place; what is not kept any more stays so.
+pub(super) fn say_again(
+    db: &Connection,
+    channel: &ChannelName,
+    number: u64,
+    message: &ChatMessage,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE messages SET message = ?3 WHERE id = ?2
+        AND channel = (SELECT id FROM channels WHERE name = ?1)";
+    let message = json::write(message)?;
+    db.prepare_cached(sql)?.execute(params![channel.as_str(), number as i64, message])?;
     Ok(())
 }
 

@@ -315,7 +315,7 @@ mod kept {
         let message =
             ChatMessage::new(id, wall_ms(), profile(1), ChatText::parse(text, 512).unwrap());
         let message = Box::new(message);
-        StoreRequest::SaveMessage { channel: name("room"), number, message }
+        StoreRequest::SaveMessage { channel: name("room"), number, message, again: false }
     }
 
     fn ask(storage: &Storage, requests: impl IntoIterator<Item = StoreRequest>) {
@@ -400,6 +400,24 @@ mod kept {
         ask(&storage, [act(ModerationKind::Unban)]);
         answers.recv_timeout(SOON).unwrap();
         assert!(load(&storage, &answers).unwrap().bans.is_empty());
+    }
+
+    /// Something is edited that is in memory yet and not in the storage, which keeps fewer messages.
+    #[test]
+    fn what_is_not_kept_any_more_is_not_kept_anew() {
+        let dir = Dir::new();
+        let (storage, answers) = attached(&dir, settings().retention);
+        let edited = |number, text| match message(number, text) {
+            StoreRequest::SaveMessage { channel, number, message, .. } => {
+                StoreRequest::SaveMessage { channel, number, message, again: true }
+            }
+            other => panic!("{other:?}"),
+        };
+        ask(&storage, (1..=64).map(|n| message(n, &format!("line {n}"))));
+        ask(&storage, [edited(3, "old"), edited(60, "edited")]);
+        let found = load(&storage, &answers).unwrap();
+        let said: Vec<_> = found.history.iter().map(|message| message.text.as_str()).collect();
+        assert_eq!((said.len(), said[0], said[5], said[9]), (10, "line 55", "edited", "line 64"));
     }
 
     #[test]

@@ -75,7 +75,10 @@ fn apply(request: &StoreRequest, db: &Connection, retention: &Retention) -> rusq
         StoreRequest::EndChannel { channel, at_ms } => {
             channels::end(db, channel, *at_ms, retention)
         }
-        StoreRequest::SaveMessage { channel, number, message } => {
+        StoreRequest::SaveMessage { channel, number, message, again: true } => {
+            channels::say_again(db, channel, *number, message)
+        }
+        StoreRequest::SaveMessage { channel, number, message, again: false } => {
             channels::say(db, channel, *number, message, retention)
         }
         StoreRequest::ClearMessages { channel } => channels::clear(db, channel),

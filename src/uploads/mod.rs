@@ -52,6 +52,10 @@ pub struct Settings {
     pub total_bytes_max: u64,
     /// Most that are on their way here at once.
     pub at_once_max: usize,
+    /// Most of these of one connection.
+    pub per_connection_max: usize,
+    /// How long nothing may come of one, or be taken of a download.
+    pub stall: Duration,
     /// How long one is kept that no message shows.
     pub unattached: Duration,
     /// How long one is kept that a message shows.

@@ -82,6 +82,8 @@ fn settings(dir: &Dir) -> Settings {
         user_bytes_max: 4 << 20,
         total_bytes_max: 8 << 20,
         at_once_max: 3,
+        per_connection_max: 2,
+        stall: Duration::from_secs(30),
         unattached: Duration::from_secs(600),
         attached: Duration::from_secs(86_400),
         public_url: None,
@@ -450,7 +452,7 @@ proptest! {
             let id = ids.get(which).copied().unwrap_or(UploadId(1));
             match what {
                 0..=2 => {
-                    let from = by(size.into(), which as u64);
+                    let from = by(which as u32, 2);
                     if let Ok((id, _)) = store.start(from, about(user, &data), now)
                         && !ids.contains(&id)
                     {

@@ -432,6 +432,8 @@ fn crown_and_bans_from_quick(plan: Plan) {
     a.send_binary(&frame(0x0a, &[&string(b.id())[..], &number(60000.0)].concat()));
     b.expect("notification");
     assert_eq!(b.joined().room(), "test/awkward");
+    // Told when it is on the disk, which may be after all of the above.
+    a.expect("notification");
     a.clear();
     a.send_binary(&frame(0x0b, &string(b.id())));
     a.expect("notification");

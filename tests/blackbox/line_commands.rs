@@ -404,6 +404,9 @@ fn kicks_lead_to_the_lobby(plan: Plan) {
     a.say("/kick nobody");
     a.expect("ERROR: User not found");
     a.say("/kick BOB");
+    // The room is told first, and both when it is certain to last.
+    a.expect("*** bob left the room");
+    a.expect("*** bob was kicked by alice");
     a.expect("Kicked bob");
     b.expect(&format!("*** You were kicked from #{} by alice", ROOMS[0]));
     b.expect("You returned to #lobby");

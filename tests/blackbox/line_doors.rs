@@ -207,9 +207,9 @@ fn the_first_holds_the_crown(plan: Plan) {
     let name = handle(&piano, "Anonymous");
     a.find(&format!("*** {name} joined the room"));
     a.say(&format!("/kick {name}"));
+    a.find(&format!("*** {name} was kicked by alice"));
     a.expect(&format!("Kicked {name}"));
     assert_eq!(piano.joined().room(), "test/awkward");
-    a.find(&format!("*** {name} was kicked by alice"));
     let mut other = server.join(ROOMS[0]);
     let taker = handle(&other, "Anonymous");
     a.say("/leave");

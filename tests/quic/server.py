@@ -24,12 +24,6 @@ START = 20.0
 STOP = 20.0
 
 
-def not_yet(why):
-    """Marks a test of something that the server does not do yet; it fails as soon as the server does it."""
-    assert why
-    return unittest.expectedFailure
-
-
 def environment():
     """What programs are started with: nothing that an operator has set for a server of theirs."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TUTTI_")}

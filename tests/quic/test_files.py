@@ -197,6 +197,9 @@ class Files(FileCase):
 
 
 class Stalled(Case):
+    #: About so long.
+    seconds = 35
+
     async def test_074_a_stall(self):
         """Half a minute without a byte."""
         client = await self.login()

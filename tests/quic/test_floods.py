@@ -53,6 +53,8 @@ class Honest:
 
 class Floods(Case):
     shards = 2
+    #: About so long.
+    seconds = 140
     #: So that those who flood and vanish are soon forgotten, and the second flood finds what the first one did; and so
     #: few handshakes without Retry that a flood is far beyond.
     settings = {"quic.ping_ms": 1000, "quic.dead_ms": 3000, "quic.handshake_ms": 2000, "quic.retry_above": 200}
@@ -92,14 +94,14 @@ class Floods(Case):
         await listener.join(name)
         honest = Honest(talker, listener, room)
         talk = asyncio.create_task(honest.talk())
-        rest, most, late, ended = self.resident(), [], [], {}
+        rest, most, late, heard, ended = self.resident(), [], [], [], {}
         try:
             for turn in range(2):
                 honest.waits.clear()
                 counted, peak = await self.flood(kind, 2 * self._floods() + turn)
                 most.append(peak)
-                self.assertGreater(len(honest.waits), 15, counted)
-                late.append(sorted(honest.waits)[int(len(honest.waits) * 0.99)])
+                heard.append(len(honest.waits))
+                late.append(sorted(honest.waits)[int(len(honest.waits) * 0.99)] if honest.waits else FORGOTTEN)
                 ended |= counted["closes"]
                 self.assertGreater(counted["sent"], sent, counted)
                 self.assertFalse(talk.done(), talk)
@@ -114,6 +116,7 @@ class Floods(Case):
         memory_told = f"{rest >> 20} MiB before, {[peak >> 20 for peak in most]} in the floods"
         told = f"{kind}: {counted}; {memory_told}; {[int(1000 * one) for one in late]} ms"
         # A machine that had something else to do is so in one of the two; a server that does not withstand in both.
+        self.assertGreater(max(heard), 15, told)
         self.assertLess(min(late), LATENCY, told)
         self.assertLess(most[0] - rest, memory, told)
         self.assertLess(most[1] - max(most[0], rest), GROWTH, told)

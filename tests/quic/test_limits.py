@@ -115,6 +115,8 @@ class Cooling(Heat):
     """Messages are counted over one second, rooms cool for three, and a connection has two hot places."""
 
     settings = {"quic.rate_window_s": 1, "quic.cool_after_s": 3, "quic.hot_rooms": 2}
+    #: About so long.
+    seconds = 35
 
     async def test_087_between_the_rates(self):
         talker, listener, _, init = await self.crowd()

@@ -11,7 +11,7 @@ from client import (
     ACK, AUTH, AUTH_FAILED, AUTH_OK, CREATE, ERROR, GOODBYE, HELLO, HELLO_ACK, INIT, JOIN, JOINED, MESSAGE, OPEN, PING,
     PONG, SEND, SHARDS, TYPING, frame,
 )
-from server import Case, not_yet
+from server import Case
 
 SECRET = "a secret of the tests that is long enough to be one"
 

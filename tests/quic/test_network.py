@@ -143,6 +143,8 @@ class Interoperation(Case):
 
 class BadNetworks(Case):
     anywhere = True
+    #: About so long.
+    seconds = 60
 
     async def test_handshake_loss(self):
         """30 % of all datagrams of the handshake are lost, both ways."""

@@ -4,12 +4,13 @@
 //! or when it is known that it is not.
 
 use super::{
-    Shard,
+    Actor, Shard,
     keep::{Asked, Question},
 };
 use crate::{
-    Answer, ChannelName, ConnId, Event, ModerationAct, ModerationKind, Notice, Now, RoomEvent,
-    RoomFault, StoreRequest, UserId, Wire, fan_out::Class,
+    Answer, ChannelName, ConnId, Event, Format, LineEvent, ModerationAct, ModerationKind, Notice,
+    Now, RoomEvent, RoomFault, ShardId, StoreRequest, UserId, Wire, channel::At, conn::Awaits,
+    fan_out::Class, mesh::Mesh,
 };
 
 /// What a moderator did and is to be told to the channel when it is certain to last.
@@ -20,6 +21,8 @@ pub(super) struct Unconfirmed {
     notices: Vec<Notice>,
     /// The member that asked for it and is answered then.
     asker: Option<Asker>,
+    /// The same for one at a terminal.
+    terminal: Option<Terminal>,
 }
 
 /// A member that waits for an answer.
@@ -28,6 +31,18 @@ pub(super) struct Asker {
     pub(super) conn: ConnId,
     pub(super) nonce: Option<Box<str>>,
     pub(super) kind: u8,
+}
+
+/// Somebody at a terminal who waits for an answer, wherever they are sent meanwhile.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    conn: ConnId,
+    user: UserId,
+    format: Format,
+    /// The shard on which it was told that it waits.
+    via: ShardId,
+    /// What it is told.
+    answer: Vec<u8>,
 }
 
 impl Asked {
@@ -55,7 +70,7 @@ impl<W: Wire> Shard<W> {
         notices: Vec<Notice>,
     ) -> Option<u64> {
         let (channel, by) = (act.channel.clone(), act.by);
-        let unconfirmed = Unconfirmed { channel, by, notices, asker: None };
+        let unconfirmed = Unconfirmed { channel, by, notices, asker: None, terminal: None };
         if self.config.storage.is_none() {
             self.confirm(&unconfirmed);
             return None;
@@ -80,9 +95,84 @@ impl<W: Wire> Shard<W> {
         }
     }
 
+    /// Somebody at a terminal acts on others in a room of this shard. Where that is to last, the answer waits until it
+    /// does, and so does the terminal: this is to be called before the act and gives what stands for whoever waits.
+    pub(super) fn terminal_acts(
+        &mut self,
+        actor: Actor,
+        answer: LineEvent<'_>,
+    ) -> Option<Terminal> {
+        if self.config.storage.is_none() {
+            self.answer(actor, &[Event::Line(answer)]);
+            return None;
+        }
+        let answer = self.encoded(actor, answer);
+        let roster = &self.channels[actor.channel as usize].roster;
+        let (conn, user) = (actor.conn, roster[actor.participant].profile.user);
+        let (via, format) = match actor.at {
+            At::Here(slot) => {
+                self.conns[slot].extra().awaits = Some(Awaits::Kept);
+                (self.id, self.conns[slot].format)
+            }
+            At::Away(shard, format) => {
+                self.mesh(shard, Mesh::Moderates { conn });
+                (shard, format)
+            }
+        };
+        Some(Terminal { conn, user, format, via, answer })
+    }
+
+    /// What somebody at a terminal did waits to be kept, under this ticket; or there is nothing to wait for.
+    pub(super) fn terminal_awaits(&mut self, ticket: Option<u64>, terminal: Option<Terminal>) {
+        let Some(terminal) = terminal else { return };
+        match ticket.and_then(|ticket| self.asked.acts.get_mut(&ticket)) {
+            Some(act) => act.terminal = Some(terminal),
+            None => self.answer_terminal(terminal, true),
+        }
+    }
+
+    fn answer_terminal(&mut self, terminal: Terminal, lasts: bool) {
+        let Terminal { conn, user, format, via, answer: mut bytes } = terminal;
+        if !lasts {
+            self.wire.encode(format, &[Event::Notice(&Notice::NotKept)], &mut bytes);
+        }
+        let bytes = bytes.into_boxed_slice();
+        if via == self.id {
+            return self.on_moderated(self.now, conn, user, bytes);
+        }
+        if let Some(&(idx, _)) = self.away.get(&conn) {
+            // It reads behind what it was told of its room.
+            self.ship(idx);
+        }
+        self.mesh(via, Mesh::Moderated { conn, user, bytes });
+    }
+
+    pub(super) fn on_moderates(&mut self, conn: ConnId) {
+        let Some(slot) = self.conns.find(conn) else { return };
+        let extra = self.conns[slot].extra();
+        if extra.awaits == Some(Awaits::Settled) {
+            extra.awaits = Some(Awaits::Kept);
+        }
+    }
+
+    pub(super) fn on_moderated(&mut self, now: Now, conn: ConnId, user: UserId, bytes: Box<[u8]>) {
+        let Some(slot) = self.conns.find(conn) else {
+            return self.follow(now, user, conn, Mesh::Moderated { conn, user, bytes });
+        };
+        self.deliver(slot, &bytes, 1);
+        let extra = self.conns[slot].extra();
+        if extra.awaits == Some(Awaits::Kept) {
+            extra.awaits = None;
+            self.resume(slot);
+        }
+    }
+
     pub(super) fn act_kept(&mut self, ticket: u64, lasts: bool) {
         let Some(unconfirmed) = self.asked.acts.remove(&ticket) else { return };
         self.confirm(&unconfirmed);
+        if let Some(terminal) = unconfirmed.terminal {
+            return self.answer_terminal(terminal, lasts);
+        }
         let Some(&idx) = self.by_name.get(&unconfirmed.channel) else { return };
         if let Some(Asker { conn, nonce, kind }) = unconfirmed.asker {
             let channel = &self.channels[idx as usize];

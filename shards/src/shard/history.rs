@@ -40,6 +40,8 @@ pub(super) struct Fetch {
     part: Part,
     nonce: Option<Box<str>>,
     kind: u8,
+    /// Whether the chat was cleared since the storage was asked.
+    cleared: bool,
 }
 
 impl Part {
@@ -134,25 +136,45 @@ impl<W: Wire> Shard<W> {
         if self.asked.is_silent() || self.asked.histories.len() >= FETCHES_MAX {
             return Err(RoomFault::Unavailable);
         }
-        let (page, name) = (part.page(channel), channel.name.clone());
         let (serial, conn) = (channel.serial, actor.conn);
         let nonce = nonce.map(Into::into);
-        let fetch = Fetch { channel: actor.channel, serial, conn, part, nonce, kind };
+        let cleared = false;
+        self.look_up(
+            now,
+            Fetch { channel: actor.channel, serial, conn, part, nonce, kind, cleared },
+        );
+        Ok(Outcome::Silent)
+    }
+
+    fn look_up(&mut self, now: Now, fetch: Fetch) {
+        let channel = &self.channels[fetch.channel as usize];
+        let (page, channel) = (fetch.part.page(channel), channel.name.clone());
         let ticket = self.asked.ticket();
         self.asked.histories.insert(ticket, fetch);
-        let request = StoreRequest::LoadMessages { ticket, channel: name, page };
+        let request = StoreRequest::LoadMessages { ticket, channel, page };
         self.ask(now.mono_us, Question::History(ticket), request);
-        Ok(Outcome::Silent)
+    }
+
+    /// A channel's chat was cleared: what the storage finds for those who asked before is not shown.
+    pub(super) fn forget_looked_up(&mut self, idx: u32) {
+        let fetches = self.asked.histories.values_mut();
+        fetches.filter(|fetch| fetch.channel == idx).for_each(|fetch| fetch.cleared = true);
     }
 
     /// The storage has answered, or not in time.
     pub(super) fn history_loaded(&mut self, ticket: u64, found: Option<Box<StoredPage>>) {
         let Some(fetch) = self.asked.histories.remove(&ticket) else { return };
-        let Fetch { channel: idx, serial, conn, part, nonce, kind } = fetch;
+        let idx = fetch.channel;
         // Whoever left meanwhile was answered then.
-        let channel = self.channels.get(idx as usize).filter(|channel| channel.serial == serial);
+        let channel =
+            self.channels.get(idx as usize).filter(|channel| channel.serial == fetch.serial);
         let Some(channel) = channel else { return };
-        let Some((participant, member)) = channel.find_member(conn) else { return };
+        let Some((participant, member)) = channel.find_member(fetch.conn) else { return };
+        if fetch.cleared && found.is_some() {
+            // What is asked now is answered behind the clearing.
+            return self.look_up(self.now, Fetch { cleared: false, ..fetch });
+        }
+        let Fetch { conn, part, nonce, kind, .. } = fetch;
         let room = channel.room.id;
         let nonce = nonce.as_deref();
         let Some(found) = found else {

@@ -603,8 +603,8 @@ impl<W: Wire> Shard<W> {
         }
     }
 
-    /// Keeps what was said.
-    pub(super) fn keep_message(&mut self, idx: u32, message: &ChatMessage) {
+    /// Keeps what was said, or what became of it when it was said `again`: edited, deleted or reacted to.
+    pub(super) fn keep_message(&mut self, idx: u32, message: &ChatMessage, again: bool) {
         let private = self.channels[idx as usize].private.as_deref();
         let is_between = private.and_then(Private::at_another_door).is_some();
         // What goes to another door is kept nowhere, as between people there.
@@ -617,7 +617,7 @@ impl<W: Wire> Shard<W> {
         let channel = self.channels[idx as usize].name.clone();
         let number = message.id.0;
         let message = Box::new(message.clone());
-        self.store(StoreRequest::SaveMessage { channel, number, message });
+        self.store(StoreRequest::SaveMessage { channel, number, message, again });
     }
 
     /// Whether a seat has to wait until it is known what its room was.

@@ -5,8 +5,8 @@
 
 use super::{Actor, Shard};
 use crate::{
-    ChannelName, Class, ConnId, DoorKind, Entry, Event, Format, JoinTarget, Limit, LineCommand,
-    LineError, LineEvent, Now, Profile, UserId, Wire,
+    ChannelName, ChatText, Class, ConnId, DoorKind, Entry, Event, Format, JoinTarget, Limit,
+    LineCommand, LineError, LineEvent, Now, Profile, UserId, Wire,
     channel::{At, Called},
     conn::{Awaits, JoinRequest, ProfileWish, Seat},
     mesh::{BanOrder, Letter, Mesh, Seeker, Writer},
@@ -144,12 +144,8 @@ impl<W: Wire> Shard<W> {
                 self.stats.limit(Limit::Muted);
                 self.refuse_actor(actor, &LineError::Muted(seconds));
             }
-            LineCommand::Say(text) => {
-                self.say_as(now, actor, text, None, false);
-            }
-            LineCommand::Act(text) => {
-                self.say_as(now, actor, text, None, true);
-            }
+            LineCommand::Say(text) => self.line_say(now, actor, text, false),
+            LineCommand::Act(text) => self.line_say(now, actor, text, true),
             LineCommand::Users => {
                 let me = channel.roster[actor.participant].profile.user;
                 let bytes = self.encoded(actor, LineEvent::Users { view: channel.view(), me });
@@ -169,6 +165,13 @@ impl<W: Wire> Shard<W> {
             }
             LineCommand::Unban(who) => self.line_unban(now, actor, &who),
             _ => unreachable!("done where the connection is"),
+        }
+    }
+
+    fn line_say(&mut self, now: Now, actor: Actor, text: ChatText, is_action: bool) {
+        match self.spend_room_rate(now, actor.channel) {
+            Ok(()) => self.say_as(now, actor, text, None, is_action),
+            Err(_) => self.refuse_actor(actor, &LineError::RoomTooFast),
         }
     }
 
@@ -198,7 +201,7 @@ impl<W: Wire> Shard<W> {
         None
     }
 
-    fn write_in_room(&mut self, now: Now, actor: Actor, to: &str, text: crate::ChatText) {
+    fn write_in_room(&mut self, now: Now, actor: Actor, to: &str, text: ChatText) {
         let Some(target) = self.find_called(actor, to) else { return };
         let roster = &self.channels[actor.channel as usize].roster;
         let by = Profile::clone(&roster[actor.participant].profile);
@@ -281,7 +284,7 @@ impl<W: Wire> Shard<W> {
         actor: Actor,
         who: &str,
         minutes: u64,
-        reason: Option<crate::ChatText>,
+        reason: Option<ChatText>,
     ) {
         let Some(by) = self.holder(actor) else {
             return self.refuse_actor(actor, &LineError::NotAllowed);
@@ -298,8 +301,10 @@ impl<W: Wire> Shard<W> {
             minutes => LineEvent::Banned { who: view, minutes },
         };
         let (name, user) = (channel.name.clone(), profile.user);
-        self.answer(actor, &[Event::Line(event)]);
-        self.ban(now, BanOrder { channel: name, by, user, ms, reason }, &profile);
+        let terminal = self.terminal_acts(actor, event);
+        let order = BanOrder { channel: name, by, user, ms, reason };
+        let ticket = self.ban(now, order, &profile);
+        self.terminal_awaits(ticket, terminal);
     }
 
     fn line_unban(&mut self, now: Now, actor: Actor, who: &str) {
@@ -310,8 +315,9 @@ impl<W: Wire> Shard<W> {
             Some(user) => {
                 let holder = &self.channels[actor.channel as usize].roster[actor.participant];
                 let name = holder.profile.display_name().into();
-                self.lift_ban(now, actor.channel, user, name, Some(by));
-                self.answer(actor, &[Event::Line(LineEvent::Unbanned(who))]);
+                let terminal = self.terminal_acts(actor, LineEvent::Unbanned(who));
+                let ticket = self.lift_ban(now, actor.channel, user, name, Some(by));
+                self.terminal_awaits(ticket.flatten(), terminal);
             }
             None => self.refuse_actor(actor, &LineError::NotFound),
         }

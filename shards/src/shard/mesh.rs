@@ -31,6 +31,8 @@ impl<W: Wire> Shard<W> {
             }
             Mesh::Letter { conn, letter } => self.on_letter(conn, *letter),
             Mesh::LetterDone { letter, to } => self.on_letter_done(*letter, to.as_deref()),
+            Mesh::Moderates { conn } => self.on_moderates(conn),
+            Mesh::Moderated { conn, user, bytes } => self.on_moderated(now, conn, user, bytes),
             Mesh::Writes { conn, text } => self.on_writes(conn, text),
 
             Mesh::SeekSeat(seeker) => self.on_seek_seat(now, *seeker),

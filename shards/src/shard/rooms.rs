@@ -6,7 +6,7 @@
 use super::{Actor, Output, Shard, acts::Asker, history::Part, moderate::Update, private::Going};
 use crate::{
     Answer, Attachment, AttachmentNews, ChatMessage, ChatText, ConnId, Departure, Emoji, Event,
-    MessageId, MessageRef, Now, Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault,
+    Limit, MessageId, MessageRef, Now, Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault,
     RoomRequest, RoomText, UserId, UserNumber, Wire,
     channel::{At, Member},
     fan_out::Class,
@@ -221,6 +221,7 @@ impl<W: Wire> Shard<W> {
         if let Some(to) = private.and_then(Private::at_another_door) {
             return self.say_to_other_door(now, actor, (by, to), saying, kind);
         }
+        self.spend_room_rate(now, actor.channel)?;
         let (id, sent_ms) = self.say(now, actor.channel, by, saying);
         if let Some(nonce) = nonce {
             let room = &mut self.channels[actor.channel as usize].room;
@@ -228,6 +229,20 @@ impl<W: Wire> Shard<W> {
         }
         self.summon_other(now, actor.channel);
         Ok(Outcome::Said(id, sent_ms))
+    }
+
+    /// Counts a message that is about to be said in a room against what everybody may say there.
+    pub(super) fn spend_room_rate(&mut self, now: Now, idx: u32) -> Result<(), RoomFault> {
+        let rate = self.config.rates.room;
+        let said = &mut self.channels[idx as usize].room.said_lately;
+        if said.take(rate, now.mono_us, 1) {
+            return Ok(());
+        }
+        let wait_us = said.ready_at_us(rate).saturating_sub(now.mono_us);
+        self.stats.limit(Limit::RoomRate);
+        Err(RoomFault::RoomTooFast(
+            u32::try_from(wait_us.div_ceil(1_000)).unwrap_or(u32::MAX).max(1),
+        ))
     }
 
     /// Says something to everyone in a channel of this shard, and keeps it.
@@ -270,7 +285,7 @@ impl<W: Wire> Shard<W> {
         let event = Event::Room(RoomEvent::Message { room, message: &message });
         self.broadcast(idx, None, Class::Notes, event);
         let ring = self.config.history_kept();
-        self.keep_message(idx, &message);
+        self.keep_message(idx, &message, false);
         let channel = &mut self.channels[idx as usize];
         channel.remember(message, ring);
         channel.room.beat.count();
@@ -336,7 +351,7 @@ impl<W: Wire> Shard<W> {
         message.edited_ms = Some(now.wall_ms);
         let message = message.clone();
         let (room, seq) = (channel.room.id, channel.room.next_seq());
-        self.keep_message(idx, &message);
+        self.keep_message(idx, &message, true);
         let text = message.text.as_str();
         let edited = RoomEvent::Edited { room, message: id, by, text, at_ms: now.wall_ms, seq };
         self.tell_room(idx, None, edited);
@@ -368,7 +383,7 @@ impl<W: Wire> Shard<W> {
         message.attachments.clear();
         let after = message.clone();
         let (room, seq) = (channel.room.id, channel.room.next_seq());
-        self.keep_message(idx, &after);
+        self.keep_message(idx, &after, true);
         self.attachments_gone(&[&before]);
         let deleted = RoomEvent::Deleted { room, message: id, by, at_ms: now.wall_ms, seq };
         self.tell_room(idx, None, deleted);
@@ -482,7 +497,7 @@ impl<W: Wire> Shard<W> {
     fn tell_reaction(&mut self, idx: u32, at: usize, user: UserNumber, emoji: &Emoji, added: bool) {
         let changed = self.channels[idx as usize].history[at].clone();
         let message = changed.id;
-        self.keep_message(idx, &changed);
+        self.keep_message(idx, &changed, true);
         let room = &mut self.channels[idx as usize].room;
         let (seq, room) = (room.next_seq(), room.id);
         let emoji = emoji.as_str();

@@ -348,13 +348,19 @@ impl<W: Wire> Shard<W> {
             _ => None,
         };
         let Some(kind) = request.kind else {
-            if let (Some(room), RoomFault::NotFound) = (room, fault)
-                && self.is_sure_of_room(room)
-            {
-                // The user's owner thought otherwise.
-                self.tell_belonging(now, profile.user, room, Belonging::Out);
-            }
-            return Vec::new();
+            let Some(room) = room else { return Vec::new() };
+            return match fault {
+                RoomFault::NotFound if self.is_sure_of_room(room) => {
+                    // The user's owner thought otherwise.
+                    self.tell_belonging(now, profile.user, room, Belonging::Out);
+                    Vec::new()
+                }
+                // The storage is silent, or there is no place now.
+                RoomFault::NotFound | RoomFault::Full | RoomFault::Limit => {
+                    self.room_bytes(&[RoomEvent::Later(room)])
+                }
+                _ => Vec::new(),
+            };
         };
         let answer = Answer { nonce: request.nonce.as_deref(), kind, room };
         self.room_bytes(&[RoomEvent::Refused { answer, fault }])

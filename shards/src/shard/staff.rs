@@ -50,6 +50,7 @@ impl<W: Wire> Shard<W> {
                 let channel = &mut self.channels[actor.channel as usize];
                 let cleared = std::mem::take(&mut channel.history);
                 channel.cleared = true;
+                self.forget_looked_up(actor.channel);
                 self.attachments_gone(&cleared.iter().collect::<Vec<_>>());
                 let channel = &mut self.channels[actor.channel as usize];
                 let history = std::mem::take(&mut channel.history);

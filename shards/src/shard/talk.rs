@@ -20,6 +20,9 @@ impl<W: Wire> Shard<W> {
         if !channel.may_post(user) || !self.may_talk(now, actor) {
             return;
         }
+        if self.spend_room_rate(now, actor.channel).is_err() {
+            return;
+        }
         self.say_as(now, actor, text, reply_to, false);
     }
 

@@ -79,6 +79,13 @@ pub(super) const QUIC: &[Key] = &[
         "Each takes about 20 KiB.",
     ),
     key(
+        "quic.connection_ids",
+        Kind::Choice(&["masked", "plain"]),
+        "\"masked\"",
+        "Whether connection ids hide the shard that they name. Of plain ones it is the first byte, for programs outside the server that steer datagrams by it.",
+        "Plain ones let those on the way tell the connections of one shard from those of others, also after a change of address.",
+    ),
+    key(
         "quic.receive_buffer_bytes",
         number("bytes", 64 << 10, 1 << 30),
         "4194304",

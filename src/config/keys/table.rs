@@ -655,6 +655,8 @@ pub(super) const TABLE: &[Key] = &[
     per("rate.chat.per_ms", "4000"),
     count("rate.chat_holder.count", "10", "Chat and direct messages of the holder of the crown."),
     per("rate.chat_holder.per_ms", "4000"),
+    count("rate.room.count", "\"unlimited\"", "Messages in a room, of everybody on all doors."),
+    per("rate.room.per_ms", "1000"),
     count("rate.join.count", "5", "Channel changes of a connection; the latest one over it waits."),
     per("rate.join.per_ms", "2000"),
     count("rate.settings.count", "10", "Changes of channel settings (chset)."),

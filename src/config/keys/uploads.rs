@@ -49,8 +49,22 @@ pub(super) const UPLOADS: &[Key] = &[
         "uploads.at_once",
         number("uploads", 1, 10_000),
         "256",
-        "Most uploads that are on their way at once, of all people; of one connection it is two.",
+        "Most uploads that are on their way at once, of all people.",
         "Each holds up to half a MiB of memory and a descriptor.",
+    ),
+    key(
+        "uploads.per_connection",
+        number("uploads", 1, 10),
+        "2",
+        "Most uploads of one connection at once.",
+        "Each waits for the disk with a piece of up to 256 KiB.",
+    ),
+    key(
+        "uploads.stall_ms",
+        number("ms", 1_000, HOUR_MS),
+        "30000",
+        "How long an upload may bring nothing, or a download over QUIC be taken nothing of, before it ends.",
+        "Longer holds the places of those who have vanished.",
     ),
     key(
         "uploads.unattached_ms",

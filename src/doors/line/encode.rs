@@ -375,6 +375,9 @@ impl Page<'_> {
                 format!("Chat is disabled in #{}", plain(channel.as_str()))
             }
             LineError::NotAllowed => "You are not allowed to do that".to_owned(),
+            LineError::RoomTooFast => {
+                "There are too many messages in this room, try again in a moment".into()
+            }
             LineError::Muted(seconds) => format!("You are muted for {seconds} more seconds"),
             LineError::Server => "Server error".to_owned(),
         };

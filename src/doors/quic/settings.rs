@@ -2,7 +2,7 @@
 
 use super::{
     auth::{Auth, TokenKey},
-    session::{OutboxLimits, SessionConfig, SessionRates},
+    session::{FileLimits, OutboxLimits, SessionConfig, SessionRates},
 };
 use crate::config::Hidden;
 use std::{io, path::PathBuf, time::Duration};
@@ -111,7 +111,7 @@ impl SessionSettings {
             rates: self.rates,
             number_key,
             server_epoch,
-            upload_bytes_max: 0,
+            uploads: FileLimits::NONE,
             datagrams,
             auth,
             admission: None,

@@ -40,6 +40,8 @@ pub mod mark {
     pub const BELONGS: u8 = 0xe6;
     /// Whether the seat may post: which question (8), and an error frame if it may not.
     pub const MAY_POST: u8 = 0xe7;
+    /// To a seat that was taken because its user belongs to a room (8): it is not to be had now, and may be later.
+    pub const LATER: u8 = 0xe8;
 }
 
 /// The encoder.
@@ -364,6 +366,9 @@ impl QuicWire {
                 json(kind::ROOM_INVITE, &payload, out);
             }
             RoomEvent::Enters(room) => belongs(&[room], out),
+            RoomEvent::Later(room) => frame::append(mark::LATER, out, |out| {
+                out.extend_from_slice(&room.0.to_be_bytes());
+            }),
             RoomEvent::Belongs(rooms) => belongs(rooms, out),
             RoomEvent::MayPost { answer, ticket, fault } => {
                 frame::append(mark::MAY_POST, out, |out| {
@@ -463,13 +468,22 @@ fn fitting(
     }
 }
 
+const ROOM_TOO_FAST: &str = "too many messages in this room";
+
 /// Appends the error for something that was refused in a room.
 fn refused(answer: Answer<'_>, fault: RoomFault, out: &mut Vec<u8>) {
     use super::ErrorCode;
+    if let RoomFault::RoomTooFast(delay_ms) = fault {
+        let payload = serde_json::json!({
+            "room_id": answer.room, "delay_ms": delay_ms, "reason": ROOM_TOO_FAST,
+        });
+        json(kind::THROTTLE, &payload, out);
+    }
     let (code, message, retry_after) = match fault {
         RoomFault::Denied => (ErrorCode::PermissionDenied, "not allowed here", None),
         RoomFault::NotFound => (ErrorCode::NotFound, "not found", None),
         RoomFault::TooFast(ms) => (ErrorCode::RateLimited, "too fast", Some(u64::from(ms))),
+        RoomFault::RoomTooFast(ms) => (ErrorCode::RateLimited, ROOM_TOO_FAST, Some(u64::from(ms))),
         RoomFault::Invalid => (ErrorCode::InvalidMessage, "it means nothing here", None),
         RoomFault::Full => (ErrorCode::RoomFull, "the room is full", None),
         RoomFault::Exists(_) => (ErrorCode::AlreadyExists, "the name is taken", None),

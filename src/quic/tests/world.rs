@@ -129,6 +129,7 @@ pub(super) fn settings() -> Settings {
         handshake: Duration::from_secs(10),
         retry_above: 1000,
         ignore_above: 4000,
+        masked_ids: true,
         receive_buffer: 1 << 20,
         send_buffer: 1 << 20,
     }

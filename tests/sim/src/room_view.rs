@@ -243,6 +243,8 @@ impl SeatView {
                 let last = self.presence.insert(*user, *number);
                 assert!(last.is_none_or(|last| last <= *number), "{who}: presence of {user}");
             }
+            // It ends, and its session asks again.
+            RoomTold::Later(_) => assert!(self.room.is_none(), "{who}: a room later"),
             RoomTold::Aside => assert_eq!(self.phase, Phase::Inside, "{who}: an aside outside"),
             RoomTold::Invited(_) | RoomTold::Belongs(_) | RoomTold::Welcome | RoomTold::Refusal => {
                 panic!("{who} is a seat, and was told {told:?}")

@@ -92,6 +92,7 @@ pub(crate) enum RoomTold {
     Aside,
     Invited(u64),
     Belongs(Vec<u64>),
+    Later(u64),
     Welcome,
     Refusal,
 }
@@ -194,6 +195,7 @@ fn told(key: NumberKey, event: &RoomEvent<'_>) -> RoomTold {
         RoomEvent::Typing { .. } | RoomEvent::Receipt { .. } => RoomTold::Aside,
         RoomEvent::Invited(invitation) => RoomTold::Invited(invitation.room.0),
         RoomEvent::Enters(room) => RoomTold::Belongs(vec![room.0]),
+        RoomEvent::Later(room) => RoomTold::Later(room.0),
         RoomEvent::Belongs(rooms) => RoomTold::Belongs(rooms.iter().map(|room| room.0).collect()),
         RoomEvent::Seated { room, seq } => RoomTold::Seated { room: room.0, seq: *seq },
     }

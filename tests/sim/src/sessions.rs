@@ -59,6 +59,8 @@ pub(crate) struct Session {
     pub(crate) seats: Vec<Seat>,
     /// Rooms in which it will sit, and whether it asks for that itself, because it was invited.
     due: BTreeMap<u64, bool>,
+    /// Rooms that it could not have, and asks for again.
+    later: BTreeSet<u64>,
     number: usize,
     asked: u32,
     looking: Option<String>,
@@ -167,6 +169,14 @@ impl World {
             return self.open_session();
         }
         let n = *draw.pick(&live);
+        if draw.chance(20) {
+            let session = &mut self.sessions.all[n];
+            let later = std::mem::take(&mut session.later);
+            for room in later {
+                session.due.entry(room).or_insert(false);
+            }
+        }
+        let draw = &mut self.sessions.draw;
         if draw.chance(2) {
             let how = *draw.pick(&[Departure::Left, Departure::Disconnected]);
             return self.end_session(n, how);
@@ -237,6 +247,7 @@ impl World {
             gone: false,
             seats: Vec::new(),
             due: BTreeMap::new(),
+            later: BTreeSet::new(),
             number: n,
             asked: 0,
             looking: None,
@@ -525,6 +536,9 @@ impl World {
                 let (who, stream) = (1_000_000 + n, Stream::Chat(channel.clone()));
                 self.ledger.follows(who, &stream, &last, &id);
             }
+        }
+        if let RoomTold::Later(room) = told {
+            session.later.insert(*room);
         }
         if let RoomTold::Init { room, sign, .. } = told {
             let room = *room;

@@ -337,7 +337,7 @@ impl State {
             StoreRequest::EndChannel { channel, .. } => {
                 self.channels.remove(channel.as_str());
             }
-            StoreRequest::SaveMessage { channel, number, message } => {
+            StoreRequest::SaveMessage { channel, number, message, again } => {
                 let kept = self.channel(channel);
                 let known = kept.messages.iter_mut().find(|(other, _)| other == number);
                 match known {
@@ -346,6 +346,7 @@ impl State {
                         assert_eq!(known.sent_ms, message.sent_ms, "{number} is one message");
                         *known = (**message).clone();
                     }
+                    None if *again => {}
                     None => kept.messages.push((*number, (**message).clone())),
                 }
             }

@@ -64,7 +64,10 @@ impl Terminal {
             75..80 => LineCommand::Leave,
             80..86 => LineCommand::Act(self.text()),
             86..91 => LineCommand::Rename(Nick::parse(draw.pick::<&str>(&NICKS)).expect("a nick")),
-            91..95 => LineCommand::Users,
+            91..93 => LineCommand::Users,
+            93..95 => LineCommand::Kick { who: (*draw.pick::<&str>(&NICKS)).into(), reason: None },
+            95..97 => LineCommand::Ban { who: (*draw.pick::<&str>(&NICKS)).into(), minutes: 1 },
+            97..98 => LineCommand::Unban((*draw.pick::<&str>(&NICKS)).into()),
             _ => LineCommand::Away(draw.chance(50)),
         };
         vec![Command::Line(Box::new(command))]

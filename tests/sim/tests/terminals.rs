@@ -1,5 +1,6 @@
 //! People at terminals on several shards: nicks that are claimed, changed and given back, private messages, joins and
-//! kicks, with messages between shards in any order that the queues allow, and connections that end at any moment.
+//! kicks, with a storage that answers when it likes, messages between shards in any order that the queues allow, and
+//! connections that end at any moment.
 //!
 //! What must hold: a nick is held by exactly one connection, and by the one that is called so; a private message
 //! arrives exactly once, or whoever wrote it is told that nobody is there; nobody waits for ever.
@@ -8,11 +9,12 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     io::IoSlice,
     sync::Arc,
+    time::Duration,
 };
 use tutti_shards::{
     Bundle, ChannelName, ChannelView, ChatText, Command, Config, ConnId, Event, Flow, Format, Key,
     LineCommand, LineEvent, Login, MeshMessage, Nick, Now, Output, ParticipantView, Rng, Seeds,
-    Sent, Shard, ShardId, Transport, UserId, Wire,
+    Sent, Shard, ShardId, StoreReply, Transport, UserId, Wire,
 };
 use tutti_sim::Draw;
 
@@ -28,7 +30,9 @@ impl Wire for Lines {
                 Event::Chat(message) => format!("heard {}", message.text.as_str()),
                 Event::Line(LineEvent::Sent { text, .. }) => format!("sent {}", text.as_str()),
                 Event::Line(LineEvent::Error(error)) => format!("error {error:?}"),
-                Event::Line(LineEvent::Kicked(_)) => "kicked".to_owned(),
+                Event::Line(
+                    LineEvent::Kicked(_) | LineEvent::Banned { .. } | LineEvent::Unbanned(_),
+                ) => "kicked".to_owned(),
                 Event::Line(LineEvent::NickTaken { .. }) => "taken".to_owned(),
                 Event::Line(LineEvent::Renamed(nick)) => format!("named {nick}"),
                 Event::Line(LineEvent::Entered { view, me, .. }) => {
@@ -71,6 +75,7 @@ impl Transport for Sockets {
 enum Parcel {
     Message(MeshMessage),
     Handover(usize, Box<Bundle>),
+    Stored(StoreReply),
 }
 
 #[derive(Debug)]
@@ -81,7 +86,8 @@ struct Person {
     waiting: VecDeque<Command>,
     gone: bool,
     nick: Option<String>,
-    /// What it wrote and was not answered yet, in order; `None` for one that it wanted to kick.
+    /// What it wrote and was not answered yet, in order; `None` for one that it wanted to kick or ban, or
+    /// to let in again.
     wrote: VecDeque<Option<String>>,
 }
 
@@ -107,9 +113,10 @@ impl World {
         let n = draw.within(1, 4) as u16;
         let mut config = Config { lobby_capacity: Some(4), ..Config::default().without_limits() };
         config.lobby_capacity = draw.chance(50).then_some(3);
+        config.storage = draw.chance(50).then_some(Duration::from_secs(5));
         config.hot.promote_members = 2;
         config.hot.promote_rate = 2;
-        config.hot.demote_after = std::time::Duration::ZERO;
+        config.hot.demote_after = Duration::ZERO;
         let config = Arc::new(config);
         let mut rng = Rng::new(seed);
         let placement = [rng.next_u64(), rng.next_u64(), rng.next_u64(), rng.next_u64()];
@@ -170,7 +177,12 @@ impl World {
             5 => {
                 let who = self.nick();
                 self.people[idx].wrote.push_back(None);
-                LineCommand::Kick { who: who.as_str().into(), reason: None }
+                let who = who.as_str().into();
+                match self.draw.below(4) {
+                    0 => LineCommand::Ban { who, minutes: 1 },
+                    1 => LineCommand::Unban(who),
+                    _ => LineCommand::Kick { who, reason: None },
+                }
             }
             6 => LineCommand::Say(self.text()),
             7 if !self.people[idx].wrote.is_empty() => LineCommand::Users,
@@ -223,10 +235,13 @@ impl World {
                     let idx = self.find(s, key);
                     (self.people[idx].at, self.people[idx].gone) = (None, true);
                 }
-                Output::Resume { .. }
-                | Output::Store(_)
-                | Output::Attachments(_)
-                | Output::SeatEnded { .. } => {}
+                Output::Store(request) => {
+                    if let Some(reply) = request.unanswered() {
+                        let queue = self.queues.entry((s, s)).or_default();
+                        queue.push_back(Parcel::Stored(reply));
+                    }
+                }
+                Output::Resume { .. } | Output::Attachments(_) | Output::SeatEnded { .. } => {}
             }
         }
         self.shards[s].verify();
@@ -238,6 +253,7 @@ impl World {
         };
         let sender = ShardId(from as u16);
         match parcel {
+            Parcel::Stored(reply) => self.shards[to].stored(self.now, reply),
             Parcel::Message(message) => self.shards[to].handle_mesh(self.now, sender, message),
             Parcel::Handover(idx, bundle) => {
                 let key = self.shards[to].adopt(self.now, sender, *bundle);

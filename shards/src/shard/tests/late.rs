@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
-    DoorKind, Guise, Profile, RoomId, RoomWish, SeatRequest, StoreReply, StoreRequest, UserName,
+    DoorKind, Guise, Profile, RoomEvent, RoomId, RoomWish, SeatRequest, StoreReply, StoreRequest,
+    UserName,
 };
 
 fn outputs(shard: &mut Shard<Lines>) -> Vec<StoreRequest> {
@@ -52,12 +53,17 @@ fn a_mute_holds_though_the_record_came_late() {
     assert_eq!((kept.name, kept.muted_until_ms), (name, until_ms));
 }
 
+/// What seats are told of a room that is not to be had.
+fn told(event: &Event<'_>) -> Option<String> {
+    matches!(event, Event::Room(RoomEvent::Later(_))).then(|| "later".to_owned())
+}
+
 /// A member of a group comes while the disk is slow: what is not known of the group takes nobody out of it.
 #[test]
 fn a_slow_disk_takes_nobody_out_of_a_room() {
     let config = Config { storage: Some(Duration::from_millis(100)), ..dropping() };
     let seeds = Seeds { placement: [1, 2, 3, 4], local: 5 };
-    let mut shard = Shard::new(ShardId(0), 1, Arc::new(config), seeds, Lines);
+    let mut shard = Shard::new(ShardId(0), 1, Arc::new(config), seeds, Told(told));
     let mut now = Now { mono_us: 1_000_000_000, wall_ms: 1_700_000_000_000 };
     let (user, room) = (user("m"), RoomId(77_777));
     let guise = Guise {
@@ -78,13 +84,18 @@ fn a_slow_disk_takes_nobody_out_of_a_room() {
             Some(reply) => shard.stored(now, reply),
             None => shard.handle_timeout(now),
         }
-        let ended = std::iter::from_fn(|| shard.poll_output());
-        let ended = ended.filter(|output| matches!(output, Output::SeatEnded { .. })).count();
-        (ended, shard.belongings().count())
+        let outputs = std::iter::from_fn(|| shard.poll_output());
+        let ended = outputs.filter_map(|output| match output {
+            Output::SeatEnded { last, .. } => Some(String::from_utf8(last).unwrap()),
+            _ => None,
+        });
+        (ended.collect::<String>(), shard.belongings().count())
     };
-    assert_eq!(come(|_| None), (1, 1), "it was not answered");
+    // The session asks again.
+    let later = || ("later\n".to_owned(), 1);
+    assert_eq!(come(|_| None), later(), "it was not answered");
     let unasked = |room| StoreRequest::LoadRoom { room, history: 0 }.unanswered();
-    assert_eq!(come(unasked), (1, 1), "it could not be asked");
+    assert_eq!(come(unasked), later(), "it could not be asked");
     let none = |room| Some(StoreReply::Room { room, found: None, looked: true });
-    assert_eq!(come(none), (1, 0), "there is none");
+    assert_eq!(come(none), (String::new(), 0), "there is none");
 }

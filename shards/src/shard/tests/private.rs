@@ -37,6 +37,7 @@ fn told(event: &Event<'_>) -> Option<String> {
         RoomEvent::Refused { fault, .. } => format!("refused {fault:?}"),
         RoomEvent::Closed { how, .. } => format!("closed {how:?}"),
         RoomEvent::Enters(_) => "enters".to_owned(),
+        RoomEvent::Later(_) => "later".to_owned(),
         RoomEvent::Belongs(rooms) => format!("belongs {}", rooms.len()),
         RoomEvent::Invited(invitation) => format!("invited by {}", name(&invitation.by)),
         _ => return None,

@@ -3,9 +3,10 @@
 
 use super::*;
 use crate::{
-    Answer, ChatMessage, DoorKind, Guise, MessageId, ModerationKind, Page, PageFrom, RoomCommand,
-    RoomEvent, RoomRequest, RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredBan,
-    StoredChannel, StoredPage, UserName, UserNumber,
+    AdminCommand, Answer, ChatMessage, DoorKind, Guise, JoinTarget, LineCommand, LineEvent, Login,
+    MessageId, ModerationKind, Nick, Notice, Page, PageFrom, RoomCommand, RoomEvent, RoomRequest,
+    RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredBan, StoredChannel,
+    StoredPage, UserName, UserNumber,
 };
 
 /// What a seat is told of histories and acts.
@@ -23,6 +24,11 @@ fn told(event: &Event<'_>) -> Option<String> {
         Event::Room(RoomEvent::Done { answer: Answer { nonce: Some(nonce), .. }, .. }) => {
             format!("{nonce}: done")
         }
+        Event::Line(LineEvent::Kicked(_)) => "kicked".to_owned(),
+        Event::Line(LineEvent::Banned { minutes, .. }) => format!("banned for {minutes}"),
+        Event::Line(LineEvent::Unbanned(who)) => format!("unbanned {who}"),
+        Event::Notice(Notice::RemovedFromHere { minutes, .. }) => format!("removed for {minutes}"),
+        Event::Notice(Notice::NotKept) => "not kept".to_owned(),
         _ => return None,
     };
     Some(line)
@@ -128,12 +134,17 @@ impl World {
                     self.asked.push((ticket, page));
                     continue;
                 }
-                StoreRequest::SaveMessage { message, .. } => {
+                StoreRequest::SaveMessage { message, again, .. } => {
                     let known = self.kept.iter_mut().find(|said| said.id == message.id);
                     match known {
                         Some(known) => *known = *message,
+                        None if again => {}
                         None => self.kept.push(*message),
                     }
+                    continue;
+                }
+                StoreRequest::ClearMessages { .. } => {
+                    self.kept.clear();
                     continue;
                 }
                 StoreRequest::Moderate { ticket, act } => {
@@ -265,6 +276,34 @@ fn what_happens_meanwhile_is_neither_lost_nor_doubled() {
     let mut rest = numbers(10..60, 2);
     rest.insert_str(0, "4#6 ");
     assert_eq!(told, [more, format!("lost: {rest} and more")]);
+}
+
+/// Staff clear the chat while the storage looks for what was said.
+#[test]
+fn what_was_cleared_meanwhile_is_not_shown() {
+    let mut world = World::new(config(true), &[]);
+    world.say(0..60);
+    world.fetch("whole", None, None, 60);
+    let found = StoredPage { messages: world.kept.clone(), more: false };
+    let staff = world.shard.open(world.now, Format::MPP_TEXT, b"").0;
+    let hello = Command::Hello { user: Some(user("s")), token: None };
+    world.shard.handle_command(world.now, staff, hello);
+    world.settle();
+    let target = JoinTarget::Named(ChannelName::parse("r").unwrap());
+    world.shard.handle_command(world.now, staff, Command::Join { target, set: None });
+    world.settle();
+    let clear = Command::Admin(Box::new(AdminCommand::ClearChat));
+    world.shard.handle_command(world.now, staff, clear);
+    world.settle();
+    world.say(60..61);
+    let (ticket, _) = world.asked.remove(0);
+    world.find(ticket, Some(found));
+    assert_eq!(world.told(), [""; 0], "it is looked up anew");
+    assert_eq!(world.kept.len(), 1, "behind the clearing");
+    world.answer();
+    let told = world.told();
+    assert!(told.len() == 1 && told[0].starts_with("whole: 60#"), "{told:?}");
+    assert_eq!(world.asked, []);
 }
 
 #[test]
@@ -427,7 +466,7 @@ fn moderators_are_answered_when_what_they_did_lasts() {
     assert_eq!(world.confirm(true), ModerationKind::Ban { until_ms });
     assert_eq!(world.confirm(true), ModerationKind::Unmute);
     assert_eq!(world.confirm(false), ModerationKind::Unban);
-    assert_eq!(world.told(), ["ban: done", "unmute: done", "unban: NotKept"]);
+    assert_eq!(world.told(), ["removed for 1", "ban: done", "unmute: done", "unban: NotKept"]);
     // What there was none of is lifted at once.
     world.room("unmute", RoomCommand::Mute { user: b, ms: 0 });
     world.room("unban", RoomCommand::Unban(stranger));
@@ -440,9 +479,64 @@ fn moderators_are_answered_when_what_they_did_lasts() {
     world.now.mono_us += 100_000;
     world.shard.handle_timeout(world.now);
     world.settle();
-    assert_eq!(world.told(), ["kick: NotKept"]);
+    assert_eq!(world.told(), ["removed for 0", "kick: NotKept"]);
     world.confirm(true);
     assert_eq!(world.told(), [""; 0], "once");
+}
+
+/// Somebody at a terminal who has the crown kicks, bans and lets in again.
+#[test]
+fn terminals_are_answered_when_what_they_did_lasts() {
+    let mut world = World::new(config(true), &[]);
+    let mut terminals = ["anna", "bert"].map(|nick| {
+        let key = world.shard.open(world.now, Format::LINE, b"").0;
+        let nick = Nick::parse(nick).unwrap();
+        let login = Login { nick, user: None, origin: 1, last: false };
+        world.shard.handle_command(world.now, key, Command::Login(Box::new(login)));
+        world.settle();
+        key
+    });
+    let lines = |world: &mut World, key: Key| {
+        world.seat = key;
+        world.told()
+    };
+    let asks = |world: &mut World, key: Key, command: LineCommand| {
+        let flow = world.shard.handle_command(world.now, key, Command::Line(Box::new(command)));
+        world.settle();
+        flow
+    };
+    let room = ChannelName::parse("room").unwrap();
+    let who: Box<str> = "bert".into();
+    for (lasts, command, answer, told) in [
+        (true, LineCommand::Kick { who: who.clone(), reason: None }, "kicked", "removed for 0"),
+        (true, LineCommand::Ban { who: who.clone(), minutes: 5 }, "banned for 5", "removed for 5"),
+        (true, LineCommand::Unban("bert".into()), "unbanned bert", ""),
+        (false, LineCommand::Ban { who, minutes: 6 }, "banned for 6", "removed for 6"),
+    ] {
+        if !matches!(command, LineCommand::Unban(_)) {
+            for key in terminals {
+                asks(&mut world, key, LineCommand::Go(room.clone()));
+            }
+        }
+        assert_eq!(asks(&mut world, terminals[0], command), Flow::Pause, "{answer}");
+        assert_eq!(lines(&mut world, terminals[0]), [""; 0], "{answer}: not yet");
+        world.confirm(lasts);
+        let mut expected = vec![told, answer];
+        expected.retain(|line| !line.is_empty());
+        expected.extend((!lasts).then_some("not kept"));
+        assert_eq!(lines(&mut world, terminals[0]), expected);
+        assert_eq!(world.shard.flow(terminals[0]), Flow::Continue);
+        lines(&mut world, terminals[1]);
+    }
+    // Whoever asks is sent away before it is known: that is told all the same.
+    terminals.swap(0, 1);
+    let unban = LineCommand::Unban("bert".into());
+    assert_eq!(asks(&mut world, terminals[1], unban), Flow::Pause);
+    world.shard.operate(world.now, Order::Close { channel: room, reason: None });
+    world.settle();
+    world.confirm(true);
+    assert_eq!(lines(&mut world, terminals[1]), ["unbanned bert"]);
+    assert_eq!(world.shard.flow(terminals[1]), Flow::Continue);
 }
 
 #[test]
@@ -467,7 +561,7 @@ fn without_a_storage_moderators_are_answered_at_once() {
     let b = world.other("b");
     world.room("mute", RoomCommand::Mute { user: b, ms: 60_000 });
     world.room("ban", RoomCommand::Ban { user: b, ms: 60_000 });
-    assert_eq!(world.told(), ["mute: done", "ban: done"]);
+    assert_eq!(world.told(), ["mute: done", "removed for 1", "ban: done"]);
 }
 
 #[test]

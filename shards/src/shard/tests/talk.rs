@@ -1,5 +1,5 @@
 use super::{check, dropping};
-use crate::Config;
+use crate::{Config, Rate, Rates};
 
 /// Statements 59 and 61.
 #[test]
@@ -28,6 +28,48 @@ fn chat_has_a_rate_and_can_be_off() {
         a sets chat=off
             a: x a crown a
         a says 1
+        ",
+    );
+}
+
+/// Whoever says it, and whatever they may say themselves.
+#[test]
+fn a_room_has_a_rate_for_all_together() {
+    let rates = Rates { room: Rate::new(3, 3_000), ..Rates::default() };
+    check(
+        Config { rates, ..Config::default() },
+        "
+        a joins lobby
+            a: lobby a
+            a: quota 600
+        b joins lobby
+            a: b is #626262
+            b: lobby ab
+            b: quota 600
+        a says 1
+            a: a says 1
+            b: a says 1
+        b says 2
+            a: b says 2
+            b: b says 2
+        a says 3
+            a: a says 3
+            b: a says 3
+        b says 4
+        a says 5
+        a whispers b psst
+            a: a whispers psst to b
+            b: a whispers psst to b
+        c joins x
+            c: x c crown c
+            c: quota 1800
+        c says elsewhere
+            c: c says elsewhere
+        wait 1000
+        b says 6
+            a: b says 6
+            b: b says 6
+        b says 7
         ",
     );
 }

@@ -132,8 +132,8 @@ impl Session {
             "auth_methods": config.auth.methods(),
             "limits": {
                 "message_chars": 512,
-                "upload_bytes": config.upload_bytes_max,
-                "upload_chunk": if config.upload_bytes_max > 0 { PIECE_BYTES_MAX } else { 0 },
+                "upload_bytes": config.uploads.bytes_max,
+                "upload_chunk": if config.uploads.bytes_max > 0 { PIECE_BYTES_MAX } else { 0 },
                 "rooms": config.rooms_max,
                 "ping_interval_ms": ms(config.ping_every),
                 "idle_timeout_ms": ms(config.idle_timeout),

@@ -16,19 +16,38 @@ use crate::{
     uploads::{Answer, Fault, PIECE_BYTES_MAX, Request, Start},
 };
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use tutti_shards::{Attachment, Now, RoomCommand, RoomId, RoomRequest, UploadId};
 
-/// Uploads of a connection at once, and downloads.
-const AT_ONCE: usize = 2;
-/// How long nothing may come, or be taken, microseconds.
-const STALL_US: u64 = 30_000_000;
+/// Downloads of a connection at once.
+const DOWNLOADS_MAX: usize = 2;
 /// Bytes after which a client is told how far its upload is; with a piece on top it is still told often enough.
 const ACK_EVERY: u64 = 64 << 10;
 /// What is said to one who shows a file that is not theirs to show there.
 const NO_UPLOAD: &str = "no such upload";
 /// How downloads rank among streams.
 const PRIORITY_DOWNLOAD: u8 = 50;
+
+/// What holds for the files of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileLimits {
+    /// Most bytes of an upload; 0 when none are taken.
+    pub bytes_max: u64,
+    /// Most uploads at once.
+    pub at_once_max: usize,
+    /// How long nothing may come of an upload, or be taken of a download.
+    pub stall: Duration,
+}
+
+impl FileLimits {
+    /// No files are taken.
+    pub const NONE: FileLimits =
+        FileLimits { bytes_max: 0, at_once_max: 2, stall: Duration::from_secs(30) };
+
+    fn stall_us(&self) -> u64 {
+        self.stall.as_micros() as u64
+    }
+}
 
 /// Files on their way.
 #[derive(Debug, Default)]
@@ -96,11 +115,11 @@ impl Files {
     }
 
     /// When something has stalled.
-    pub(super) fn next_deadline_us(&self) -> Option<u64> {
+    pub(super) fn next_deadline_us(&self, limits: &FileLimits) -> Option<u64> {
         let uploads = self.uploads.values().filter(|upload| !upload.waits);
         let uploads = uploads.map(|upload| upload.heard_us);
         let downloads = self.downloads.values().filter_map(|one| one.outlet.waits_since_us());
-        uploads.chain(downloads).min().map(|since| since + STALL_US)
+        uploads.chain(downloads).min().map(|since| since + limits.stall_us())
     }
 
     /// What is to be asked when the connection is gone.
@@ -179,13 +198,13 @@ impl Session {
             self.error(now, link, ErrorCode::WrongStream, "one upload a stream");
             return Verdict::Stops(stream_code::WRONG);
         }
-        let max = self.config.upload_bytes_max;
+        let max = self.config.uploads.bytes_max;
         let refusal = if max == 0 {
             Some((ErrorCode::UploadFailed, "uploads are off"))
         } else if size > max {
             Some((ErrorCode::TooLarge, "the file is too large"))
-        } else if self.files.uploads.len() >= AT_ONCE {
-            Some((ErrorCode::UploadFailed, "two uploads are under way"))
+        } else if self.files.uploads.len() >= self.config.uploads.at_once_max {
+            Some((ErrorCode::UploadFailed, "too many uploads of yours are under way"))
         } else {
             None
         };
@@ -323,7 +342,7 @@ impl Session {
         link: &mut dyn Link,
     ) {
         let user = self.account.as_ref().map(|account| account.user);
-        let (Some(user), true) = (user, self.config.upload_bytes_max > 0) else {
+        let (Some(user), true) = (user, self.config.uploads.bytes_max > 0) else {
             return self.refuse_request(now, room, &request, NO_UPLOAD, link);
         };
         self.files.claim = Some(Box::new((seat, room, request)));
@@ -334,7 +353,8 @@ impl Session {
         let Some((id, offset)) = crate::doors::quic::client::fetch(&frame.payload) else {
             return Verdict::Stops(stream_code::REFUSED);
         };
-        if self.files.downloads.contains_key(&stream) || self.files.downloads.len() >= AT_ONCE {
+        if self.files.downloads.contains_key(&stream) || self.files.downloads.len() >= DOWNLOADS_MAX
+        {
             self.files.downloads.remove(&stream);
             return Verdict::Stops(stream_code::REFUSED);
         }
@@ -492,14 +512,15 @@ impl Session {
 
     /// Gives up what has stalled.
     pub(super) fn check_files(&mut self, now: Now, link: &mut dyn Link) {
-        let is_over = |since_us: u64| now.mono_us >= since_us + STALL_US;
+        let stall_us = self.config.uploads.stall_us();
+        let is_over = |since_us: u64| now.mono_us >= since_us + stall_us;
         let uploads = self.files.uploads.iter();
         let stalled = uploads.filter(|(_, upload)| !upload.waits && is_over(upload.heard_us));
         for stream in stalled.map(|(&stream, _)| stream).collect::<Vec<_>>() {
             let id = self.files.uploads.remove(&stream).and_then(|upload| upload.id);
             // Its connection may be gone without a word: its user may go on with it over another one.
             self.asks.extend(id.map(|id| Ask::Upload(stream, Request::Interrupt(id))));
-            self.end_upload(now, stream, id, "nothing came for 30 s", link);
+            self.end_upload(now, stream, id, "nothing came for too long", link);
         }
         self.files.downloads.retain(|&stream, download| {
             let stalled = download.outlet.waits_since_us().is_some_and(is_over);

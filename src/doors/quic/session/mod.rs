@@ -29,6 +29,7 @@ mod rooms;
 #[cfg(test)]
 mod tests;
 
+pub use files::FileLimits;
 pub(super) use files::left_over;
 pub use rooms::RoomListing;
 
@@ -84,8 +85,8 @@ pub struct SessionConfig {
     pub number_key: NumberKey,
     /// Names this run of the server: numbers of events are only valid within one.
     pub server_epoch: u64,
-    /// Most bytes of an upload; 0 when none are taken.
-    pub upload_bytes_max: u64,
+    /// What holds for files.
+    pub uploads: FileLimits,
     /// Whether datagrams are sent and taken.
     pub datagrams: bool,
     /// Who may come in.
@@ -516,7 +517,7 @@ impl Session {
             Some(now.mono_us + in_ms * 1_000)
         });
         let presence = self.presence.next_deadline_us();
-        let files = self.files.next_deadline_us();
+        let files = self.files.next_deadline_us(&self.config.uploads);
         let unread = self.has_unread.then_some(now.mono_us);
         [Some(at), stalled, rest, account, presence, files, unread].into_iter().flatten().min()
     }
@@ -543,6 +544,7 @@ impl Session {
                 return self.farewell(now, link, CloseCode::Dead, "nothing was heard");
             }
             if self.phase == Phase::Live {
+                self.ask_again();
                 let payload = serde_json::json!({ "timestamp": now.wall_ms });
                 self.tell(now, kind::PING, &payload);
             }

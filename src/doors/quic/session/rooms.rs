@@ -24,6 +24,8 @@ use tutti_shards::{Now, RoomCommand, RoomId, RoomRequest, RoomWish, SeatRequest}
 
 /// Most different rooms whose joins are counted for one connection.
 const COUNTED_MAX: usize = 10_000;
+/// Most rooms that are asked for again: as many as a session is told of.
+const LATER_MAX: usize = 256;
 /// Longest datagram that the server sends.
 const DATAGRAM_BYTES_MAX: usize = 1_150;
 /// Bytes of rooms in one `RoomList`, so that the frame keeps to 64 KiB with all that stands around them. At least one
@@ -66,6 +68,8 @@ pub(super) struct Rooms {
     busy_count: u64,
     /// Rooms that its user belongs to, in which it will sit.
     due: VecDeque<RoomId>,
+    /// Those of them that could not be had, or for which there was no place: it asks for them with its next ping.
+    later: Option<Box<Vec<RoomId>>>,
     /// Invitations that came before it was in.
     pub(super) invitations: Vec<u8>,
     /// A `RoomInit` or `RoomHistory` that its stream has not taken yet: nothing of that size follows before.
@@ -133,6 +137,14 @@ impl Rooms {
         self.due.iter().map(|room| room.0)
     }
 
+    /// A room that its user belongs to is not to be had now.
+    fn asks_again(&mut self, room: RoomId) {
+        let later = self.later.get_or_insert_default();
+        if later.len() < LATER_MAX && !later.contains(&room) {
+            later.push(room);
+        }
+    }
+
     /// Whether a join or leave is under way, or something large is.
     pub(super) fn is_moving(&self) -> bool {
         !self.due.is_empty() || self.is_seating()
@@ -189,9 +201,21 @@ impl Session {
         while self.phase == Phase::Live && !self.rooms.is_seating() {
             let Some(room) = self.rooms.due.pop_front() else { return };
             let has_place = self.rooms.len() < self.config.rooms_max;
-            if self.rooms.seat(room).is_none() && has_place && self.rooms.can_count(Some(room)) {
-                self.sit(now, SeatRequest::new(RoomWish::Numbered(room), None, None));
+            if self.rooms.seat(room).is_some() {
+                continue;
             }
+            if has_place && self.rooms.can_count(Some(room)) {
+                self.sit(now, SeatRequest::new(RoomWish::Numbered(room), None, None));
+            } else {
+                self.rooms.asks_again(room);
+            }
+        }
+    }
+
+    /// Asks again for the rooms that could not be had before.
+    pub(super) fn ask_again(&mut self) {
+        for room in self.rooms.later.take().into_iter().flat_map(|later| *later) {
+            self.belongs(room);
         }
     }
 
@@ -257,11 +281,18 @@ impl Session {
             match kind {
                 mark::SEATED => self.seated(now, number, payload, link),
                 mark::CLOSED => self.closed(now, number, payload),
+                mark::LATER => {
+                    if let Some(room) = payload.first_chunk() {
+                        self.rooms.asks_again(RoomId(u64::from_be_bytes(*room)));
+                    }
+                }
                 mark::BUSY => self.busy(now, number, payload),
                 mark::MAY_POST => self.may_upload(now, payload, link),
-                kind::COMMAND_OK | kind::MESSAGE_ACK | kind::ERROR | kind::SERVER_COMMAND => {
-                    self.control.push(&self.common, frame, now.mono_us)
-                }
+                kind::COMMAND_OK
+                | kind::MESSAGE_ACK
+                | kind::ERROR
+                | kind::SERVER_COMMAND
+                | kind::THROTTLE => self.control.push(&self.common, frame, now.mono_us),
                 kind::MESSAGE_DELIVERED | kind::MESSAGE_READ => {
                     if self.capabilities.receipts {
                         self.control.push(&self.common, frame, now.mono_us);

@@ -2,11 +2,12 @@
 
 use super::world::*;
 use crate::{
-    doors::quic::{frame::kind, stream_code},
+    doors::quic::{frame::kind, session::FileLimits, stream_code},
     quic::{Event, Lost, StreamId},
     uploads::{Answer, Fault, Request},
 };
 use serde_json::{Value, json};
+use std::time::Duration;
 use tutti_shards::{Attachment, RoomId, UploadId};
 
 const UP: u64 = 10;
@@ -14,7 +15,7 @@ const DOWN: u64 = 4;
 const ID: UploadId = UploadId(77);
 
 fn world() -> World {
-    World::with(1, |_| {}, |session| session.upload_bytes_max = 1 << 20)
+    World::with(1, |_| {}, |session| session.uploads.bytes_max = 1 << 20)
 }
 
 fn start(room: u64, size: u64, nonce: &str) -> Value {
@@ -227,7 +228,7 @@ fn a_file_is_taken_from_those_who_may_post() {
 #[test]
 fn an_upload_around_a_kick_is_refused_once() {
     for (shards, home, sent) in [(1, 0, false), (2, 1, false), (2, 1, true)] {
-        let mut world = World::with(shards, |_| {}, |session| session.upload_bytes_max = 1 << 20);
+        let mut world = World::with(shards, |_| {}, |session| session.uploads.bytes_max = 1 << 20);
         let (ann, ben) = (world.enter(0, "Ann"), world.enter(home, "Ben"));
         let name = world.room_on(0);
         world.join(ann, &name);
@@ -300,6 +301,30 @@ fn a_message_waits_until_its_files_may_be_shown() {
     world.chat(ann, kind::FETCH_HISTORY, json!({ "room_id": 1 }));
     let history = world.lane(ann, 1);
     assert_eq!(history.last().unwrap().1["messages"][0]["attachments"], json!([]));
+}
+
+#[test]
+fn what_holds_for_files_is_as_it_is_set() {
+    let limits = FileLimits { bytes_max: 100, at_once_max: 3, stall: Duration::from_secs(5) };
+    let mut world = World::with(1, |_| {}, |session| session.uploads = limits);
+    let ann = world.enter(0, "Ann");
+    for n in 0..4 {
+        world.send(ann, UP + 4 * n, kind::UPLOAD_START, start(1, 100, &format!("u{n}")));
+    }
+    assert_eq!(world.asked(ann).len(), 3);
+    let told = world.control(ann);
+    let errors: Vec<_> = told.iter().filter(|(kind, _)| *kind == kind::ERROR).collect();
+    assert_eq!((errors.len(), &errors[0].1["nonce"]), (1, &json!("u3")));
+    assert_eq!(errors[0].1["code"], 1009);
+    for n in 0..3 {
+        world.answer(ann, UP + 4 * n, Answer::Started(Ok((UploadId(77 + n), 0))));
+    }
+    world.control(ann);
+    world.pass(4_900);
+    assert!(world.asked(ann).is_empty());
+    world.pass(200);
+    let asked = world.asked(ann);
+    assert!(matches!(&asked[..], [(_, Request::Interrupt(_)), ..]) && asked.len() == 3);
 }
 
 #[test]

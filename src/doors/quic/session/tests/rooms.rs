@@ -1,7 +1,7 @@
 use super::world::*;
 use crate::doors::quic::frame::kind;
 use serde_json::{Value, json};
-use tutti_shards::{ChatText, Command};
+use tutti_shards::{ChatText, Command, Config, Rate};
 
 fn kinds(frames: &[(u8, Value)]) -> Vec<u8> {
     frames.iter().map(|(kind, _)| *kind).collect()
@@ -34,6 +34,39 @@ fn id_of(world: &mut World, client: Client, nonce: &str) -> u64 {
     let (kind, ack) = answer(&world.control(client), nonce);
     assert_eq!(kind, kind::MESSAGE_ACK, "{ack}");
     ack["message_id"].as_u64().unwrap()
+}
+
+#[test]
+fn a_room_that_is_too_busy_says_so_to_who_speaks() {
+    for home in [0, 1] {
+        let slow = |core: &mut Config| core.rates.room = Rate::new(2, 10_000);
+        let mut world = World::with(2, slow, |_| {});
+        let name = world.room_on(0);
+        let (ann, ben) = (world.enter(0, "Ann"), world.enter(home, "Ben"));
+        let room = world.join(ann, &name);
+        world.join(ben, &name);
+        world.say(ann, room, "one", "1");
+        world.say(ben, room, "two", "2");
+        world.control(ann);
+        world.control(ben);
+        world.say(ben, room, "three", "3");
+        let told = world.control(ben);
+        let kinds: Vec<u8> = told.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, [kind::THROTTLE, kind::ERROR], "{home}");
+        assert_eq!((&told[0].1["room_id"], &told[1].1["room_id"]), (&json!(room), &json!(room)));
+        assert_eq!((&told[1].1["code"], &told[1].1["nonce"]), (&json!(1006), &json!("3")));
+        let wait = told[1].1["retry_after_ms"].as_u64().unwrap();
+        assert_eq!(told[0].1["delay_ms"], wait);
+        assert!((4_000..=5_000).contains(&wait), "{wait}");
+        assert!(world.control(ann).is_empty(), "nobody else is told");
+        // What was said once is answered as before, and costs nothing.
+        world.say(ben, room, "two", "2");
+        assert_eq!(world.control(ben)[0].0, kind::MESSAGE_ACK);
+        world.pass(wait);
+        world.say(ben, room, "three", "3");
+        let told = world.control(ben);
+        assert!(told.iter().any(|(kind, _)| *kind == kind::MESSAGE_ACK), "{told:?}");
+    }
 }
 
 #[test]
@@ -495,4 +528,31 @@ fn rooms_of_a_connection_are_limited() {
     world.control(ann);
     world.join(ann, "c");
     assert_eq!(answer(&world.control(ann), "join").1["code"], 1018);
+}
+
+/// Somebody writes to one who has no place for another room: it comes when there is one.
+#[test]
+fn a_room_for_which_there_was_no_place_is_asked_for_again() {
+    let mut world = World::with(2, |_| {}, |session| session.rooms_max = 2);
+    let (ann, ben) = (world.enter(0, "Ann"), world.enter(1, "Ben"));
+    let taken = world.join(ben, "b");
+    let control = world.control(ben);
+    let (_, auth) = control.iter().find(|(kind, _)| *kind == kind::AUTH_OK).unwrap();
+    let open = json!({ "user_id": auth["user_id"], "nonce": "open" });
+    world.chat(ann, kind::OPEN_DIRECT, open);
+    let room = answer(&world.control(ann), "open").1["room_id"].as_u64().unwrap();
+    world.say(ann, room, "psst", "1");
+    let init = |world: &mut World| {
+        let lane = world.lane(ben, room).into_iter();
+        lane.filter(|(kind, init)| *kind == kind::ROOM_INIT && init["room_id"] == room).collect()
+    };
+    let before: Vec<_> = init(&mut world);
+    assert_eq!(before, [], "there is no place");
+    world.pass(26_000);
+    assert_eq!(init(&mut world), [], "still not");
+    world.chat(ben, kind::LEAVE_ROOM, json!({ "room_id": taken, "nonce": "leave" }));
+    world.pass(26_000);
+    let after = init(&mut world);
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0].1["recent_messages"][0]["content"], "psst");
 }

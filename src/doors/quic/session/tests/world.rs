@@ -238,7 +238,7 @@ pub(super) fn config(change: impl FnOnce(&mut SessionConfig)) -> SessionConfig {
         rates: SessionRates { refusals: Rate::new(100, 10_000), ..SessionRates::UNLIMITED },
         number_key: KEY,
         server_epoch: 7,
-        upload_bytes_max: 0,
+        uploads: FileLimits::NONE,
         datagrams: true,
         auth: Auth { names: true, ..Auth::default() },
         admission: None,
