@@ -222,6 +222,7 @@ impl Session {
     /// Opens the lanes and says which they are.
     pub(super) fn open_lanes(&mut self, now: Now, rooms: &[u64], link: &mut dyn Link) {
         link.set_priority(super::CONTROL, PRIORITY_CONTROL);
+        let mut opened = Vec::with_capacity(self.config.lanes.into());
         for lane in 0..self.config.lanes {
             let Some(stream) = link.open_one_way() else {
                 self.error(now, link, ErrorCode::LimitReached, "too few streams are allowed");
@@ -238,8 +239,9 @@ impl Session {
             outlet.push(&self.common, &bytes, now.mono_us);
             // At once, so that what rooms say does not have to wait behind it, for which it would be copied.
             let _ = outlet.flush(link);
-            self.lanes.push(outlet);
+            opened.push(outlet);
         }
+        self.lanes = opened.into();
         let lanes = u64::from(self.config.lanes);
         let streams: Vec<_> = (0..lanes)
             .zip(&self.lanes)
