@@ -69,7 +69,7 @@ pub(super) struct Rooms {
     /// Rooms that its user belongs to, in which it will sit.
     due: VecDeque<RoomId>,
     /// Those of them that could not be had, or for which there was no place: it asks for them with its next ping.
-    later: Option<Box<Vec<RoomId>>>,
+    later: Vec<RoomId>,
     /// Invitations that came before it was in.
     pub(super) invitations: Vec<u8>,
     /// A `RoomInit` or `RoomHistory` that its stream has not taken yet: nothing of that size follows before.
@@ -139,9 +139,8 @@ impl Rooms {
 
     /// A room that its user belongs to is not to be had now.
     fn asks_again(&mut self, room: RoomId) {
-        let later = self.later.get_or_insert_default();
-        if later.len() < LATER_MAX && !later.contains(&room) {
-            later.push(room);
+        if self.later.len() < LATER_MAX && !self.later.contains(&room) {
+            self.later.push(room);
         }
     }
 
@@ -214,7 +213,7 @@ impl Session {
 
     /// Asks again for the rooms that could not be had before.
     pub(super) fn ask_again(&mut self) {
-        for room in self.rooms.later.take().into_iter().flat_map(|later| *later) {
+        for room in std::mem::take(&mut self.rooms.later) {
             self.belongs(room);
         }
     }
