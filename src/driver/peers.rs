@@ -58,6 +58,8 @@ pub(super) struct Closing {
     pub(super) sent: usize,
     /// Whether everything is sent and the peer was told that no more comes.
     pub(super) shut: bool,
+    /// Whether the peer says nothing more: then there is nothing to wait for behind the last byte.
+    pub(super) ended: bool,
     /// Bytes that came in meanwhile and were not looked at.
     pub(super) drained: usize,
 }
@@ -213,7 +215,7 @@ fn send(socket: &OwnedFd, slices: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
 
 impl Closing {
     pub(super) fn new(bytes: Vec<u8>, body: Option<Arc<[u8]>>) -> Self {
-        Closing { bytes, body, file: None, sent: 0, shut: false, drained: 0 }
+        Closing { bytes, body, file: None, sent: 0, shut: false, ended: false, drained: 0 }
     }
 
     /// Sends what the socket takes. After the last byte the peer is told that no more comes.

@@ -311,6 +311,12 @@ impl Driver {
         let Some(peer) = self.peers.get_mut(idx) else { return };
         let goes_on = match &mut peer.phase {
             Phase::Live { session, .. } => session.end_input(),
+            // It said all that it wants, and may still read what it gets.
+            Phase::Closing(closing) if !closing.shut => {
+                closing.ended = true;
+                let interest = Interest { read: false, ..peer.interest };
+                return self.peers.set_interest(idx, interest);
+            }
             _ => false,
         };
         if goes_on {

@@ -148,10 +148,18 @@ impl Connection {
     /// are there (RFC 9001, section 5.7).
     pub(super) fn handle_datagram(&mut self, event: ConnectionEvent, first: u8, bytes: usize) {
         let is_long = first & 0x80 != 0;
-        if is_long || !matches!(self.phase, Phase::Handshake { .. }) {
-            self.proto.handle_event(event);
-        } else if self.ahead.len() < AHEAD_MAX && bytes <= AHEAD_BYTES_MAX {
-            self.ahead.push(event);
+        if !is_long && self.proto.is_handshaking() {
+            if self.ahead.len() < AHEAD_MAX && bytes <= AHEAD_BYTES_MAX {
+                self.ahead.push(event);
+            }
+            return;
+        }
+        self.proto.handle_event(event);
+        // At once, and not when the session is told: in a burst what follows would be kept as well, or dropped.
+        if !self.ahead.is_empty() && !self.proto.is_handshaking() {
+            for event in std::mem::take(&mut self.ahead) {
+                self.proto.handle_event(event);
+            }
         }
     }
 
@@ -291,9 +299,6 @@ impl Connection {
                 quinn_proto::Event::Connected => {
                     self.phase = Phase::Live;
                     self.unproven = None;
-                    for event in std::mem::take(&mut self.ahead) {
-                        self.proto.handle_event(event);
-                    }
                     Event::Connected
                 }
                 quinn_proto::Event::ConnectionLost { reason } => {

@@ -164,6 +164,17 @@ class Addresses(OtherDoors, FileCase):
         self.assertEqual((answer.status, answer.body), (200, b"do re mi"))
         self.assertEqual(answer.headers["content-type"], "text/plain; charset=utf-8")
 
+    async def test_one_who_says_nothing_more_gets_all_of_it(self):
+        data = os.urandom(3 << 20)
+        _, _, _, path = await self.shared(data)
+        for asked in (path, "/"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.server.http_port)
+            writer.write(f"GET {asked} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            writer.write_eof()
+            answer = Answer(await asyncio.wait_for(reader.read(), 20))
+            writer.close()
+            self.assertEqual((answer.status, str(len(answer.body))), (200, answer.headers["content-length"]))
+
     def late(self):
         """How many were hung up on because they did not take their last bytes."""
         metrics = self.server.metrics()

@@ -71,6 +71,7 @@ impl Driver {
         let interest = Interest { write: sending == Sending::Blocked, ..peer.interest };
         match sending {
             Sending::Broken => drop(self.peers.remove(idx)),
+            Sending::Done if closing.ended => drop(self.peers.remove(idx)),
             Sending::Blocked => self.peers.set_interest(idx, interest),
             Sending::Short => {
                 let next = closing.file.as_mut().and_then(FileTail::next);

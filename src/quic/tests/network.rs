@@ -56,6 +56,26 @@ fn much_that_overtakes_the_end_of_the_handshake_arrives_too() {
     world.hear_echo(client, &[7; 100_000]);
 }
 
+/// What comes in one turn with the end of the handshake, behind it, has its keys.
+#[test]
+fn nothing_of_a_burst_behind_the_handshake_is_dropped() {
+    let mut world = World::new(92, 1);
+    let client = world.connect("203.0.113.1:1000");
+    world.run_for(2 * Fate::GOOD.delay_us);
+    let at = world.session_at(world.clients[client].address);
+    assert!(world.clients[client].connected && !world.echo(at).is_connected());
+    let sent = world.clients[client].sent.len();
+    let stream = world.clients[client].conn.streams().open(quinn_proto::Dir::Uni).unwrap();
+    for _ in 0..20 {
+        world.clients[client].conn.send_stream(stream).write(&[7; 100]).unwrap();
+        world.drive();
+    }
+    assert_eq!(world.clients[client].sent.len() - sent, 20, "one datagram each");
+    world.arrive_together();
+    assert!(world.echo(at).is_connected());
+    assert_eq!(world.echo(at).read.len(), 2_000);
+}
+
 #[test]
 fn what_is_said_arrives_whole_whatever_the_network_does() {
     each_seed(100..130, |seed| {

@@ -337,7 +337,7 @@ impl World {
         true
     }
 
-    fn drive(&mut self) {
+    pub(super) fn drive(&mut self) {
         for client in 0..self.clients.len() {
             self.drive_client(client);
         }
@@ -369,6 +369,22 @@ impl World {
         if let Some(DatagramEvent::ConnectionEvent(_, event)) = event {
             client.conn.handle_event(event);
         }
+    }
+
+    /// What is on its way to the server arrives in one turn of it.
+    pub(super) fn arrive_together(&mut self) {
+        let (arriving, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.in_flight)
+            .into_sorted_vec()
+            .into_iter()
+            .rev()
+            .partition(|Reverse((_, _, packet))| packet.to == SERVER);
+        self.in_flight = rest.into();
+        for Reverse((at, _, Packet { from, bytes, .. })) in arriving {
+            self.now_us = self.now_us.max(at);
+            let (shard, ecn) = (self.shard_of(from), Some(EcnCodepoint::Ect0));
+            self.shards[shard].handle_datagram(self.now_us, from, Some(SERVER.ip()), ecn, &bytes);
+        }
+        self.drive_server();
     }
 
     pub(super) fn send(&mut self, packet: Packet) {

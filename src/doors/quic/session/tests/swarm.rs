@@ -1,5 +1,6 @@
 //! Random sessions on several shards: what each client is told of each room has no gap and no repetition, and at the
-//! end nobody is anywhere that has gone.
+//! end nobody is anywhere that has gone. Some clients do not read some of their streams for a while: the others are
+//! told everything at once all the same, and they themselves when they read on, or they are sent away.
 
 use super::world::*;
 use crate::doors::quic::frame::kind;
@@ -17,6 +18,10 @@ enum Step {
     Delete(usize, usize),
     Kick(usize, usize, usize),
     Vanish(usize),
+    /// A client does not read one of its streams.
+    Stick(usize, u64),
+    /// It reads all of them again.
+    Unstick(usize),
     Pass(u64),
 }
 
@@ -29,7 +34,9 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (who.clone(), room.clone(), 1u8..30).prop_map(|(w, r, n)| Step::Say(w, r, n)),
         1 => (who.clone(), room.clone()).prop_map(|(w, r)| Step::Delete(w, r)),
         1 => (who.clone(), room, who.clone()).prop_map(|(w, r, t)| Step::Kick(w, r, t)),
-        1 => who.prop_map(Step::Vanish),
+        1 => who.clone().prop_map(Step::Vanish),
+        3 => (who.clone(), 0u64..10).prop_map(|(w, n)| Step::Stick(w, n * 4 + 3)),
+        2 => who.prop_map(Step::Unstick),
         2 => (100u64..3_000).prop_map(Step::Pass),
     ]
 }
@@ -41,28 +48,46 @@ struct Known {
     membership: u64,
 }
 
+/// Checks what a client was told since the beginning.
 fn check(world: &mut World, client: Client) {
-    let mut events: Vec<(u64, u8, serde_json::Value)> = Vec::new();
-    let streams: Vec<u64> = world.link(client).received.keys().copied().collect();
-    for stream in streams.into_iter().filter(|stream| stream % 4 == 3) {
-        events.extend(world.news(client, stream).into_iter().map(|(k, p)| (stream, k, p)));
-    }
+    let is_whole = world.link(client).stuck.is_empty() && world.link(client).closed.is_none();
+    let received = world.link(client).received.clone();
+    let streams = received.iter().filter(|(stream, _)| **stream % 4 == 3);
+    let events: Vec<(u8, serde_json::Value)> =
+        streams.flat_map(|(_, bytes)| frames(bytes)).collect();
     let mut rooms: HashMap<u64, Vec<u64>> = HashMap::new();
     let mut inits: HashMap<u64, Vec<(u64, u64)>> = HashMap::new();
-    for (_, kind, payload) in &events {
+    let mut closes: HashMap<u64, usize> = HashMap::new();
+    for (kind, payload) in &events {
         let Some(room) = payload["room_id"].as_u64() else { continue };
         match *kind {
             kind::ROOM_INIT => {
                 let number = |key: &str| payload[key].as_u64().unwrap();
                 inits.entry(room).or_default().push((number("membership"), number("seq")));
             }
-            kind::STREAM_OPEN | kind::ROOM_CLOSE | kind::ROOM_HISTORY => {}
+            kind::ROOM_CLOSE => *closes.entry(room).or_default() += 1,
+            kind::STREAM_OPEN | kind::ROOM_HISTORY => {}
             _ => rooms.entry(room).or_default().push(payload["seq"].as_u64().unwrap()),
+        }
+    }
+    if is_whole {
+        for (room, inits) in &inits {
+            let is_inside = closes.get(room).copied().unwrap_or_default() < inits.len();
+            let seqs = rooms.get(room).into_iter().flatten();
+            let last = seqs.chain(inits.iter().map(|(_, seq)| seq)).max().copied();
+            assert!(
+                !is_inside || last == world.last_seq(*room),
+                "all of {room} was told: {last:?}"
+            );
         }
     }
     for (room, mut seqs) in rooms {
         seqs.sort_unstable();
         assert!(seqs.windows(2).all(|pair| pair[0] != pair[1]), "nothing twice: {seqs:?}");
+        if !is_whole {
+            // What is on a stream that is not read is missing among the others.
+            continue;
+        }
         let inits = &inits[&room];
         let memberships: Vec<u64> = inits.iter().map(|(membership, _)| *membership).collect();
         assert!(memberships.is_sorted(), "memberships rise: {memberships:?}");
@@ -94,7 +119,10 @@ proptest! {
                 core.busy = Busy { rate: 2, cool_rate: 1, cool_after, ..Busy::default() };
                 core.lobby_capacity = Some(3);
             },
-            |session| session.hot_rooms_max = 2,
+            |session| {
+                session.hot_rooms_max = 2;
+                session.outbox.bytes_max = 16 << 10;
+            },
         );
         let names: Vec<String> = (0..4).map(|n| format!("r{n}")).collect();
         let mut clients: Vec<Client> = Vec::new();
@@ -152,10 +180,25 @@ proptest! {
                         clients.retain(|other| *other != client);
                     }
                 }
+                Step::Stick(who, stream) => {
+                    if let Some(client) = pick(who) {
+                        world.link(client).stuck.push(stream);
+                    }
+                }
+                Step::Unstick(who) => {
+                    if let Some(client) = pick(who) {
+                        world.unstick(client);
+                    }
+                }
                 Step::Pass(ms) => world.pass(ms),
+            }
+            // Whoever reads is told everything at once, whoever else does not.
+            for &client in &clients {
+                check(&mut world, client);
             }
         }
         for &client in &clients {
+            world.unstick(client);
             check(&mut world, client);
         }
         for client in clients {

@@ -450,6 +450,20 @@ impl World {
         lane.into_iter().find(|(kind, _)| *kind == kind::ROOM_MESSAGE).unwrap().1
     }
 
+    /// The number of the last event of a room that is there.
+    pub(super) fn last_seq(&self, room: u64) -> Option<u64> {
+        let seen = self.nodes.iter().find_map(|node| node.core.room_seen(RoomId(room)));
+        seen.map(|seen| seen.seq)
+    }
+
+    /// The client reads all of its streams again.
+    pub(super) fn unstick(&mut self, client: Client) {
+        for stream in std::mem::take(&mut self.link(client).stuck) {
+            self.event(client, Event::Writable(StreamId(stream)));
+        }
+        self.run();
+    }
+
     /// What a stream has brought since it was looked at last.
     pub(super) fn news(&mut self, client: Client, stream: u64) -> Vec<(u8, Value)> {
         let mut all = frames(self.link(client).received.get(&stream).map_or(&[], Vec::as_slice));
