@@ -155,6 +155,8 @@ impl<W: Wire> Shard<W> {
         }
         conn.profile = Some(profile.clone());
         conn.heard_ms = now.mono_ms();
+        // Mostly it only had to wait, and never does so again.
+        conn.tidy(&self.config.quotas, now.mono_us);
         self.say_hello(now, slot, &profile, token);
     }
 

@@ -300,9 +300,12 @@ impl FrameCounts {
 
     /// These whole frames go out.
     pub fn went(&self, frames: &[u8]) {
-        for (kind, _) in split(frames) {
-            add(&self.went, kind);
-        }
+        split(frames).for_each(|(kind, _)| self.one_went(kind));
+    }
+
+    /// A frame of this type goes out.
+    pub fn one_went(&self, kind: u8) {
+        add(&self.went, kind);
     }
 
     /// Types of which there were any, with how many came and went. The type is `None` for those that mean nothing.

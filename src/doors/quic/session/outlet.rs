@@ -79,10 +79,15 @@ impl Outlet {
         now_us: u64,
         link: &mut dyn Link,
     ) {
-        if self.blocked || self.waiting.is_some() {
-            return self.push(common, bytes, now_us);
-        }
         common.frames.went(bytes);
+        self.give(bytes, now_us, link);
+    }
+
+    /// The same for a piece of a frame, whose other pieces follow, and which is counted by itself.
+    pub(super) fn give(&mut self, bytes: &Bytes, now_us: u64, link: &mut dyn Link) {
+        if self.blocked || self.waiting.is_some() {
+            return self.wait(bytes, now_us);
+        }
         // What a stopped stream does not take is dropped; the stop is told about as an event.
         let taken = link.write_shared(self.stream, bytes).unwrap_or(bytes.len());
         self.total += taken as u64;

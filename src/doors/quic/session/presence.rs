@@ -18,7 +18,7 @@ const REPEATED_MAX: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     /// What the client said of itself last, while the core was not told.
-    said: Option<(bool, Option<Box<str>>)>,
+    said: Option<Box<(bool, Option<Box<str>>)>>,
     /// Before this moment the core is not told again.
     said_rests_until_us: u64,
     /// `None` while nothing is, which is mostly.
@@ -40,7 +40,7 @@ impl Presence {
         if self.said.is_none() && self.said_rests_until_us < now.mono_us {
             self.said_rests_until_us = now.mono_us;
         }
-        self.said = Some((away, status));
+        self.said = Some(Box::new((away, status)));
     }
 
     pub(super) fn next_deadline_us(&self) -> Option<u64> {
@@ -60,7 +60,8 @@ impl Session {
         if now.mono_us < self.presence.said_rests_until_us {
             return;
         }
-        if let Some((away, status)) = self.presence.said.take() {
+        if let Some(said) = self.presence.said.take() {
+            let (away, status) = *said;
             self.presence.said_rests_until_us = now.mono_us + SAID_EVERY_US;
             self.asks.push_back(Ask::Presence(away, status));
         }

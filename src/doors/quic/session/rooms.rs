@@ -15,6 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use serde_json::json;
+use smallvec::{SmallVec, smallvec};
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
@@ -220,6 +221,7 @@ impl Session {
     /// Opens the lanes and says which they are.
     pub(super) fn open_lanes(&mut self, now: Now, rooms: &[u64], link: &mut dyn Link) {
         link.set_priority(super::CONTROL, PRIORITY_CONTROL);
+        let mut opened = Vec::with_capacity(self.config.lanes.into());
         for lane in 0..self.config.lanes {
             let Some(stream) = link.open_one_way() else {
                 self.error(now, link, ErrorCode::LimitReached, "too few streams are allowed");
@@ -234,8 +236,11 @@ impl Session {
             );
             let mut outlet = Outlet::new(stream);
             outlet.push(&self.common, &bytes, now.mono_us);
-            self.lanes.push(outlet);
+            // At once, so that what rooms say does not have to wait behind it, for which it would be copied.
+            let _ = outlet.flush(link);
+            opened.push(outlet);
         }
+        self.lanes = opened.into();
         let lanes = u64::from(self.config.lanes);
         let streams: Vec<_> = (0..lanes)
             .zip(&self.lanes)
@@ -301,10 +306,12 @@ impl Session {
                 }
                 mark::PRESENCE => self.told_presence(now, payload),
                 kind::ROOM_INIT => {
-                    let frame = self.counted(number, frame);
-                    self.put_heavy(now, number, &frame);
+                    let pieces = self.counted(number, &bytes.slice(start..at));
+                    self.put_heavy(now, number, kind, &pieces, link);
                 }
-                kind::ROOM_HISTORY => self.put_heavy(now, number, frame),
+                kind::ROOM_HISTORY => {
+                    self.put_heavy(now, number, kind, &[bytes.slice(start..at)], link);
+                }
                 _ => debug_assert!(false, "no frame of a seat: {kind:#x}"),
             }
         }
@@ -358,9 +365,17 @@ impl Session {
     }
 
     /// The same for a frame so large that no other such follows before its stream has taken it.
-    fn put_heavy(&mut self, now: Now, number: u32, frame: &[u8]) {
+    fn put_heavy(
+        &mut self,
+        now: Now,
+        number: u32,
+        kind: u8,
+        pieces: &[Bytes],
+        link: &mut dyn Link,
+    ) {
         if let Some((outlet, common)) = self.outlet_of(number) {
-            outlet.push(common, frame, now.mono_us);
+            common.frames.one_went(kind);
+            pieces.iter().for_each(|piece| outlet.give(piece, now.mono_us, link));
             self.rooms.heavy = Some((outlet.stream, outlet.total()));
         }
     }
@@ -396,18 +411,22 @@ impl Session {
         }
     }
 
-    /// A `RoomInit` with the number of the membership, which is its last field.
-    fn counted(&self, number: u32, frame: &[u8]) -> Vec<u8> {
-        let membership = self.membership(number).to_string();
-        let Some(rest) = frame.strip_suffix(b"0}") else { return frame.to_vec() };
-        let mut bytes = Vec::with_capacity(frame.len() + membership.len());
+    /// A `RoomInit` with the number of the membership, which is its last field, in pieces: it is tens of kilobytes in
+    /// a large room, and seldom has to be made longer.
+    fn counted(&self, number: u32, frame: &Bytes) -> SmallVec<[Bytes; 2]> {
+        const NONE: &[u8] = b"0}";
+        let Some(rest) = frame.strip_suffix(NONE) else { return smallvec![frame.clone()] };
+        let end = format!("{}}}", self.membership(number)).into_bytes();
+        if end.len() == NONE.len() {
+            return smallvec![frame.slice(..rest.len()), end.into()];
+        }
+        let mut bytes = Vec::with_capacity(rest.len() + end.len());
         let payload = rest.get(frame::HEADER_BYTES..).unwrap_or_default();
         frame::append(kind::ROOM_INIT, &mut bytes, |out| {
             out.extend_from_slice(payload);
-            out.extend_from_slice(membership.as_bytes());
-            out.push(b'}');
+            out.extend_from_slice(&end);
         });
-        bytes
+        smallvec![bytes.into()]
     }
 
     fn membership(&self, number: u32) -> u32 {
