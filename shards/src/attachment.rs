@@ -57,6 +57,8 @@ pub enum AttachmentNews {
         /// The files that it had.
         uploads: Vec<UploadId>,
     },
+    /// All that was said in a room so far is gone, whether it was in memory or not.
+    Cleared(RoomId),
     /// A room has ended, with all that was said in it.
     RoomOver(RoomId),
 }

@@ -549,13 +549,18 @@ impl<R: Records> Store<R> {
                     }
                 }
             }
-            AttachmentNews::RoomOver(room) => {
-                let first = (*room, UploadId(0));
-                let of_room = self.rooms.range(first..).take_while(|(of, _)| of == room);
-                for id in of_room.map(|&(_, id)| id).collect::<Vec<_>>() {
-                    self.remove(id);
-                }
+            AttachmentNews::Cleared(room) => {
+                self.remove_of_room(*room, |record| record.message.is_some());
             }
+            AttachmentNews::RoomOver(room) => self.remove_of_room(*room, |_| true),
+        }
+    }
+
+    fn remove_of_room(&mut self, room: RoomId, which: impl Fn(&Record) -> bool) {
+        let of_room = self.rooms.range((room, UploadId(0))..).take_while(|(of, _)| *of == room);
+        let goes = |id: &UploadId| self.files.get(id).is_some_and(&which);
+        for id in of_room.map(|&(_, id)| id).filter(goes).collect::<Vec<_>>() {
+            self.remove(id);
         }
     }
 

@@ -273,6 +273,12 @@ fn files_go_with_their_message_their_room_and_their_time() {
     store.expire(NOW + 86_400_000);
     assert_eq!(of(&store).0, 0);
     let last = put(&mut store, BEN, b"x").unwrap();
+    let seen = put(&mut store, ANN, b"y").unwrap();
+    show(&mut store, seen, 3);
+    for (cleared, is_there) in [(RoomId(6), true), (ROOM, false)] {
+        store.news(&AttachmentNews::Cleared(cleared), NOW);
+        assert_eq!(store.find(seen).is_some(), is_there);
+    }
     store.news(&AttachmentNews::RoomOver(RoomId(6)), NOW);
     assert!(store.claim(BEN, ROOM, &[last], NOW).is_some(), "another room's end");
     store.news(&AttachmentNews::RoomOver(ROOM), NOW);

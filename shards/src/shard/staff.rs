@@ -1,14 +1,14 @@
 //! What staff do. Doors let only those through who proved that they are staff.
 
-use super::{Actor, Announcement, Shard, rooms::Saying};
+use super::{Actor, Announcement, Output, Shard, rooms::Saying};
 use crate::{
-    AdminCommand, Audience, ChannelName, ChatText, Color, ConnId, Event, Notice, Now, Profile,
-    StoreRequest, UserId, UserName, Wire,
+    AdminCommand, AttachmentNews, Audience, ChannelName, ChatText, Color, ConnId, Event, Notice,
+    Now, Profile, StoreRequest, UserId, UserName, Wire,
     conn::JoinRequest,
     fan_out::Class,
     mesh::{Mesh, Payload},
 };
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 /// As whom the server speaks.
 const SERVER: UserId = UserId([0; 12]);
@@ -48,17 +48,22 @@ impl<W: Wire> Shard<W> {
             AdminCommand::ClearChat => {
                 let Some(actor) = actor else { return };
                 let channel = &mut self.channels[actor.channel as usize];
-                let cleared = std::mem::take(&mut channel.history);
+                channel.history = VecDeque::new();
                 channel.cleared = true;
                 self.forget_looked_up(actor.channel);
-                self.attachments_gone(&cleared.iter().collect::<Vec<_>>());
-                let channel = &mut self.channels[actor.channel as usize];
-                let history = std::mem::take(&mut channel.history);
+                let channel = &self.channels[actor.channel as usize];
+                let news = AttachmentNews::Cleared(channel.room.id);
+                self.outputs.push_back(Output::Attachments(news));
                 if channel.kept {
                     let channel = channel.name.clone();
                     self.store(StoreRequest::ClearMessages { channel });
                 }
-                self.broadcast(actor.channel, None, Class::Prompt, Event::History(&history));
+                self.broadcast(
+                    actor.channel,
+                    None,
+                    Class::Prompt,
+                    Event::History(&VecDeque::new()),
+                );
             }
             AdminCommand::Profile { user, change } => {
                 let owner = self.owner_of_user(user);

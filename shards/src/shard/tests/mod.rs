@@ -16,8 +16,8 @@ mod terminals;
 
 use super::*;
 use crate::{
-    ChannelView, ChatText, Color, CrownOnLeave, JoinTarget, Note, NoteBatch, Notice, Order,
-    Position, SettingsPatch,
+    AttachmentNews, ChannelView, ChatText, Color, CrownOnLeave, JoinTarget, Note, NoteBatch,
+    Notice, Order, Position, SettingsPatch,
 };
 use std::{collections::BTreeMap, io::IoSlice, time::Duration};
 
@@ -278,8 +278,8 @@ impl Stage {
                     told.extend_from_slice(format!("closed, {reason:?}\n").as_bytes());
                     closed.push(key);
                 }
-                // Whoever keeps files is told of each room's end.
-                Output::Attachments(crate::AttachmentNews::RoomOver(_)) => {}
+                // Whoever keeps files is told of the end of each room, and of all that was said there.
+                Output::Attachments(AttachmentNews::RoomOver(_) | AttachmentNews::Cleared(_)) => {}
                 output => panic!("one shard has nothing to ask for: {output:?}"),
             }
         }

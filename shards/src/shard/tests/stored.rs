@@ -3,10 +3,10 @@
 
 use super::*;
 use crate::{
-    AdminCommand, Answer, ChatMessage, DoorKind, Guise, JoinTarget, LineCommand, LineEvent, Login,
-    MessageId, ModerationKind, Nick, Notice, Page, PageFrom, RoomCommand, RoomEvent, RoomRequest,
-    RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredBan, StoredChannel,
-    StoredPage, UserName, UserNumber,
+    AdminCommand, Answer, AttachmentNews, ChatMessage, DoorKind, Guise, JoinTarget, LineCommand,
+    LineEvent, Login, MessageId, ModerationKind, Nick, Notice, Page, PageFrom, RoomCommand,
+    RoomEvent, RoomRequest, RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredBan,
+    StoredChannel, StoredPage, UserName, UserNumber,
 };
 
 /// What a seat is told of histories and acts.
@@ -49,6 +49,8 @@ struct World {
     acts: Vec<(u64, ModerationKind)>,
     /// What seats that ended were told last.
     ended: String,
+    /// What was told to whoever keeps files.
+    files: Vec<AttachmentNews>,
 }
 
 fn config(storage: bool) -> Config {
@@ -74,6 +76,7 @@ impl World {
             asked: Vec::new(),
             acts: Vec::new(),
             ended: String::new(),
+            files: Vec::new(),
         };
         world.seat = world.enter(session, "a");
         world.told();
@@ -115,6 +118,10 @@ impl World {
                 Output::Store(request) => request,
                 Output::SeatEnded { last, .. } => {
                     self.ended.push_str(std::str::from_utf8(&last).unwrap());
+                    continue;
+                }
+                Output::Attachments(news) => {
+                    self.files.push(news);
                     continue;
                 }
                 _ => continue,
@@ -289,12 +296,16 @@ fn what_was_cleared_meanwhile_is_not_shown() {
     let hello = Command::Hello { user: Some(user("s")), token: None };
     world.shard.handle_command(world.now, staff, hello);
     world.settle();
-    let target = JoinTarget::Named(ChannelName::parse("r").unwrap());
+    let name = ChannelName::parse("r").unwrap();
+    let target = JoinTarget::Named(name.clone());
     world.shard.handle_command(world.now, staff, Command::Join { target, set: None });
     world.settle();
     let clear = Command::Admin(Box::new(AdminCommand::ClearChat));
     world.shard.handle_command(world.now, staff, clear);
     world.settle();
+    // What only the storage had may have had files, too.
+    let room = world.shard.channels[world.shard.by_name[&name] as usize].room.id;
+    assert_eq!(world.files, [AttachmentNews::Cleared(room)]);
     world.say(60..61);
     let (ticket, _) = world.asked.remove(0);
     world.find(ticket, Some(found));
