@@ -69,6 +69,8 @@ pub(super) struct Driver {
     greeting: [VecDeque<(u64, Token)>; Protocol::COUNT],
     /// Connections that have to take their last bytes, oldest first.
     closing: VecDeque<(u64, Token)>,
+    /// The same for those that are sent a file.
+    sending: VecDeque<(u64, Token)>,
     /// Connections that have to hang up, oldest first.
     hangup: VecDeque<(u64, Token)>,
     /// Answers to what the storage had no room for.
@@ -125,6 +127,7 @@ impl Driver {
             accept_again_us: None,
             greeting: std::array::from_fn(|_| VecDeque::new()),
             closing: VecDeque::new(),
+            sending: VecDeque::new(),
             hangup: VecDeque::new(),
             storage,
             uploads,
@@ -218,6 +221,7 @@ impl Driver {
             self.quic.as_ref().and_then(|quic| quic.deadline_us(self.pace.flush_at_us())),
             self.greeting.iter().filter_map(|queue| queue.front()).map(|&(at, _)| at).min(),
             self.closing.front().map(|&(at, _)| at),
+            self.sending.front().map(|&(at, _)| at),
             self.hangup.front().map(|&(at, _)| at),
             self.accept_again_us,
             delayed_until,

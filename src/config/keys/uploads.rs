@@ -63,7 +63,7 @@ pub(super) const UPLOADS: &[Key] = &[
         "uploads.stall_ms",
         number("ms", 1_000, HOUR_MS),
         "30000",
-        "How long an upload may bring nothing, or a download over QUIC be taken nothing of, before it ends.",
+        "How long an upload may bring nothing, or a download be taken nothing of, before it ends; over HTTP it is counted by pieces of 64 KiB.",
         "Longer holds the places of those who have vanished.",
     ),
     key(

@@ -1,7 +1,8 @@
 //! The last bytes of connections: answers over HTTP, files among them, and what is left for those who are closed.
 //!
-//! A file is asked for a piece at a time, when the socket has taken the last one: it costs one piece of memory, and a
-//! reader as long as `limits.last_bytes` for each.
+//! A file is asked for a piece at a time, when the socket has taken the last one: it costs one piece of memory. A
+//! reader may take as long for each as a download over QUIC may stall: people's networks pause for longer than the last
+//! word to somebody is worth.
 
 use super::Driver;
 use crate::{
@@ -53,9 +54,14 @@ impl Driver {
     fn close_with(&mut self, now: Now, idx: u32, closing: Closing) {
         let token = self.peers.token(idx);
         let Some(peer) = self.peers.get_mut(idx) else { return };
+        let is_file = closing.file.is_some();
         peer.phase = Phase::Closing(Box::new(closing));
-        let patience = self.config.limits.last_bytes.as_micros() as u64;
-        self.closing.push_back((now.mono_us + patience, token));
+        if is_file {
+            self.sending.push_back((now.mono_us + self.stall_us(), token));
+        } else {
+            let patience = self.config.limits.last_bytes.as_micros() as u64;
+            self.closing.push_back((now.mono_us + patience, token));
+        }
         self.peers.set_interest(idx, Interest { read: true, write: false });
         self.pump(now, idx);
     }
@@ -131,22 +137,32 @@ impl Driver {
 
     /// Hangs up on those who did not take their last bytes in time, or do not hang up after them.
     pub(super) fn end_closing(&mut self, now: Now) {
-        let patience = self.config.limits.last_bytes.as_micros() as u64;
-        while let Some((_, token)) = self.closing.pop_front_if(|(at, _)| *at <= now.mono_us) {
+        while let Some((_, token)) = self.sending.pop_front_if(|(at, _)| *at <= now.mono_us) {
             let Some(idx) = self.peers.find(token) else { continue };
             if let Some(Peer { phase: Phase::Closing(closing), .. }) = self.peers.get_mut(idx)
                 && closing.file.as_mut().is_some_and(FileTail::has_moved)
             {
-                self.closing.push_back((now.mono_us + patience, token));
-                continue;
+                self.sending.push_back((now.mono_us + self.stall_us(), token));
+            } else {
+                self.hang_up(idx, "stall_ms");
             }
-            self.hang_up(idx, "last_bytes_ms");
+        }
+        while let Some((_, token)) = self.closing.pop_front_if(|(at, _)| *at <= now.mono_us) {
+            if let Some(idx) = self.peers.find(token) {
+                self.hang_up(idx, "last_bytes_ms");
+            }
         }
         while let Some((_, token)) = self.hangup.pop_front_if(|(at, _)| *at <= now.mono_us) {
             if let Some(idx) = self.peers.find(token) {
                 self.hang_up(idx, "hangup_ms");
             }
         }
+    }
+
+    /// How long nothing of a file may be taken.
+    fn stall_us(&self) -> u64 {
+        let stall = self.config.uploads.as_ref().map_or(Duration::ZERO, |uploads| uploads.stall);
+        stall.as_micros() as u64
     }
 
     fn hang_up(&mut self, idx: u32, limit: &'static str) {
