@@ -52,14 +52,15 @@ enum Owner<K> {
     Seat(K, u32),
 }
 
-/// Something that the core said.
+/// Something that the core said. There are thousands of them in a busy turn, of which few are not bytes: those are in
+/// boxes.
 #[derive(Debug)]
 enum News {
     Bytes(Bytes),
     /// The seat is gone, with its last bytes and with what nobody answers that it asked.
-    Ended(Bytes, Vec<RoomRequest>),
+    Ended(Box<(Bytes, Vec<RoomRequest>)>),
     /// The seat that asked this was gone already.
-    Undone(RoomRequest),
+    Undone(Box<RoomRequest>),
     /// The core closed the session.
     Closed(CloseReason, Vec<u8>),
 }
@@ -191,7 +192,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
 
     /// The core has ended a seat.
     pub fn seat_ended(&mut self, key: Key, last: Vec<u8>, undone: Vec<RoomRequest>) {
-        self.news.push_back((key, News::Ended(last.into(), undone)));
+        self.news.push_back((key, News::Ended(Box::new((last.into(), undone)))));
     }
 
     /// The core has closed a session.
@@ -254,7 +255,8 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
             (Owner::Seat(_, seat), News::Undone(request)) => {
                 links.with(id, &mut |link| entry.session.undone(now, seat, &request, link));
             }
-            (Owner::Seat(_, seat), News::Ended(last, undone)) => {
+            (Owner::Seat(_, seat), News::Ended(ended)) => {
+                let (last, undone) = *ended;
                 self.owners.remove(&key.to_u64());
                 entry.seats.retain(|&(number, _)| number != seat);
                 links.with(id, &mut |link| {
@@ -301,7 +303,7 @@ impl<K: Copy + Ord + std::hash::Hash> Host<K> {
                     let Some(&(_, key)) = seat else { continue };
                     if core.flow(key) == Flow::Gone {
                         // Its end is on the way here.
-                        self.news.push_back((key, News::Undone(request)));
+                        self.news.push_back((key, News::Undone(Box::new(request))));
                     } else {
                         core.handle_command(now, key, Command::Room(Box::new(request)));
                     }
