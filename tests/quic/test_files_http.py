@@ -29,7 +29,8 @@ class Answer:
 
 
 class Addresses(OtherDoors, FileCase):
-    settings = {"uploads.public_url": f'"{BASE}/"', "uploads.stall_ms": "1000", "limits.last_bytes_ms": "100"}
+    settings = {"uploads.public_url": f'"{BASE}/"', "uploads.stall_ms": "1000", "limits.last_bytes_ms": "100",
+                "admin.password": '"hush"'}
 
     async def ask(self, path, method="GET", **headers):
         """What is answered to a request on a connection of its own, which the server closes."""
@@ -174,6 +175,28 @@ class Addresses(OtherDoors, FileCase):
             answer = Answer(await asyncio.wait_for(reader.read(), 20))
             writer.close()
             self.assertEqual((answer.status, str(len(answer.body))), (200, answer.headers["content-length"]))
+
+    async def test_they_go_with_a_chat_that_is_cleared(self):
+        """Also those of messages that are in the storage alone."""
+        client = await self.login()
+        name = self.somebody()
+        room = (await client.join(name))["room_id"]
+        paths = []
+        for said in range(0, 240, 120):
+            ack = await self.upload(client, room, b"old")
+            paths.append(ack["url"].removeprefix(BASE))
+            await client.say(room, "see", attachments=[ack["upload_id"]])
+            for n in range(said, said + 120):
+                await client.say(room, f"word {n}")
+        for path in paths:
+            self.assertEqual((await self.ask(path)).status, 200)
+        staff = Piano()
+        self.people.append(staff)
+        await staff.connect(self.server.http_port, name)
+        staff.send({"m": "admin message", "password": "hush", "msg": {"m": "clear_chat"}})
+        deadline = time.monotonic() + 10
+        while {(await self.ask(path)).status for path in paths} != {404}:
+            self.assertLess(time.monotonic(), deadline)
 
     def late(self):
         """How many were hung up on because they did not go on reading a file."""
