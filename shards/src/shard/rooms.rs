@@ -384,7 +384,7 @@ impl<W: Wire> Shard<W> {
         let after = message.clone();
         let (room, seq) = (channel.room.id, channel.room.next_seq());
         self.keep_message(idx, &after, true);
-        self.attachments_gone(&[&before]);
+        self.attachments_gone(&before);
         let deleted = RoomEvent::Deleted { room, message: id, by, at_ms: now.wall_ms, seq };
         self.tell_room(idx, None, deleted);
         self.broadcast(idx, None, Class::Prompt, Event::Deleted(&before));
@@ -392,13 +392,14 @@ impl<W: Wire> Shard<W> {
         Ok(Outcome::Done(Some(id)))
     }
 
-    /// Tells of the files of messages that are gone.
-    pub(super) fn attachments_gone(&mut self, messages: &[&ChatMessage]) {
-        for message in messages.iter().filter(|message| !message.attachments.is_empty()) {
-            let uploads = message.attachments.iter().map(|attachment| attachment.id).collect();
-            let news = AttachmentNews::Gone { message: message.id, uploads };
-            self.outputs.push_back(Output::Attachments(news));
+    /// Tells of the files of a message that is gone.
+    fn attachments_gone(&mut self, message: &ChatMessage) {
+        if message.attachments.is_empty() {
+            return;
         }
+        let uploads = message.attachments.iter().map(|attachment| attachment.id).collect();
+        let news = AttachmentNews::Gone { message: message.id, uploads };
+        self.outputs.push_back(Output::Attachments(news));
     }
 
     /// Shows the piano what was said once more, unless it was shown a moment ago: then in a moment.
