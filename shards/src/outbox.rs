@@ -30,6 +30,8 @@ pub(crate) struct Pool {
 const POOL_PIECES_MAX: usize = 64;
 /// Most that is kept of all of them, in bytes. A room of a thousand that fills up would leave 16 MiB otherwise.
 const POOL_BYTES_MAX: usize = 1 << 20;
+/// A longer one is not kept: one that is freed between others of its size keeps all of their memory.
+const POOL_PIECE_BYTES_MAX: usize = 32 << 10;
 
 impl Pool {
     pub(crate) fn take(&mut self) -> Vec<u8> {
@@ -60,8 +62,9 @@ impl Pool {
 
     /// Whether a piece of so many bytes is kept; then it is counted.
     fn keeps(&mut self, pieces: usize, bytes: usize) -> bool {
-        let keeps =
-            bytes > 0 && pieces < POOL_PIECES_MAX && self.kept_bytes + bytes <= POOL_BYTES_MAX;
+        let keeps = (1..=POOL_PIECE_BYTES_MAX).contains(&bytes)
+            && pieces < POOL_PIECES_MAX
+            && self.kept_bytes + bytes <= POOL_BYTES_MAX;
         self.kept_bytes += if keeps { bytes } else { 0 };
         keeps
     }
