@@ -24,6 +24,8 @@ pub(crate) struct Pool {
     waiting: Vec<Box<Waiting>>,
     /// What the buffers and entries hold together.
     kept_bytes: usize,
+    /// What is encoded into before it is delivered.
+    scratch: Vec<u8>,
 }
 
 /// Pieces of each kind kept for later.
@@ -44,6 +46,24 @@ impl Pool {
         if self.keeps(self.buffers.len(), buffer.capacity()) {
             buffer.clear();
             self.buffers.push(buffer);
+        }
+    }
+
+    /// A buffer to encode into and to put back at once. One of them is kept whatever it has grown to, up to what the pool
+    /// may keep.
+    pub(crate) fn scratch(&mut self) -> Vec<u8> {
+        match std::mem::take(&mut self.scratch) {
+            scratch if scratch.capacity() > 0 => scratch,
+            _ => self.take(),
+        }
+    }
+
+    pub(crate) fn put_back(&mut self, mut buffer: Vec<u8>) {
+        if self.scratch.capacity() == 0 && buffer.capacity() <= POOL_BYTES_MAX {
+            buffer.clear();
+            self.scratch = buffer;
+        } else {
+            self.give(buffer);
         }
     }
 

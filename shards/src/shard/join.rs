@@ -439,14 +439,14 @@ impl<W: Wire> Shard<W> {
             At::Here(slot) => self.conns[slot].format,
             At::Away(_, format) => format,
         };
-        let mut bytes = self.pool.take();
+        let mut bytes = self.pool.scratch();
         self.wire.encode(format, &events, &mut bytes);
         for kind in [crate::EventKind::Channel, crate::EventKind::History, crate::EventKind::Quota]
         {
             self.stats.event(kind, 1);
         }
         self.deliver_member(actor.channel, actor.conn, actor.at, &bytes, 3);
-        self.pool.give(bytes);
+        self.pool.put_back(bytes);
     }
 
     /// Takes a connection of this shard out of the channel of this shard in which it sits, if it does.

@@ -167,12 +167,12 @@ impl<W: Wire> Shard<W> {
                 _ => then.map(|seen| ListDue { since: Some(seen), ..ListDue::default() }),
             };
             if complete || !entries.is_empty() {
-                let mut bytes = self.pool.take();
+                let mut bytes = self.pool.scratch();
                 let event = Event::List { complete, entries: &entries, banned };
                 self.wire.encode(self.conns[slot].format, &[event], &mut bytes);
                 self.stats.event(crate::EventKind::List, 1);
                 self.deliver(slot, &bytes, 1);
-                self.pool.give(bytes);
+                self.pool.put_back(bytes);
             }
             self.conns[slot].extra().list_due = next;
         }
@@ -232,7 +232,7 @@ impl<W: Wire> Shard<W> {
                 }
                 let format = conn.format;
                 let bytes = encoded[format.index()].take().unwrap_or_else(|| {
-                    let mut bytes = self.pool.take();
+                    let mut bytes = self.pool.scratch();
                     let event = Event::List { complete: false, entries: &entries, banned: None };
                     self.wire.encode(format, &[event], &mut bytes);
                     bytes
@@ -242,7 +242,7 @@ impl<W: Wire> Shard<W> {
                 encoded[format.index()] = Some(bytes);
             }
             for bytes in encoded.into_iter().flatten() {
-                self.pool.give(bytes);
+                self.pool.put_back(bytes);
             }
         }
         self.list_told.copy_from_slice(self.directory.seen());

@@ -555,11 +555,11 @@ impl<W: Wire> Shard<W> {
 
     /// Sends events to one connection of this shard.
     pub(crate) fn tell(&mut self, slot: u32, events: &[Event<'_>]) {
-        let mut bytes = self.pool.take();
+        let mut bytes = self.pool.scratch();
         self.wire.encode(self.conns[slot].format, events, &mut bytes);
         self.count(events, 1);
         self.deliver(slot, &bytes, events.len() as u32);
-        self.pool.give(bytes);
+        self.pool.put_back(bytes);
     }
 
     /// Sends events to the connection of a member of a channel of this shard, wherever it is.
@@ -571,11 +571,11 @@ impl<W: Wire> Shard<W> {
         match at {
             At::Here(slot) => self.tell(slot, events),
             At::Away(_, format) => {
-                let mut bytes = self.pool.take();
+                let mut bytes = self.pool.scratch();
                 self.wire.encode(format, events, &mut bytes);
                 self.count(events, 1);
                 self.deliver_member(channel, conn, at, &bytes, events.len() as u32);
-                self.pool.give(bytes);
+                self.pool.put_back(bytes);
             }
         }
     }
@@ -734,7 +734,7 @@ impl<W: Wire> Shard<W> {
                 continue;
             }
             let (mut bytes, hole) = encoded[format.index()].take().unwrap_or_else(|| {
-                let mut bytes = self.pool.take();
+                let mut bytes = self.pool.scratch();
                 let view = self.channels[idx as usize].view();
                 let hole = self.wire.encode_unaddressed(format, view, &mut bytes);
                 (bytes, hole)
@@ -745,7 +745,7 @@ impl<W: Wire> Shard<W> {
             encoded[format.index()] = Some((bytes, hole));
         }
         for (bytes, _) in encoded.into_iter().flatten() {
-            self.pool.give(bytes);
+            self.pool.put_back(bytes);
         }
         self.tell_changes(idx);
     }

@@ -204,10 +204,10 @@ impl<W: Wire> Shard<W> {
         }
         let end = now.mono_us - silent_us + silence_max;
         self.wheel.arm(end.min(now.mono_us + ping_after), now.mono_us, key);
-        let mut bytes = self.pool.take();
+        let mut bytes = self.pool.scratch();
         self.wire.ping(self.conns[slot].format, &mut bytes);
         self.deliver(slot, &bytes, 0);
-        self.pool.give(bytes);
+        self.pool.put_back(bytes);
     }
 }
 
