@@ -49,8 +49,8 @@ impl Pool {
         }
     }
 
-    /// A buffer to encode into and to put back at once. One of them is kept whatever it has grown to, up to what the pool
-    /// may keep.
+    /// A buffer to encode into and to put back at once. One of them is kept whatever it has grown to, up to what the
+    /// pool may keep.
     pub(crate) fn scratch(&mut self) -> Vec<u8> {
         match std::mem::take(&mut self.scratch) {
             scratch if scratch.capacity() > 0 => scratch,
