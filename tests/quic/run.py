@@ -17,6 +17,8 @@ import unittest
 STATEMENTS = 115
 #: Most tests wait, so more than there are cores; not so many that times get wrong.
 AT_ONCE = max(4, os.cpu_count() or 2)
+#: Seconds after which a class hangs.
+TOO_LONG = 600
 
 
 def classes():
@@ -49,8 +51,12 @@ def named():
 
 def run(name):
     begin = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "unittest", name], capture_output=True, text=True)
-    return name, done.returncode, done.stderr, time.monotonic() - begin
+    try:
+        done = subprocess.run([sys.executable, "-m", "unittest", name], capture_output=True, text=True, timeout=TOO_LONG)
+        status, text = done.returncode, done.stderr
+    except subprocess.TimeoutExpired as hung:
+        status, text = 1, f"{(hung.stderr or b'').decode()}\nnot over after {TOO_LONG} s"
+    return name, status, text, time.monotonic() - begin
 
 
 def main():

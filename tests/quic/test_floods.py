@@ -33,10 +33,12 @@ class Honest:
         self.talker, self.listener, self.room = talker, listener, room
         self.waits = []
         self.said = 0
+        self.over = False
 
     async def talk(self):
-        """Says something, below the rates, and pings; until cancelled."""
-        while True:
+        """Says something, below the rates, and pings; until it is over. Waiting with a timeout may miss that it was
+        cancelled."""
+        while not self.over:
             begin = time.monotonic()
             self.said += 1
             self.talker.chat(SEND, {"room_id": self.room, "content": f"m{self.said}"})
@@ -111,6 +113,7 @@ class Floods(Case):
                     self.assertLess(time.monotonic(), deadline, "those who vanished are kept")
                     await asyncio.sleep(0.1)
         finally:
+            honest.over = True
             talk.cancel()
             await asyncio.wait([talk])
         memory_told = f"{rest >> 20} MiB before, {[peak >> 20 for peak in most]} in the floods"
