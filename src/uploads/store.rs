@@ -504,15 +504,19 @@ impl<R: Records> Store<R> {
         self.ends.insert((record.until_ms, id));
     }
 
+    fn shown(&self, id: UploadId) -> Option<&Record> {
+        self.files.get(&id).filter(|record| record.message.is_some())
+    }
+
     /// A file that some message shows, and its room.
     pub(super) fn find(&self, id: UploadId) -> Option<(RoomId, Attachment)> {
-        let record = self.files.get(&id).filter(|record| record.message.is_some())?;
+        let record = self.shown(id)?;
         Some((record.room, self.attachment(record)))
     }
 
     /// A file that some message shows, for one who has its address.
     pub(super) fn open_link(&self, id: UploadId, secret: Secret) -> Option<Attachment> {
-        let record = self.files.get(&id).filter(|record| record.message.is_some())?;
+        let record = self.shown(id)?;
         (record.secret? == secret).then(|| self.attachment(record))
     }
 

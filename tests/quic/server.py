@@ -18,6 +18,7 @@ import time
 import unittest
 
 from client import Client
+from doors import Piano, Terminal
 from proxy import Proxy
 
 START = 20.0
@@ -239,3 +240,16 @@ class OtherDoors:
         for person in self.people:
             person.close()
         await super().asyncTearDown()
+
+    async def piano(self, room):
+        made = Piano()
+        self.people.append(made)
+        made.room = await made.connect(self.server.http_port, room)
+        return made
+
+    async def terminal(self, room=None, nick=None):
+        made = Terminal()
+        self.people.append(made)
+        made.nick = nick or self.somebody()
+        await made.connect(self.line_port, made.nick, room)
+        return made

@@ -7,26 +7,12 @@ from client import (
     AWAY, BAN, CLOSE, DELETE, EDIT, INIT, JOIN, JOINED, LEFT, MESSAGE, ONLINE, OPEN_DIRECT, REACT, ROOM_UPDATED, SEND,
     SET_PROFILE, TYPING, UPLOAD_ACK, UPLOAD_COMPLETE, UPLOAD_START, USER_UPDATED, frame,
 )
-from doors import Piano, Terminal
 from server import Case, OtherDoors
 from test_files import chunk
 
 
 class Doors(OtherDoors, Case):
     shards = 2
-
-    async def piano(self, room):
-        made = Piano()
-        self.people.append(made)
-        made.room = await made.connect(self.server.http_port, room)
-        return made
-
-    async def terminal(self, room):
-        made = Terminal()
-        self.people.append(made)
-        made.nick = self.somebody()
-        await made.connect(self.line_port, made.nick, room)
-        return made
 
     async def three(self):
         """A piano page, a terminal and a QUIC client in a room of their own."""

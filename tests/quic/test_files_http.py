@@ -9,7 +9,6 @@ import time
 import urllib.parse
 
 from client import DELETE, MESSAGE
-from doors import Piano, Terminal
 from server import OtherDoors
 from test_files import FileCase
 
@@ -28,18 +27,25 @@ class Answer:
             self.headers[name.lower()] = value.strip()
 
 
+async def ask(server, path, method="GET", ends=False, **headers):
+    """What is answered to a request on a connection of its own, which the server closes; if it `ends`, nothing more is
+    said behind the request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: files.example\r\n{lines}\r\n".encode())
+    if ends:
+        writer.write_eof()
+    answer = Answer(await asyncio.wait_for(reader.read(), 60))
+    writer.close()
+    return answer
+
+
 class Addresses(OtherDoors, FileCase):
     settings = {"uploads.public_url": f'"{BASE}/"', "uploads.stall_ms": "1000", "limits.last_bytes_ms": "100",
                 "admin.password": '"hush"'}
 
-    async def ask(self, path, method="GET", **headers):
-        """What is answered to a request on a connection of its own, which the server closes."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.http_port)
-        lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-        writer.write(f"{method} {path} HTTP/1.1\r\nHost: files.example\r\n{lines}\r\n".encode())
-        answer = Answer(await asyncio.wait_for(reader.read(), 60))
-        writer.close()
-        return answer
+    async def ask(self, path, *arguments, **more):
+        return await ask(self.server, path, *arguments, **more)
 
     async def shared(self, data, **more):
         """A file that a message shows: who shows it, the room, its acknowledgement and its path."""
@@ -139,21 +145,14 @@ class Addresses(OtherDoors, FileCase):
         server.child.kill()
         server.child.wait()
         await asyncio.to_thread(server.start)
-        path = ack["url"].removeprefix(BASE)
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.http_port)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        answer = Answer(await asyncio.wait_for(reader.read(), 20))
-        writer.close()
+        answer = await ask(server, ack["url"].removeprefix(BASE))
         self.assertEqual((answer.status, answer.body), (200, b"kept"))
 
     async def test_the_other_doors_are_shown_it(self):
         client = await self.login()
         name = self.somebody()
         room = (await client.join(name))["room_id"]
-        piano, terminal = Piano(), Terminal()
-        self.people += [piano, terminal]
-        await piano.connect(self.server.http_port, name)
-        await terminal.connect(self.line_port, self.somebody(), name)
+        piano, terminal = await self.piano(name), await self.terminal(name)
         ack = await self.upload(client, room, b"do re mi", filename="song 1.txt")
         await client.say(room, "listen", attachments=[ack["upload_id"]])
         line = await terminal.until(lambda line: "[file] song 1.txt" in line and line, "file")
@@ -169,11 +168,7 @@ class Addresses(OtherDoors, FileCase):
         data = os.urandom(3 << 20)
         _, _, _, path = await self.shared(data)
         for asked in (path, "/"):
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.server.http_port)
-            writer.write(f"GET {asked} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            writer.write_eof()
-            answer = Answer(await asyncio.wait_for(reader.read(), 20))
-            writer.close()
+            answer = await self.ask(asked, ends=True)
             self.assertEqual((answer.status, str(len(answer.body))), (200, answer.headers["content-length"]))
 
     async def test_they_go_with_a_chat_that_is_cleared(self):
@@ -190,9 +185,7 @@ class Addresses(OtherDoors, FileCase):
                 await client.say(room, f"word {n}")
         for path in paths:
             self.assertEqual((await self.ask(path)).status, 200)
-        staff = Piano()
-        self.people.append(staff)
-        await staff.connect(self.server.http_port, name)
+        staff = await self.piano(name)
         staff.send({"m": "admin message", "password": "hush", "msg": {"m": "clear_chat"}})
         deadline = time.monotonic() + 10
         while {(await self.ask(path)).status for path in paths} != {404}:
@@ -256,8 +249,5 @@ class Off(FileCase):
         self.assertEqual(ack["url"], f"garou:u/{ack['upload_id']}")
         await first.say(room, "see", attachments=[ack["upload_id"]])
         self.assertEqual((await second.expect(MESSAGE, content="see"))["attachments"], [ack["url"]])
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.http_port)
-        writer.write(f"GET /u/{ack['upload_id']}-{'0' * 32}/a.txt HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        answer = Answer(await asyncio.wait_for(reader.read(), 20))
-        writer.close()
+        answer = await ask(self.server, f"/u/{ack['upload_id']}-{'0' * 32}/a.txt")
         self.assertIn("text/html", answer.headers["content-type"])

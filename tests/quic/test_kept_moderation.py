@@ -3,7 +3,6 @@
 import time
 
 from client import BAN, COMMAND_OK, DELETE, INIT, JOIN, JOINED, MUTE, SEND, UNBAN, USER_UPDATED
-from doors import Piano, Terminal
 from server import OtherDoors
 from test_private import Accounts
 
@@ -17,12 +16,6 @@ class KeptModeration(OtherDoors, Accounts):
         self.server.child.wait()
         self.server.shards = shards
         self.server.start()
-
-    async def terminal(self, nick, room=None):
-        made = Terminal()
-        self.people.append(made)
-        await made.connect(self.line_port, nick, room)
-        return made
 
     async def test_051_052_bans_and_mutes_of_a_group_outlive_a_kill(self):
         for shards in (3, 1):
@@ -81,7 +74,7 @@ class KeptModeration(OtherDoors, Accounts):
             init = await first.join(name)
             room = init["room_id"]
             nick = self.somebody()
-            await self.terminal(nick, name)
+            await self.terminal(name, nick)
             joined = await first.until(
                 lambda: [got for got in first.inbox if got.kind == JOINED and got["user"]["username"] == nick], "terminal")
             who = {"room_id": room, "user_id": joined[0]["user"]["user_id"], "duration_ms": 600_000}
@@ -92,13 +85,11 @@ class KeptModeration(OtherDoors, Accounts):
                     first = await self.member(first.user_id)
                     await first.join(name)
                 # Under whatever nick.
-                other = await self.terminal(self.somebody())
+                other = await self.terminal()
                 other.send(f"/join {name}")
                 line = await other.until(lambda line: "banned" in line.lower() and line, "a refusal")
                 self.assertIn(name, line)
                 # The address is that of terminals alone: a piano page comes from it, too.
-                piano = Piano()
-                self.people.append(piano)
-                await piano.connect(self.server.http_port, name)
+                piano = await self.piano(name)
                 other.close()
                 piano.close()

@@ -5,7 +5,6 @@ import os
 import time
 
 from client import ERROR, MESSAGE, SEND, THROTTLE, UPLOAD_ACK, UPLOAD_CANCEL
-from doors import Piano, Terminal
 from server import OtherDoors
 from test_files import FileCase, chunk
 
@@ -46,10 +45,7 @@ class Settings(OtherDoors, FileCase):
         first, second = await self.login(), await self.login()
         room = (await first.join(name))["room_id"]
         await second.join(name)
-        piano, terminal = Piano(), Terminal()
-        self.people += [piano, terminal]
-        await piano.connect(self.server.http_port, name)
-        await terminal.connect(self.line_port, self.somebody(), name)
+        piano, terminal = await self.piano(name), await self.terminal(name)
         await first.say(room, "1")
         await second.say(room, "2")
         terminal.send("3")

@@ -109,16 +109,11 @@ impl<W: Wire> Shard<W> {
         let answer = self.encoded(actor, answer);
         let roster = &self.channels[actor.channel as usize].roster;
         let (conn, user) = (actor.conn, roster[actor.participant].profile.user);
-        let (via, format) = match actor.at {
-            At::Here(slot) => {
-                self.conns[slot].extra().awaits = Some(Awaits::Kept);
-                (self.id, self.conns[slot].format)
-            }
-            At::Away(shard, format) => {
-                self.mesh(shard, Mesh::Moderates { conn });
-                (shard, format)
-            }
-        };
+        let (via, format) = (self.shard_at(actor.at), self.format_at(actor.at));
+        match actor.at {
+            At::Here(slot) => self.conns[slot].extra().awaits = Some(Awaits::Kept),
+            At::Away(..) => self.mesh(via, Mesh::Moderates { conn }),
+        }
         Some(Terminal { conn, user, format, via, answer })
     }
 

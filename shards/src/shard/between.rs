@@ -227,10 +227,9 @@ impl<W: Wire> Shard<W> {
     /// Somebody is about to come into a room: says what was written to them while they were not there.
     pub(super) fn say_incoming(&mut self, now: Now, idx: u32, user: UserId) {
         let Some(private) = self.channels[idx as usize].private.as_deref_mut() else { return };
-        let (theirs, rest) =
+        let (theirs, rest): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut private.incoming).into_iter().partition(|one| one.to.user == user);
         private.incoming = rest;
-        let theirs: VecDeque<Incoming> = theirs;
         for Incoming { letter, to, .. } in theirs {
             self.say_letter(now, idx, &letter);
             self.answer_letter(&letter, Some(&to));

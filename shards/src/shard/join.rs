@@ -435,10 +435,7 @@ impl<W: Wire> Shard<W> {
             Event::History(&channel.history),
             Event::Quota(channel.preset(&self.config, me)),
         ];
-        let format = match actor.at {
-            At::Here(slot) => self.conns[slot].format,
-            At::Away(_, format) => format,
-        };
+        let format = self.format_at(actor.at);
         let mut bytes = self.pool.scratch();
         self.wire.encode(format, &events, &mut bytes);
         for kind in [crate::EventKind::Channel, crate::EventKind::History, crate::EventKind::Quota]

@@ -181,12 +181,8 @@ impl<W: Wire> Shard<W> {
 
     /// An answer that borrows from this shard, as bytes.
     pub(super) fn encoded(&self, actor: Actor, event: LineEvent<'_>) -> Vec<u8> {
-        let format = match actor.at {
-            At::Here(slot) => self.conns[slot].format,
-            At::Away(_, format) => format,
-        };
         let mut bytes = Vec::new();
-        self.wire.encode(format, &[Event::Line(event)], &mut bytes);
+        self.wire.encode(self.format_at(actor.at), &[Event::Line(event)], &mut bytes);
         bytes
     }
 
@@ -232,10 +228,7 @@ impl<W: Wire> Shard<W> {
         let to = self.channels[actor.channel as usize].roster[target].profile.clone();
         let by = &self.channels[actor.channel as usize].roster[actor.participant].profile;
         if to.door == DoorKind::Quic && by.door != DoorKind::Quic {
-            let via = match actor.at {
-                At::Here(_) => self.id,
-                At::Away(shard, _) => shard,
-            };
+            let via = self.shard_at(actor.at);
             let room = self.channels[actor.channel as usize].room.id;
             let from = Writer::Member { room, conn: actor.conn, user: by.user, via };
             let letter = Letter { from, at: self.id, message: message.clone(), is_answered: true };

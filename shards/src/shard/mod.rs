@@ -562,6 +562,22 @@ impl<W: Wire> Shard<W> {
         self.pool.put_back(bytes);
     }
 
+    /// What the connection of a member understands.
+    pub(crate) fn format_at(&self, at: At) -> Format {
+        match at {
+            At::Here(slot) => self.conns[slot].format,
+            At::Away(_, format) => format,
+        }
+    }
+
+    /// The shard on which the connection of a member is.
+    pub(crate) fn shard_at(&self, at: At) -> ShardId {
+        match at {
+            At::Here(_) => self.id,
+            At::Away(shard, _) => shard,
+        }
+    }
+
     /// Sends events to the connection of a member of a channel of this shard, wherever it is.
     pub(crate) fn answer(&mut self, actor: Actor, events: &[Event<'_>]) {
         self.tell_member(actor.channel, actor.conn, actor.at, events);
@@ -725,10 +741,7 @@ impl<W: Wire> Shard<W> {
             roster.members().map(|(p, member)| (roster[p].profile.user, member)).collect()
         };
         for (me, member) in members.into_iter().filter(|(_, member)| Some(member.conn) != except) {
-            let format = match member.at {
-                At::Here(slot) => self.conns[slot].format,
-                At::Away(_, format) => format,
-            };
+            let format = self.format_at(member.at);
             if format == Format::QUIC || format.is_line() {
                 // Told what changed, by events or in words.
                 continue;

@@ -7,13 +7,8 @@ use super::{Actor, Output, Shard, acts::Asker, history::Part, moderate::Update, 
 use crate::{
     Answer, Attachment, AttachmentNews, ChatMessage, ChatText, ConnId, Departure, Emoji, Event,
     Limit, MessageId, MessageRef, Now, Profile, Reaction, Role, RoomCommand, RoomEvent, RoomFault,
-    RoomRequest, RoomText, UserId, UserNumber, Wire,
-    channel::{At, Member},
-    fan_out::Class,
-    first_count,
-    private::Private,
-    room_state::Turn,
-    timers::Timer,
+    RoomRequest, RoomText, UserId, UserNumber, Wire, channel::Member, fan_out::Class, first_count,
+    private::Private, room_state::Turn, timers::Timer,
 };
 
 /// Most different emoji at a message, and most people behind one.
@@ -605,11 +600,7 @@ impl<W: Wire> Shard<W> {
 
     /// Whether a member is a session's seat.
     pub(super) fn is_seat(&self, member: Member) -> bool {
-        let format = match member.at {
-            At::Here(slot) => self.conns[slot].format,
-            At::Away(_, format) => format,
-        };
-        format == crate::Format::QUIC
+        self.format_at(member.at) == crate::Format::QUIC
     }
 
     /// Takes a member's seat away because somebody ordered it, with the words for its session.

@@ -80,7 +80,8 @@ impl Link {
         let Some(file) = file else { return no_file(self.is_head) };
         let etag = format!("\"{}\"", file.checksum);
         let size = file.size;
-        let is_current = self.if_none_match.as_deref();
+        let is_current =
+            self.if_none_match.as_deref().is_some_and(|tags| is_unchanged(tags, &etag));
         // A part is wanted of the file that the client began with; it names that by its tag, or by a date, which no
         // file here has.
         let is_same = self.if_range.as_ref().is_none_or(|tag| **tag == *etag);
@@ -89,9 +90,7 @@ impl Link {
             None => Part::Whole,
         };
         let (status, from, to) = match wanted {
-            _ if is_current.is_some_and(|tags| is_unchanged(tags, &etag)) => {
-                (Status::NotModified, 0, 0)
-            }
+            _ if is_current => (Status::NotModified, 0, 0),
             Part::Whole => (Status::Ok, 0, size),
             Part::Bytes { from, to } => (Status::PartialContent, from, to),
             Part::Nothing => (Status::RangeNotSatisfiable, 0, 0),

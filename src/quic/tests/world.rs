@@ -349,13 +349,18 @@ impl World {
         (Random(u64::from(from.port())).next() % self.shards.len() as u64) as usize
     }
 
+    /// The server's socket takes a datagram.
+    fn receive(&mut self, packet: &Packet) {
+        let shard = self.shard_of(packet.from);
+        self.bytes_to_server += packet.bytes.len() as u64;
+        let (from, to) = (packet.from, Some(SERVER.ip()));
+        let ecn = Some(EcnCodepoint::Ect0);
+        self.shards[shard].handle_datagram(self.now_us, from, to, ecn, &packet.bytes);
+    }
+
     pub(super) fn deliver(&mut self, packet: Packet) {
         if packet.to == SERVER {
-            let shard = self.shard_of(packet.from);
-            self.bytes_to_server += packet.bytes.len() as u64;
-            let (from, to) = (packet.from, Some(SERVER.ip()));
-            let ecn = Some(EcnCodepoint::Ect0);
-            self.shards[shard].handle_datagram(self.now_us, from, to, ecn, &packet.bytes);
+            self.receive(&packet);
             return self.drive_server();
         }
         let now = self.clock.instant(self.now_us);
@@ -379,10 +384,9 @@ impl World {
             .rev()
             .partition(|Reverse((_, _, packet))| packet.to == SERVER);
         self.in_flight = rest.into();
-        for Reverse((at, _, Packet { from, bytes, .. })) in arriving {
+        for Reverse((at, _, packet)) in arriving {
             self.now_us = self.now_us.max(at);
-            let (shard, ecn) = (self.shard_of(from), Some(EcnCodepoint::Ect0));
-            self.shards[shard].handle_datagram(self.now_us, from, Some(SERVER.ip()), ecn, &bytes);
+            self.receive(&packet);
         }
         self.drive_server();
     }

@@ -16,8 +16,8 @@ mod terminals;
 
 use super::*;
 use crate::{
-    AttachmentNews, ChannelView, ChatText, Color, CrownOnLeave, JoinTarget, Note, NoteBatch,
-    Notice, Order, Position, SettingsPatch,
+    AttachmentNews, ChannelView, ChatText, Color, CrownOnLeave, JoinTarget, Login, Nick, Note,
+    NoteBatch, Notice, Order, Position, SettingsPatch,
 };
 use std::{collections::BTreeMap, io::IoSlice, time::Duration};
 
@@ -133,6 +133,15 @@ impl Wire for Told {
     fn address(&self, _: Format, _: &mut [u8], _: usize, _: UserId) {}
 
     fn ping(&self, _: Format, _: &mut Vec<u8>) {}
+}
+
+/// Somebody comes in at a terminal.
+fn log_in<W: Wire>(shard: &mut Shard<W>, now: Now, nick: &str) -> Key {
+    let (key, _) = shard.open(now, Format::LINE, b"");
+    let nick = Nick::parse(nick).unwrap();
+    let login = Login { nick, user: None, origin: 1, last: false };
+    shard.handle_command(now, key, Command::Login(Box::new(login)));
+    key
 }
 
 #[derive(Default)]

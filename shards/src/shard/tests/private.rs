@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    Attachment, AttachmentNews, DoorKind, Guise, JoinTarget, LineCommand, LineEvent, Login, Nick,
-    Profile, RoomCommand, RoomEvent, RoomId, RoomRequest, RoomText, RoomWish, SeatRequest,
-    UploadId, UserName, UserNumber, Whom, mesh::Mesh,
+    Attachment, AttachmentNews, DoorKind, Guise, JoinTarget, LineCommand, LineEvent, Profile,
+    RoomCommand, RoomEvent, RoomId, RoomRequest, RoomText, RoomWish, SeatRequest, UploadId,
+    UserName, UserNumber, Whom, mesh::Mesh,
 };
 use std::num::NonZeroU64;
 
@@ -582,13 +582,8 @@ fn whoever_writes_to_a_session_learns_whether_it_came() {
         let a = world.enter('a', 0);
         world.sit(a, 0, RoomWish::named(lobby.clone()));
         let shard = &mut world.shards[0];
-        let (terminal, piano) = (
-            shard.open(world.now, Format::LINE, b"").0,
-            shard.open(world.now, Format::MPP_TEXT, b"").0,
-        );
-        let nick = Nick::parse("tina").unwrap();
-        let login = Login { nick, user: None, origin: 1, last: false };
-        shard.handle_command(world.now, terminal, Command::Login(Box::new(login)));
+        let terminal = log_in(shard, world.now, "tina");
+        let piano = shard.open(world.now, Format::MPP_TEXT, b"").0;
         let hello = Command::Hello { user: Some(whom('p').0), token: None };
         shard.handle_command(world.now, piano, hello);
         shard.handle_command(

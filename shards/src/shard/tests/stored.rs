@@ -4,8 +4,8 @@
 use super::*;
 use crate::{
     AdminCommand, Answer, AttachmentNews, ChatMessage, DoorKind, Guise, JoinTarget, LineCommand,
-    LineEvent, Login, MessageId, ModerationKind, Nick, Notice, Page, PageFrom, RoomCommand,
-    RoomEvent, RoomRequest, RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredBan,
+    LineEvent, MessageId, ModerationKind, Notice, Page, PageFrom, RoomCommand, RoomEvent,
+    RoomRequest, RoomText, RoomWish, SeatRequest, StoreReply, StoreRequest, StoredBan,
     StoredChannel, StoredPage, UserName, UserNumber,
 };
 
@@ -500,10 +500,7 @@ fn moderators_are_answered_when_what_they_did_lasts() {
 fn terminals_are_answered_when_what_they_did_lasts() {
     let mut world = World::new(config(true), &[]);
     let mut terminals = ["anna", "bert"].map(|nick| {
-        let key = world.shard.open(world.now, Format::LINE, b"").0;
-        let nick = Nick::parse(nick).unwrap();
-        let login = Login { nick, user: None, origin: 1, last: false };
-        world.shard.handle_command(world.now, key, Command::Login(Box::new(login)));
+        let key = log_in(&mut world.shard, world.now, nick);
         world.settle();
         key
     });

@@ -1,7 +1,7 @@
 //! People at terminals, as far as one shard or two show it.
 
 use super::*;
-use crate::{Login, Nick, StoreRequest};
+use crate::StoreRequest;
 
 /// All lobbies are full, and no channel more can be made.
 #[test]
@@ -14,10 +14,7 @@ fn a_terminal_for_which_there_is_no_lobby_is_somewhere() {
         let mut all: Vec<Shard<Lines>> = (0..shards).map(shard).collect();
         let now = Now { mono_us: 1_000_000, wall_ms: 1_700_000_000_000 };
         for nick in ["anna", "bert", "carl", "dora"] {
-            let (key, _) = all[0].open(now, Format::LINE, b"");
-            let nick = Nick::parse(nick).unwrap();
-            let login = Login { nick, user: None, origin: 1, last: false };
-            all[0].handle_command(now, key, Command::Login(Box::new(login)));
+            log_in(&mut all[0], now, nick);
             let mut hops = 0;
             while let Some((at, output)) =
                 (0..all.len()).find_map(|at| Some((at, all[at].poll_output()?)))
@@ -102,10 +99,7 @@ fn a_terminal_in_a_closed_channel_is_somewhere() {
     let now = Now { mono_us: 1_000_000, wall_ms: 1_700_000_000_000 };
     shard.begin(now);
     let join = |nick: &str, room: Option<&str>, shard: &mut Shard<Lines>| {
-        let (key, _) = shard.open(now, Format::LINE, b"");
-        let nick = Nick::parse(nick).unwrap();
-        let login = Login { nick, user: None, origin: 1, last: false };
-        shard.handle_command(now, key, Command::Login(Box::new(login)));
+        let key = log_in(shard, now, nick);
         if let Some(room) = room {
             let target = JoinTarget::Named(ChannelName::parse(room).unwrap());
             shard.handle_command(now, key, Command::Join { target, set: None });

@@ -365,7 +365,10 @@ impl Session {
             Event::Opened(stream) => self.opened(stream, link),
             Event::Readable(stream) => self.inlets.get_or_default(stream).readable = true,
             Event::Writable(stream) => {
-                if let Some(outlet) = self.outlet_mut(stream) {
+                let outlet = self.outlets_mut().find(|outlet| outlet.stream == stream);
+                if let Some(outlet) = outlet {
+                    outlet.unblock();
+                } else if let Some(outlet) = self.files.outlet_mut(stream) {
                     outlet.unblock();
                 }
             }
@@ -378,7 +381,7 @@ impl Session {
                     self.close_at_once(link, CloseCode::ControlGone, "control was stopped");
                 } else if self.files.download_is_over(stream) {
                     link.reset(stream, stream_code::CANCELLED);
-                } else if self.outlet_mut(stream).is_some() {
+                } else if self.outlets().any(|outlet| outlet.stream == stream) {
                     self.farewell(now, link, CloseCode::Protocol, "a stream of rooms was stopped");
                 }
             }
@@ -596,13 +599,6 @@ impl Session {
             gate.count_banned();
         }
         banned
-    }
-
-    fn outlet_mut(&mut self, stream: StreamId) -> Option<&mut Outlet> {
-        let hot = self.hot.iter_mut().map(|hot| &mut hot.outlet);
-        let mut outlets = [&mut self.control].into_iter().chain(&mut self.lanes).chain(hot);
-        let outlet = outlets.find(|outlet| outlet.stream == stream);
-        outlet.or_else(|| self.files.outlet_mut(stream))
     }
 
     /// Puts a frame on control.
